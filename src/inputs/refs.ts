@@ -1,0 +1,112 @@
+/** Shared pieces of inputs: durations, secret references, endpoints, commands and webhooks. */
+import { z } from 'zod';
+
+const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
+
+/** Milliseconds of `"500ms"`, `"15m"`, `"24h"`; throws on anything else. */
+export function milliseconds(duration: string): number {
+  const match = /^(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)$/.exec(duration.trim());
+  if (!match) throw new Error(`"${duration}" is not a duration`);
+  return Math.round(Number(match[1]) * UNITS[match[2] as keyof typeof UNITS]);
+}
+
+/** A length of time as people write it. */
+export const Duration = z
+  .string()
+  .regex(/^\s*\d+(\.\d+)?\s*(ms|s|m|h|d)\s*$/, 'must be a duration such as "500ms", "15m" or "24h"')
+  .meta({ description: 'A length of time: a number and ms, s, m, h or d', examples: ['500ms', '15m', '24h'] });
+
+/** Where a secret is kept. The worker reads it when it is needed; it never enters the history. */
+export const SecretRef = z
+  .union([
+    z.strictObject({ env: z.string().min(1).meta({ description: 'Environment variable of the worker' }) }),
+    z.strictObject({ file: z.string().min(1).meta({ description: 'Absolute path of a file on the worker' }) }),
+  ])
+  .meta({ description: 'Where a secret is kept: {"env": "NAME"} or {"file": "/path"}' });
+export type SecretRef = z.infer<typeof SecretRef>;
+
+const REFERENCE_HINT =
+  'holds a password, which would be readable in the workflow\'s history for ever. Put the URL in an environment variable of the worker and give {"env": "NAME"} instead';
+
+function hasCredentials(url: string): boolean {
+  try {
+    const parsed = new URL(url);
+    return parsed.password !== '' || parsed.username !== '';
+  } catch {
+    return url.includes('@');
+  }
+}
+
+const PlainRedisUrl = z
+  .string()
+  .regex(/^rediss?:\/\//, 'must begin with redis:// or rediss://')
+  .refine((url) => !hasCredentials(url), { error: REFERENCE_HINT })
+  .meta({ description: 'A Redis URL without user and password', examples: ['redis://127.0.0.1:6379'] });
+
+/** How a TLS connection is checked. Needed only for a private certificate authority. */
+export const TlsOptions = z
+  .strictObject({
+    ca: z.string().optional().meta({ description: 'Absolute path of the CA certificate (PEM) on the worker' }),
+    serverName: z.string().optional().meta({ description: 'Name the certificate is checked against; default: the host' }),
+    insecure: z
+      .boolean()
+      .optional()
+      .meta({ description: 'Accept any certificate. The connection is then encrypted but the server is not proven' }),
+  })
+  .meta({ description: 'How a TLS connection (rediss://) is checked' });
+
+/** A Redis server: a reference to its URL, or the URL itself where it holds no password. */
+export const RedisEndpoint = z
+  .union([
+    PlainRedisUrl,
+    z.strictObject({ env: z.string().min(1), tls: TlsOptions.optional() }),
+    z.strictObject({ file: z.string().min(1), tls: TlsOptions.optional() }),
+    z.strictObject({ url: PlainRedisUrl, tls: TlsOptions.optional() }),
+  ])
+  .meta({ description: 'A Redis server: {"env": "OLD_REDIS_URL"}, {"file": "/path"}, or a URL without password; a database in the URL is ignored (see `databases`)' });
+export type RedisEndpoint = z.infer<typeof RedisEndpoint>;
+
+/** A program to run on the worker, without a shell when given as a list. */
+export const CommandSpec = z
+  .strictObject({
+    command: z
+      .union([z.string().min(1), z.array(z.string()).min(1)])
+      .meta({ description: 'A list (program and arguments, no shell) or a line for `sh -c`' }),
+    env: z
+      .record(z.string(), SecretRef)
+      .optional()
+      .meta({ description: 'Environment variables filled from secret references' }),
+    timeout: Duration.default('60s'),
+  })
+  .meta({ description: 'A program run on the worker. Its environment holds FERRY_NAME, FERRY_STEP and what `env` names' });
+export type CommandSpec = z.infer<typeof CommandSpec>;
+
+const HttpUrl = z
+  .string()
+  .regex(/^https?:\/\//, 'must begin with http:// or https://')
+  .refine((url) => !hasCredentials(url), { error: REFERENCE_HINT })
+  .refine((url) => !/^https:\/\/hooks\.slack\.com\//.test(url), {
+    error: 'is a Slack webhook, whose address is its secret. Put it in an environment variable of the worker and give {"env": "NAME"} instead',
+  });
+
+/** An HTTP endpoint that gets a JSON POST. */
+export const WebhookSpec = z
+  .strictObject({ webhook: z.union([HttpUrl, SecretRef]), timeout: Duration.default('30s') })
+  .meta({ description: 'An address that gets a POST with a JSON body; anything but 2xx is a failure' });
+export type WebhookSpec = z.infer<typeof WebhookSpec>;
+
+/** Something done outside: a command or a webhook. */
+export const Action = z.union([CommandSpec, WebhookSpec]);
+export type Action = z.infer<typeof Action>;
+
+/** The application's own test. It passes when the command exits 0, or the address answers with the status. */
+export const Probe = z.union([
+  CommandSpec.extend({ name: z.string().optional() }),
+  z.strictObject({
+    http: HttpUrl,
+    name: z.string().optional(),
+    status: z.number().int().default(200),
+    timeout: Duration.default('30s'),
+  }),
+]);
+export type Probe = z.infer<typeof Probe>;
