@@ -1,0 +1,342 @@
+/**
+ * The names that cross borders: what a script, the CLI, the UI and the workflows call things by.
+ * Imports neither workflows nor activities, so that a script can import it alone.
+ */
+import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
+
+/** The task queue that workers listen on unless told otherwise. */
+export const TASK_QUEUE = 'redis-ferry';
+
+/** Search attribute (Keyword) that holds the phase. Strategy is the WorkflowType, target is in the WorkflowId. */
+export const PHASE_ATTRIBUTE = 'FerryPhase';
+
+/** Workflow types that can be started, with the part of the workflow ID that stands between `upgrade/` and the name. */
+export const STRATEGIES = { redisCopy: 'redis' } as const;
+export type Strategy = keyof typeof STRATEGIES;
+
+/** `upgrade/<provider>/<name>`: one target, one upgrade at a time. */
+export function workflowIdOf(strategy: Strategy, name: string): string {
+  return `upgrade/${STRATEGIES[strategy]}/${name}`;
+}
+
+export type Phase =
+  | 'Running'
+  | 'AwaitingApproval'
+  | 'AwaitingWindow'
+  | 'Paused'
+  | 'NeedsDecision'
+  | 'RollingBack'
+  | 'Completed'
+  | 'RolledBack'
+  | 'RollbackFailed'
+  | 'Aborted';
+
+/** Phases after which nothing happens any more. */
+export const ENDED: readonly Phase[] = ['Completed', 'RolledBack', 'RollbackFailed', 'Aborted'];
+
+export type CheckStatus = 'pass' | 'warn' | 'fail';
+
+/** One line of a checklist. A failed check holds the upgrade; one that is `waivable` a person may waive by its name. */
+export interface Check {
+  name: string;
+  status: CheckStatus;
+  expected: string;
+  actual: string;
+  /** What to do about it, when it isn't `pass`. */
+  next?: string;
+  waivable: boolean;
+  waivedBy?: string;
+}
+
+export type StepStatus = 'planned' | 'running' | 'waiting' | 'done' | 'skipped' | 'failed' | 'undoing' | 'undone' | 'undo failed';
+
+export interface StepState {
+  title: string;
+  kind: 'read' | 'write' | 'checks' | 'gate' | 'window' | 'point of no return';
+  status: StepStatus;
+  /** ISO 8601. */
+  startedAt?: string;
+  endedAt?: string;
+  /** What came of it, in a few words. */
+  note?: string;
+}
+
+export interface Approval {
+  by: string;
+  at: string;
+  note?: string;
+}
+
+export interface GateState {
+  name: string;
+  question: string;
+  status: 'planned' | 'open' | 'approved' | 'rejected';
+  needs: number;
+  approvals: Approval[];
+  /** Settled ahead in the input. */
+  auto: boolean;
+  /** When it stops waiting, while users are affected. */
+  deadline?: string;
+}
+
+export type Choice = 'retry' | 'skip' | 'continue' | 'rollback' | 'rollbackLosingWrites' | 'stop';
+
+/** What a person is asked in phase NeedsDecision. */
+export interface Decision {
+  about: string;
+  problem: string;
+  /** Each choice with what it does. */
+  choices: Partial<Record<Choice, string>>;
+  /** Names of failed checks that may be waived. */
+  waivable: string[];
+  since: string;
+  deadline?: string;
+}
+
+/** Going back, as it stands now. */
+export interface WayBack {
+  possible: boolean;
+  keepsWrites: boolean;
+  /** What going back now would lose; empty when nothing. */
+  loses: string;
+  /** How long it takes, in words. */
+  takes: string;
+}
+
+/** Something that is off for users, and since when. */
+export interface Impact {
+  what: string;
+  since: string;
+}
+
+/** How far the running step is. Rates are per second; sizes are bytes. */
+export interface Progress {
+  step: string;
+  done: number;
+  total: number;
+  unit: string;
+  rate: number;
+  etaSeconds?: number;
+  counts: Record<string, number>;
+  at: string;
+}
+
+/** A signal, Update or Cancel that was not taken. */
+export interface Refusal {
+  what: string;
+  by: string;
+  reason: string;
+  at: string;
+}
+
+export interface FollowUp {
+  item: string;
+  doneBy?: string;
+  at?: string;
+}
+
+/** Settings that may change while it runs. */
+export interface Settings {
+  rate?: string | number;
+  window?: { opensAt: string; closesAt: string };
+}
+
+export interface PlanStep {
+  title: string;
+  kind: StepState['kind'];
+  /** What it will do. An approval stands for exactly these sentences. */
+  does: string[];
+  /** How it is undone, or why it can't be. */
+  undo: string;
+  /** Counts, sizes and durations as they are now: they may change without changing the plan. */
+  notes: string[];
+}
+
+export interface Plan {
+  strategy: string;
+  name: string;
+  steps: PlanStep[];
+  /** What users will notice. */
+  impact: string[];
+  /** What may be lost, which the input accepts by name; empty when nothing. */
+  mayLose: string[];
+  checks: Check[];
+  contact?: string;
+  window?: { opensAt: string; closesAt: string };
+  /** Names the steps as planned. It goes with every approval. */
+  hash: string;
+}
+
+export interface State {
+  strategy: string;
+  name: string;
+  workflowId: string;
+  phase: Phase;
+  /** Why it is in this phase. */
+  reason: string;
+  /** Since when it is in this phase. */
+  since: string;
+  step: string | null;
+  steps: StepState[];
+  gates: GateState[];
+  checks: Check[];
+  decision: Decision | null;
+  progress: Progress | null;
+  wayBack: WayBack;
+  impact: Impact[];
+  /** Commands that restore service by hand, without Redis Ferry. Empty when nothing needs restoring. */
+  breakGlass: string[];
+  followUps: FollowUp[];
+  refused: Refusal[];
+  settings: Settings;
+  planHash: string;
+  contact?: string;
+  /** Notifications that could not be delivered, and other troubles that did not stop the upgrade. */
+  warnings: string[];
+  receipt?: Receipt;
+}
+
+/** What an upgrade leaves behind. */
+export interface Receipt {
+  strategy: string;
+  name: string;
+  workflowId: string;
+  runId: string;
+  outcome: 'Completed' | 'RolledBack' | 'RollbackFailed' | 'Aborted' | 'Planned';
+  /** True only when everything was verified and nothing was lost, waived or left over. */
+  clean: boolean;
+  /** Why it isn't clean. */
+  blemishes: string[];
+  reason: string;
+  startedAt: string;
+  endedAt: string;
+  seconds: number;
+  approvals: (Approval & { gate: string })[];
+  rejections: (Approval & { gate: string })[];
+  steps: StepState[];
+  checks: Check[];
+  followUps: FollowUp[];
+  refused: Refusal[];
+  warnings: string[];
+  /** What is still there that wasn't before, when it ended on the way. */
+  left: string[];
+  planHash: string;
+  /** What the strategy measured: versions, comparison, write pause, probes, settings. Numbers, sentences and names only. */
+  facts: Record<string, unknown>;
+  /** The files of the receipt on the worker. */
+  files?: { json: string; html: string };
+}
+
+// What can be said to a running upgrade. Each is a signal and an Update of the same name; the Update answers with a refusal.
+
+export interface GateAnswer {
+  gate: string;
+  by: string;
+  note?: string;
+  /** The `hash` of the plan that was looked at; refused when the plan has changed since. */
+  planHash?: string;
+}
+export interface Decide {
+  choice: Choice;
+  by: string;
+  note?: string;
+}
+export interface Waive {
+  check: string;
+  by: string;
+  note?: string;
+}
+export interface Tick {
+  item: string;
+  by: string;
+}
+export interface Say {
+  by: string;
+  note?: string;
+}
+export interface Rollback extends Say {
+  /** Go back although writes made since the cutover are lost by it. */
+  acceptLoss?: boolean;
+}
+export interface Abort extends Say {
+  /** Needed once something was changed: stop here and undo nothing. */
+  leaveAsIs?: boolean;
+}
+export interface Adjust {
+  by: string;
+  rate?: 'yield' | 'full' | number;
+  window?: { opensAt: string; closesAt: string };
+}
+
+/** Everything that can be said, by name: the payload and what it is for. */
+export interface Messages {
+  approve: GateAnswer;
+  reject: GateAnswer;
+  decide: Decide;
+  waive: Waive;
+  tick: Tick;
+  skip: Say;
+  retry: Say;
+  pause: Say;
+  resume: Say;
+  rollback: Rollback;
+  abort: Abort;
+  adjust: Adjust;
+}
+export type MessageName = keyof Messages;
+
+export const MESSAGES: Record<MessageName, string> = {
+  approve: 'Approve an open gate: {"gate", "by", "note"?, "planHash"?}',
+  reject: 'Reject an open gate, which rolls back: {"gate", "by", "note"?}',
+  decide: 'Answer a decision: {"choice", "by", "note"?}. The choices are in state.decision',
+  waive: 'Waive a failed check by its name: {"check", "by", "note"?}',
+  tick: 'Tick a follow-up by its name: {"item", "by"}',
+  skip: 'Skip the step that failed, where the decision offers it: {"by", "note"?}',
+  retry: 'Try the failed step again: {"by", "note"?}',
+  pause: 'Pause before the next step, or the copy at its checkpoint: {"by", "note"?}',
+  resume: 'Go on after a pause: {"by", "note"?}',
+  rollback: 'Undo everything done so far: {"by", "note"?, "acceptLoss"?}',
+  abort: 'Stop here and undo nothing: {"by", "note"?, "leaveAsIs"?}',
+  adjust: 'Change settings while it runs: {"by", "rate"?, "window"?}',
+};
+
+export const signals = {
+  approve: defineSignal<[GateAnswer]>('approve'),
+  reject: defineSignal<[GateAnswer]>('reject'),
+  decide: defineSignal<[Decide]>('decide'),
+  waive: defineSignal<[Waive]>('waive'),
+  tick: defineSignal<[Tick]>('tick'),
+  skip: defineSignal<[Say]>('skip'),
+  retry: defineSignal<[Say]>('retry'),
+  pause: defineSignal<[Say]>('pause'),
+  resume: defineSignal<[Say]>('resume'),
+  rollback: defineSignal<[Rollback]>('rollback'),
+  abort: defineSignal<[Abort]>('abort'),
+  adjust: defineSignal<[Adjust]>('adjust'),
+};
+
+/** Each Update answers with one sentence that says what was taken. */
+export const updates = {
+  approve: defineUpdate<string, [GateAnswer]>('approve'),
+  reject: defineUpdate<string, [GateAnswer]>('reject'),
+  decide: defineUpdate<string, [Decide]>('decide'),
+  waive: defineUpdate<string, [Waive]>('waive'),
+  tick: defineUpdate<string, [Tick]>('tick'),
+  skip: defineUpdate<string, [Say]>('skip'),
+  retry: defineUpdate<string, [Say]>('retry'),
+  pause: defineUpdate<string, [Say]>('pause'),
+  resume: defineUpdate<string, [Say]>('resume'),
+  rollback: defineUpdate<string, [Rollback]>('rollback'),
+  abort: defineUpdate<string, [Abort]>('abort'),
+  adjust: defineUpdate<string, [Adjust]>('adjust'),
+};
+
+export const queries = {
+  state: defineQuery<State>('state'),
+  plan: defineQuery<Plan | null>('plan'),
+  checks: defineQuery<Check[]>('checks'),
+  progress: defineQuery<Progress | null>('progress'),
+};
+
+/** Sent by the activities to the workflow that runs them, sparsely; not for people. */
+export const progressSignal = defineSignal<[Progress]>('progress');
