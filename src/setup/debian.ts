@@ -1,0 +1,126 @@
+import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { run, which } from './run.js';
+
+/** Debian's packages as a mere store of files: fetched with a private apt, unpacked, never installed. */
+export type Debian = {
+  /** Unpacks packages of a suite (all in one root, with the libraries of that suite) and gives the root. */
+  unpack: (suite: string, packages: readonly string[]) => Promise<string>;
+};
+
+export const aptIsHere = (): boolean => which('apt-get') !== null && which('dpkg-deb') !== null;
+
+/** What every server of Debian stands on: with its own C library it runs on older and newer systems alike. */
+export const BASE =
+  'libc6 libgcc-s1 libstdc++6 libatomic1 libjemalloc2 liblzf1 libsystemd0 libcap2 liblz4-1 liblzma5 libzstd1 libgcrypt20 libgpg-error0 zlib1g'.split(
+    ' ',
+  );
+
+/** An apt of its own below `folder`, pointed at the mirror that the machine's apt uses. */
+export async function openDebian(folder: string): Promise<Debian> {
+  const { mirror, key } = await machinesMirror();
+  const settings = await machinesSettings();
+  return {
+    unpack: async (suite, packages) => {
+      const home = join(folder, `apt-${suite}`);
+      const root = join(folder, `root-${suite}`);
+      const debs = join(folder, `debs-${suite}`);
+      for (const path of [
+        root,
+        debs,
+        `${home}/etc/sources`,
+        `${home}/state/lists/partial`,
+        `${home}/cache/archives/partial`,
+      ]) {
+        await mkdir(path, { recursive: true });
+      }
+      await writeFile(join(home, 'state/status'), '');
+      await writeFile(join(home, 'etc/sources.list'), `deb [signed-by=${key}] ${mirror} ${suite} main\n`);
+      await writeFile(join(home, 'apt.conf'), `${settings}\n${privateSettings(home)}`);
+      const env = { ...process.env, APT_CONFIG: join(home, 'apt.conf'), LC_ALL: 'C' };
+
+      const update = await run('apt-get', ['-qq', 'update'], { env, timeoutMs: 120_000 });
+      if (!update.ok) throw new Error(update.why);
+      // apt-get calls a suite that isn't there a warning, and then knows no package of it.
+      const got = await run('apt-get', ['-qq', 'download', ...packages.map((name) => `${name}/${suite}`)], {
+        env,
+        cwd: debs,
+        timeoutMs: 300_000,
+      });
+      if (!got.ok)
+        throw new Error(`${got.why}${update.stderr.includes('W:') ? ` (${firstLine(update.stderr)})` : ''}`);
+      for (const deb of await readdir(debs)) {
+        const unpacked = await run('dpkg-deb', ['-x', join(debs, deb), root]);
+        if (!unpacked.ok) throw new Error(unpacked.why);
+      }
+      return root;
+    },
+  };
+}
+
+const firstLine = (text: string): string => text.trim().split('\n')[0] ?? '';
+
+async function machinesMirror(): Promise<{ mirror: string; key: string }> {
+  const asked = await run('apt-get', [
+    'indextargets',
+    '--format',
+    '$(REPO_URI)|$(SIGNED_BY)|$(LABEL)|$(SUITE)|$(CODENAME)',
+    'Created-By: Packages',
+  ]);
+  const rows = asked.stdout.split('\n').map((line) => line.split('|'));
+  // Its main archive: the label is "Debian" for it, and another one for security updates.
+  const main = rows.find(([uri, , label]) => uri && label === 'Debian') ?? (await mirrorOfSources());
+  if (main?.[0] === undefined) throw new Error("this machine's apt has no Debian mirror");
+  const keys = [
+    main[1],
+    '/usr/share/keyrings/debian-archive-keyring.gpg',
+    '/usr/share/keyrings/debian-archive-keyring.pgp',
+  ];
+  const key = keys.find((file) => file && existsSync(file));
+  if (key === undefined) throw new Error("this machine lacks Debian's keyring (debian-archive-keyring)");
+  return { mirror: main[0], key };
+}
+
+/**
+ * Labels stand in lists that a fresh container doesn't have, and where it was told no `Label` apt gives none.
+ * The sources themselves are enough: the first whose path is that of Debian's main archive.
+ */
+async function mirrorOfSources(): Promise<string[] | undefined> {
+  const asked = await run('apt-get', [
+    'indextargets',
+    '--format',
+    '$(REPO_URI)|$(SIGNED_BY)',
+    'Created-By: Packages',
+  ]);
+  const rows = asked.stdout.split('\n').map((line) => line.split('|'));
+  const os = await readFile('/etc/os-release', 'utf8').catch(() => '');
+  return /^ID=debian$/m.test(os) ? rows.find(([uri]) => /\/debian\/?$/.test(uri ?? '')) : undefined;
+}
+
+/** The machine's own way to reach its mirror (proxy, certificates, retries), as apt's own settings. */
+async function machinesSettings(): Promise<string> {
+  const dump = await run('apt-config', ['dump']);
+  const mine = dump.stdout
+    .split('\n')
+    .filter(
+      (line) =>
+        /^Acquire::/.test(line) &&
+        !/^Acquire::(IndexTargets|Languages|CompressionTypes|GzipIndexes|cdrom)/i.test(line),
+    );
+  // Passwords of mirrors stay in apt's own files, which only apt reads.
+  return [
+    ...mine,
+    'Dir::Etc::netrc "/etc/apt/auth.conf";',
+    'Dir::Etc::netrcparts "/etc/apt/auth.conf.d";',
+  ].join('\n');
+}
+
+function privateSettings(home: string): string {
+  return `Dir::Etc "${home}/etc"; Dir::Etc::sourcelist "${home}/etc/sources.list"; Dir::Etc::sourceparts "${home}/etc/sources";
+Dir::State "${home}/state"; Dir::State::status "${home}/state/status"; Dir::Cache "${home}/cache";
+APT::Sandbox::User "root"; Acquire::Languages "none"; Acquire::Retries "1"; Acquire::http::Timeout "15"; Acquire::https::Timeout "15";
+Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false"; Acquire::IndexTargets::deb::DEP-11-icons::DefaultEnabled "false";
+Acquire::IndexTargets::deb::DEP-11-icons-small::DefaultEnabled "false"; Acquire::IndexTargets::deb::CNF::DefaultEnabled "false";
+`;
+}
