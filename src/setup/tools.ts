@@ -1,0 +1,29 @@
+import { cacheFolder, type Say } from './cache.js';
+import { ALL_REDIS, findRedis, findRedisPair, type FoundRedis } from './redis.js';
+import { findTemporal, type FoundTemporal } from './temporal.js';
+
+export const PURPOSES = ['demo', 'test', 'sweep'] as const;
+export type Purpose = (typeof PURPOSES)[number];
+
+export type Tools = { temporal: FoundTemporal; redis: FoundRedis[] };
+
+/** What the tests are run against: each line of Redis and Valkey that somebody may have to leave or go to. */
+const SAMPLE = ALL_REDIS.filter((name) => name !== 'r82');
+
+/** Everything a purpose needs, found or fetched. For the demo, the two servers of a pair in their order. */
+export async function findTools(purpose: Purpose, say: Say, cache: string = cacheFolder()): Promise<Tools> {
+  const redis = async (): Promise<FoundRedis[]> => {
+    if (purpose !== 'demo') return findRedis(purpose === 'test' ? SAMPLE : ALL_REDIS, say, cache);
+    const { from, to } = await findRedisPair(say, cache);
+    return [from, to];
+  };
+  // Side by side, as both mostly wait for downloads; and both are heard out, so that one run names all that is missing.
+  const [temporal, servers] = await Promise.allSettled([findTemporal(say, cache), redis()]);
+  if (temporal.status === 'fulfilled' && servers.status === 'fulfilled') {
+    return { temporal: temporal.value, redis: servers.value };
+  }
+  const reasons = [temporal, servers].flatMap((each) =>
+    each.status === 'rejected' ? [each.reason as Error] : [],
+  );
+  throw new Error(reasons.map((reason) => reason.message).join('\n'));
+}
