@@ -14,6 +14,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
 import { createServer, connect } from 'node:net';
@@ -167,6 +168,8 @@ type Life = {
   program: string;
   ports: Ports;
   log: string;
+  /** How long the log was before: what stands behind it is of this life. */
+  logFrom: number;
   pidFile: string | null;
 };
 
