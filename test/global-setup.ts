@@ -1,0 +1,33 @@
+/* One Temporal server and one list of Redis servers for all tests of a run. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestProject } from 'vitest/node';
+import type { FoundRedis } from '../src/setup/redis.js';
+import { startTemporal } from '../src/setup/servers.js';
+import { findTools } from '../src/setup/tools.js';
+
+declare module 'vitest' {
+  export interface ProvidedContext {
+    /** `host:port` of a Temporal server with the search attribute FerryPhase. */
+    temporalAddress: string;
+    /** Every Redis and Valkey there is here, oldest first. */
+    redisServers: FoundRedis[];
+  }
+}
+
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const tools = await findTools('test', (line) => console.error(line));
+  project.provide('redisServers', tools.redis);
+  if (tools.temporal.kind === 'server') {
+    project.provide('temporalAddress', tools.temporal.address);
+    return async () => {};
+  }
+  const folder = await mkdtemp(join(tmpdir(), 'ferry-temporal-'));
+  const temporal = await startTemporal({ binary: tools.temporal.path, log: join(folder, 'server.log') });
+  project.provide('temporalAddress', temporal.address);
+  return async () => {
+    await temporal.stop();
+    await rm(folder, { recursive: true, force: true });
+  };
+}
