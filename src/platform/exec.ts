@@ -1,6 +1,49 @@
-/** Runs programs. The only caller of execa. */
+/**
+ * Runs programs. The only caller of execa.
+ *
+ * A program sees the variables below, those that `env` names, and FERRY_*: not the worker's whole environment, which holds
+ * Temporal's key and every other upgrade's URLs. Secrets go to it by environment (or stdin), never by argv.
+ */
+import { execa } from 'execa';
 import { FerryError } from '../errors.js';
-import type { CommandSpec } from '../inputs/refs.js';
+import { milliseconds, type CommandSpec } from '../inputs/refs.js';
+import { redact, rememberSecret, resolveSecret } from './secrets.js';
+
+/** What a program gets of the worker's environment without being named. Documented for people who write commands. */
+export const PASSED_ON: readonly string[] = [
+  'PATH',
+  'HOME',
+  'USER',
+  'LOGNAME',
+  'SHELL',
+  'TMPDIR',
+  'TZ',
+  'LANG',
+  'LANGUAGE',
+  'TERM',
+  'KUBECONFIG',
+  'KUBERNETES_SERVICE_HOST',
+  'KUBERNETES_SERVICE_PORT',
+  'HTTP_PROXY',
+  'HTTPS_PROXY',
+  'NO_PROXY',
+  'ALL_PROXY',
+  'http_proxy',
+  'https_proxy',
+  'no_proxy',
+  'all_proxy',
+  'SSL_CERT_FILE',
+  'SSL_CERT_DIR',
+  'NODE_EXTRA_CA_CERTS',
+  'SSH_AUTH_SOCK',
+];
+
+const TAIL = 2_048;
+/** Redacted before it is cut to the tail, so that no half of a secret survives at the cut. */
+const KEPT = 64 * 1024;
+const KILL_AFTER = 2_000;
+/** How long a child of the program that has ended may hold its output open. */
+const DRAIN = 250;
 
 export interface RunInput {
   /** Names the command in errors; the command itself is never shown. */
@@ -11,17 +54,139 @@ export interface RunInput {
   /** FERRY_STEP. */
   step: string;
   /** More variables; may hold secrets. */
-  env?: Record<string, string>;
-  signal?: AbortSignal;
-  input?: string;
+  env?: Record<string, string> | undefined;
+  signal?: AbortSignal | undefined;
+  /** For stdin, which is empty otherwise. */
+  input?: string | undefined;
 }
+
 export interface RunResult {
   exitCode: 0;
   seconds: number;
+  /** The last 2 kB, without secrets. */
   stdoutTail: string;
   stderrTail: string;
 }
-/** Anything but exit code 0 is CommandFailed. */
+
+/**
+ * Anything but exit code 0 is CommandFailed. On abort and on time-out the whole process group ends: SIGTERM, then SIGKILL.
+ * @throws FerryError; the signal's reason when aborted
+ */
 export async function run(input: RunInput): Promise<RunResult> {
-  throw new FerryError('CommandFailed', input.label);
+  const { label, spec, signal } = input;
+  signal?.throwIfAborted();
+  const env = await environment(input);
+  const [file, args] =
+    typeof spec.command === 'string'
+      ? ['/bin/sh', ['-c', spec.command]]
+      : [spec.command[0] ?? '', spec.command.slice(1)];
+  const timeout = milliseconds(spec.timeout);
+  const started = performance.now();
+  const child = execa(file, args, {
+    env,
+    extendEnv: false,
+    // Its own process group, so that everything it starts can be ended with it.
+    detached: true,
+    buffer: false,
+    reject: false,
+    stripFinalNewline: false,
+    ...(input.input === undefined ? { stdin: 'ignore' as const } : { input: input.input }),
+  });
+  const stdout = keepTail(child.stdout);
+  const stderr = keepTail(child.stderr);
+  let ended: 'timeout' | 'abort' | undefined;
+  let killer: NodeJS.Timeout | undefined;
+  const end = (why: 'timeout' | 'abort'): void => {
+    ended ??= why;
+    killGroup(child.pid, 'SIGTERM');
+    killer ??= setTimeout(() => killGroup(child.pid, 'SIGKILL'), KILL_AFTER);
+  };
+  const timer = setTimeout(() => end('timeout'), timeout);
+  const abort = (): void => end('abort');
+  signal?.addEventListener('abort', abort, { once: true });
+  let drain: NodeJS.Timeout | undefined;
+  // A daemon that it left behind holds the pipes open: the program's own end is what counts.
+  child.once('exit', () => {
+    drain = setTimeout(() => {
+      child.stdout.destroy();
+      child.stderr.destroy();
+    }, DRAIN);
+  });
+  try {
+    const result = await child;
+    const seconds = rounded(performance.now() - started);
+    if (ended !== undefined) killGroup(child.pid, 'SIGKILL');
+    if (ended === 'abort') signal?.throwIfAborted();
+    if (ended === 'timeout') throw failed(`did not end within ${spec.timeout} and was stopped`, stderr());
+    if (result.exitCode === undefined) {
+      throw failed(
+        result.signal ? `was ended by ${result.signal}` : `could not be started (${startCode(result)})`,
+        stderr(),
+      );
+    }
+    if (result.exitCode !== 0) throw failed(`ended with exit code ${result.exitCode}`, stderr() || stdout());
+    return { exitCode: 0, seconds, stdoutTail: stdout(), stderrTail: stderr() };
+  } finally {
+    clearTimeout(timer);
+    clearTimeout(killer);
+    clearTimeout(drain);
+    signal?.removeEventListener('abort', abort);
+  }
+
+  // Never the error's own message, which holds the arguments.
+  function failed(what: string, tail: string): FerryError {
+    return new FerryError(
+      'CommandFailed',
+      redact(`${label} ${what}${tail.trim() ? `: ${tail.trim()}` : ''}`),
+    );
+  }
+}
+
+async function environment({ spec, label, env, name, step }: RunInput): Promise<Record<string, string>> {
+  const result: Record<string, string> = {};
+  for (const [variable, value] of Object.entries(process.env)) {
+    if (value !== undefined && (PASSED_ON.includes(variable) || variable.startsWith('LC_')))
+      result[variable] = value;
+  }
+  for (const [variable, ref] of Object.entries(spec.env ?? {})) {
+    result[variable] = await resolveSecret({ ref, where: `${label}: env.${variable}` });
+  }
+  for (const value of Object.values(env ?? {})) if (/:\/\/[^/]*:[^/]*@/.test(value)) rememberSecret(value);
+  return { ...result, FERRY_NAME: name, FERRY_STEP: step, ...env };
+}
+
+function keepTail(stream: NodeJS.ReadableStream): () => string {
+  let kept = Buffer.alloc(0);
+  let cut = false;
+  stream.on('data', (chunk: Buffer) => {
+    kept = Buffer.concat([kept, chunk]);
+    if (kept.length > KEPT * 2) {
+      kept = kept.subarray(kept.length - KEPT);
+      cut = true;
+    }
+  });
+  stream.on('error', () => undefined);
+  return () => {
+    const clean = redact(kept.toString('utf8'));
+    return cut || clean.length > TAIL ? `…${clean.slice(-TAIL)}` : clean;
+  };
+}
+
+function killGroup(pid: number | undefined, signal: NodeJS.Signals): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(-pid, signal);
+  } catch {
+    // The group has ended already.
+  }
+}
+
+function startCode(result: { cause?: unknown }): string {
+  const { cause } = result;
+  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown';
+  return code === 'ENOENT' ? 'no such program' : code === 'EACCES' ? 'not executable' : code;
+}
+
+function rounded(ms: number): number {
+  return Math.round(ms) / 1_000;
 }

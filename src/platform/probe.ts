@@ -1,6 +1,9 @@
 /** Runs the application's own tests. */
 import { FerryError } from '../errors.js';
-import type { Probe } from '../inputs/refs.js';
+import { milliseconds, type Probe } from '../inputs/refs.js';
+import { run } from './exec.js';
+import { redact } from './secrets.js';
+import { fetchFailure, originOf } from './webhook.js';
 
 export interface ProbeResult {
   name: string;
@@ -9,15 +12,84 @@ export interface ProbeResult {
   /** What it said last, without secrets. */
   said: string;
 }
-/** Throws only when aborted; a probe that fails is a result. */
-export async function runProbe(input: {
+
+export interface ProbeInput {
   probe: Probe;
   /** Its place in `probes`, from 0: names a probe without a name. */
   index: number;
   /** FERRY_NAME. */
   name: string;
-  env?: Record<string, string>;
-  signal?: AbortSignal;
-}): Promise<ProbeResult> {
-  throw new FerryError('ProbeFailed', input.name);
+  env?: Record<string, string> | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+export function probeName({ probe, index }: Pick<ProbeInput, 'probe' | 'index'>): string {
+  return (
+    probe.name ?? ('http' in probe ? `probe ${index + 1} (${originOf(probe.http)})` : `probe ${index + 1}`)
+  );
+}
+
+/** Throws only when aborted or when a secret is missing; a probe that fails is a result. */
+export async function runProbe(input: ProbeInput): Promise<ProbeResult> {
+  const name = probeName(input);
+  const started = performance.now();
+  const { ok, said } =
+    'http' in input.probe
+      ? await ask({ ...input, probe: input.probe })
+      : await execute({ ...input, probe: input.probe, label: name });
+  return {
+    name,
+    ok,
+    said: redact(said).trim().slice(-500),
+    seconds: Math.round(performance.now() - started) / 1_000,
+  };
+}
+
+type Answer = Pick<ProbeResult, 'ok' | 'said'>;
+type HttpProbe = Extract<Probe, { http: string }>;
+type CommandProbe = Exclude<Probe, { http: string }>;
+
+async function execute({
+  probe,
+  label,
+  name,
+  env,
+  signal,
+}: Omit<ProbeInput, 'probe'> & { probe: CommandProbe; label: string }): Promise<Answer> {
+  try {
+    const result = await run({ label, spec: probe, name, step: 'Probe', env, signal });
+    return { ok: true, said: result.stdoutTail.trim() || result.stderrTail };
+  } catch (error) {
+    if (!(error instanceof FerryError) || error.type !== 'CommandFailed') throw error;
+    return { ok: false, said: error.message };
+  }
+}
+
+async function ask({
+  probe,
+  signal,
+}: {
+  probe: HttpProbe;
+  signal?: AbortSignal | undefined;
+}): Promise<Answer> {
+  const timeout = AbortSignal.timeout(milliseconds(probe.timeout));
+  try {
+    // Redirections aren't followed: `status` may be the 302 itself.
+    const response = await fetch(probe.http, {
+      redirect: 'manual',
+      signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
+    });
+    await response.body?.cancel();
+    const ok = response.status === probe.status;
+    return {
+      ok,
+      said: ok ? `answered ${response.status}` : `answered ${response.status}, expected ${probe.status}`,
+    };
+  } catch (error) {
+    signal?.throwIfAborted();
+    return {
+      ok: false,
+      said: timeout.aborted ? `did not answer within ${probe.timeout}` : fetchFailure(error),
+    };
+  }
 }

@@ -1,47 +1,194 @@
-/** The fence: a server that refuses writes and answers reads until it is told otherwise. */
+/**
+ * The fence: a server that refuses writes and answers reads until it is told otherwise. Unlike a pause it does not run out.
+ *
+ * From 6.2 on it is `min-replicas-to-write` above any number of replicas. Measured on 6.2, 7.0, 7.2, 7.4, 8.0, 8.2 and Valkey 8.1
+ * and 9.1, with and without replicas: every write is refused with NOREPLICAS, also in scripts, functions, transactions queued
+ * before, and commands that a pause held. Keys still expire. A script that begins with `#!lua` is refused even when it only reads.
+ *
+ * On 6.0 scripts write past that (measured), so there the server becomes a replica of itself: everything is refused with
+ * READONLY, scripts too, and no data can ever come over that link, since a replica without a primary refuses to feed another one.
+ * Its own replicas lose their link meanwhile, and resume by partial resync.
+ *
+ * Neither outlives a restart of the server.
+ */
 import type { Redis } from 'ioredis';
 import { FerryError } from '../errors.js';
-import type { ClientFacts, FenceKind } from './describe.js';
+import { failureOn } from './connect.js';
+import { shown } from './address.js';
+import { atLeast, pairsOf, parseInfo } from './info.js';
 
-/** What stood before the fence; plain data, so that an undo can carry it. */
+export type FenceKind = 'min-replicas' | 'replica-of-itself';
+
+/** What stood before the fence. Plain data, so that an undo can carry it. */
 export interface FenceBefore {
   kind: FenceKind;
   /** Settings to put back. */
   settings: Record<string, string>;
 }
 
+/**
+ * The fence's value is this plus the value before, so that the server itself remembers both whose fence it is and what to put
+ * back, whatever became of workflow and journal. (33779: FERRY on a telephone's keys.)
+ */
+export const FENCE_BASE = 337_790_000;
+const FENCE_SPAN = 10_000;
+
+const TO_WRITE = 'min-replicas-to-write';
+const MAX_LAG = 'min-replicas-max-lag';
+/** min-replicas-to-write counts for nothing while the lag is 0; this instead of 10 says that 0 stood there. */
+const LAG_FOR_NONE = '33779';
+
+/** Whether a fence of ours stands, by INFO and CONFIG GET. */
+export function fenceOf({
+  info,
+  settings,
+}: {
+  info: Record<string, string>;
+  settings: Record<string, string> | null;
+}): FenceKind | null {
+  if (isFenceValue(settings?.[TO_WRITE])) return 'min-replicas';
+  const ofItself =
+    info['role'] === 'slave' && info['master_host'] === LOOPBACK && info['master_port'] === ownPort(info);
+  return ofItself ? 'replica-of-itself' : null;
+}
+
+function isFenceValue(value: string | undefined): boolean {
+  const number = Number(value ?? 0);
+  return number >= FENCE_BASE && number < FENCE_BASE + FENCE_SPAN;
+}
+
+const LOOPBACK = '127.0.0.1';
+
+// With TLS only the port is 0, but there is still nothing that could answer.
+function ownPort(info: Record<string, string>): string {
+  return info['tcp_port'] && info['tcp_port'] !== '0' ? info['tcp_port'] : (info['tcp_port'] ?? '');
+}
+
+export async function isFenced({ client }: { client: Redis }): Promise<FenceKind | null> {
+  return fenceOf(await look(client));
+}
+
 /** What fence() would record, without setting anything: read it first, register the undo with it, then fence. */
-export async function fenceBefore(input: { client: Redis }): Promise<FenceBefore> {
-  throw new FerryError('Unknown', `not written yet ${String(input.client.status)}`);
+export async function fenceBefore({ client }: { client: Redis }): Promise<FenceBefore> {
+  const { info, settings } = await look(client);
+  const standing = fenceOf({ info, settings });
+  if (standing === 'min-replicas') return { kind: standing, settings: recorded(settings) };
+  if (standing === 'replica-of-itself') return { kind: standing, settings: {} };
+  const { [TO_WRITE]: toWrite = '0', [MAX_LAG]: maxLag = '10' } = settings;
+  if (atLeast(info['redis_version'] ?? '0', '6.2'))
+    return { kind: 'min-replicas', settings: { [TO_WRITE]: toWrite, [MAX_LAG]: maxLag } };
+  const { 'replica-read-only': readOnly = 'yes', 'replica-serve-stale-data': serveStale = 'yes' } = settings;
+  return {
+    kind: 'replica-of-itself',
+    settings: {
+      ...(readOnly === 'yes' ? {} : { 'replica-read-only': readOnly }),
+      ...(serveStale === 'yes' ? {} : { 'replica-serve-stale-data': serveStale }),
+    },
+  };
 }
-export async function fence(input: { client: Redis; before?: FenceBefore }): Promise<FenceBefore> {
-  return fenceBefore(input);
+
+/** What the standing fence itself says that stood before. */
+function recorded(settings: Record<string, string>): Record<string, string> {
+  const { [TO_WRITE]: toWrite = '0', [MAX_LAG]: maxLag = '10' } = settings;
+  return {
+    [TO_WRITE]: String(Number(toWrite) - FENCE_BASE),
+    [MAX_LAG]: maxLag === LAG_FOR_NONE ? '0' : maxLag,
+  };
 }
+
+/** Harmless when the fence stands. @throws FerryError NotPermitted, ReadOnlyTarget (it is a replica of another server) */
+export async function fence({
+  client,
+  before,
+}: {
+  client: Redis;
+  before?: FenceBefore | undefined;
+}): Promise<FenceBefore> {
+  const was = before ?? (await fenceBefore({ client }));
+  const state = await look(client);
+  if (fenceOf(state) !== null) return was;
+  if (state.info['role'] === 'slave') {
+    throw new FerryError(
+      'ReadOnlyTarget',
+      `${placeOf(client)} is a replica: a fence there does not stop writes, which go to its primary`,
+    );
+  }
+  if (was.kind === 'min-replicas') {
+    const { [TO_WRITE]: toWrite = '0', [MAX_LAG]: maxLag = '10' } = was.settings;
+    if (Number(maxLag) === 0) await set(client, MAX_LAG, LAG_FOR_NONE);
+    await set(client, TO_WRITE, String(FENCE_BASE + Math.min(Number(toWrite), FENCE_SPAN - 1)));
+  } else {
+    for (const setting of Object.keys(was.settings)) await set(client, setting, 'yes');
+    await attempt(client, () => client.call('REPLICAOF', LOOPBACK, ownPort(state.info)));
+  }
+  if (fenceOf(await look(client)) === null)
+    throw new FerryError('Unknown', `${placeOf(client)} did not keep the fence`);
+  return was;
+}
+
 /** Harmless when no fence of ours stands. Without `before`, what the fence itself recorded is put back. */
-export async function unfence(input: { client: Redis; before?: FenceBefore }): Promise<void> {
-  await fenceBefore(input);
+export async function unfence({
+  client,
+  before,
+}: {
+  client: Redis;
+  before?: FenceBefore | undefined;
+}): Promise<void> {
+  const state = await look(client);
+  const standing = fenceOf(state);
+  if (standing === 'min-replicas') {
+    // The server's own record goes first: the caller's may be of an earlier time.
+    const back = recorded(state.settings);
+    await set(client, TO_WRITE, back[TO_WRITE] ?? '0');
+    if (state.settings[MAX_LAG] !== back[MAX_LAG]) await set(client, MAX_LAG, back[MAX_LAG] ?? '10');
+  }
+  if (standing === 'replica-of-itself') await attempt(client, () => client.call('REPLICAOF', 'NO', 'ONE'));
+  // Also when the fence is down already: an attempt may have ended between the two.
+  if (before?.kind === 'replica-of-itself') {
+    for (const [setting, value] of Object.entries(before.settings)) await set(client, setting, value);
+  } else if (standing === null && state.settings[MAX_LAG] === LAG_FOR_NONE) {
+    await set(client, MAX_LAG, '0');
+  }
+  if (fenceOf(await look(client)) !== null)
+    throw new FerryError('Unknown', `${placeOf(client)} did not let the fence go`);
 }
-export async function isFenced(input: { client: Redis }): Promise<FenceKind | null> {
-  return (await fenceBefore(input)).kind;
-}
-/** Commands after `redis-cli` that lift the fence by hand. */
+
+/** What follows `redis-cli …` to lift the fence by hand. */
 export function unfenceByHand(before: FenceBefore): string[] {
-  return Object.keys(before.settings);
+  const settings = Object.entries(before.settings).map(
+    ([setting, value]) => `CONFIG SET ${setting} ${value}`,
+  );
+  return before.kind === 'min-replicas' ? settings : ['REPLICAOF NO ONE', ...settings];
 }
-/** Ordinary clients; replicas and `ferry:` connections are left out. `databases`: only those of these numbers. */
-export async function clientsOf(input: {
-  client: Redis;
-  databases?: readonly number[];
-}): Promise<ClientFacts[]> {
-  await fenceBefore(input);
-  return [];
+
+async function look(
+  client: Redis,
+): Promise<{ info: Record<string, string>; settings: Record<string, string> }> {
+  return attempt(client, async () => {
+    const info = parseInfo(
+      `${String(await client.call('INFO', 'server'))}\n${String(await client.call('INFO', 'replication'))}`,
+    );
+    // Both have an older name (min-slaves-…, slave-…), under which they come as well.
+    const settings = [
+      ...pairsOf(await client.call('CONFIG', 'GET', 'min-replicas-*')),
+      ...pairsOf(await client.call('CONFIG', 'GET', 'replica-*')),
+    ];
+    return { info, settings: Object.fromEntries(settings) };
+  });
 }
-/** Closes connections of ordinary clients; skips replicas, `ferry:` ones and (unless asked) subscribers. Returns how many. */
-export async function dropClients(input: {
-  client: Redis;
-  ids: readonly string[];
-  subscribers?: boolean;
-}): Promise<number> {
-  await fenceBefore(input);
-  return 0;
+
+async function set(client: Redis, setting: string, value: string): Promise<void> {
+  await attempt(client, () => client.call('CONFIG', 'SET', setting, value));
+}
+
+async function attempt<T>(client: Redis, act: () => Promise<T>): Promise<T> {
+  try {
+    return await act();
+  } catch (error) {
+    throw failureOn(client, error);
+  }
+}
+
+function placeOf(client: Redis): string {
+  return shown({ host: client.options.host ?? '?', port: client.options.port ?? 0 });
 }

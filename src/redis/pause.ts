@@ -1,18 +1,44 @@
 /** Holding writes for a moment: `CLIENT PAUSE ms WRITE`, whose end the server itself keeps. */
 import type { Redis } from 'ioredis';
+import { FerryError } from '../errors.js';
+import { shown } from './address.js';
+import { failureOn, messageOf } from './connect.js';
 
 export interface Pause {
   ms: number;
-  /** Milliseconds left, by the worker's monotonic clock counted from before the command was sent: never too many. */
+  /** Milliseconds left, counted by the worker's own clock from before the command was sent: never too many. */
   remaining(): number;
 }
 
-/** Redis 6.0 can't: NotPermitted, with what to do. */
-export async function pauseWrites(input: { client: Redis; ms: number }): Promise<Pause> {
-  await input.client.call('CLIENT', 'PAUSE', String(input.ms), 'WRITE');
-  return { ms: input.ms, remaining: () => 0 };
+/**
+ * Writes of every client of the server wait, in every database; reads go on. The server lifts it after `ms` by itself.
+ * A longer pause that stands is not shortened by it.
+ * @throws FerryError NotPermitted, also on 6.0, whose pause would hold reads, INFO and the worker too, and could not be ended
+ */
+export async function pauseWrites({ client, ms }: { client: Redis; ms: number }): Promise<Pause> {
+  const started = performance.now();
+  try {
+    await client.call('CLIENT', 'PAUSE', String(Math.ceil(ms)), 'WRITE');
+  } catch (error) {
+    if (/syntax|wrong number of arguments|unknown subcommand/i.test(messageOf(error))) {
+      const at = shown({ host: client.options.host ?? '?', port: client.options.port ?? 0 });
+      throw new FerryError(
+        'NotPermitted',
+        `${at} can not pause writes alone (that came with Redis 6.2): the fence refuses them instead`,
+      );
+    }
+    throw failureOn(client, error);
+  }
+  return { ms, remaining: () => Math.max(0, Math.floor(ms - (performance.now() - started))) };
 }
 
-export async function resumeWrites(input: { client: Redis }): Promise<void> {
-  await input.client.call('CLIENT', 'UNPAUSE');
+/** Ends the pause; harmless when there is none. It ends one that somebody else began, too. */
+export async function resumeWrites({ client }: { client: Redis }): Promise<void> {
+  try {
+    await client.call('CLIENT', 'UNPAUSE');
+  } catch (error) {
+    // 6.0 has neither, so nothing is paused by us.
+    if (!/unknown subcommand|unknown command|wrong number of arguments|syntax/i.test(messageOf(error)))
+      throw failureOn(client, error);
+  }
 }

@@ -1,7 +1,7 @@
 /** Who still writes, or tries to, to a server that was left. */
 import { FerryError } from '../errors.js';
 import type { ServerAddress } from './address.js';
-import type { ClientFacts } from './describe.js';
+import type { ClientFacts } from './clients.js';
 
 export interface Stragglers {
   /** Keys that changed (expiry included), by tracking; null where it isn't permitted. */

@@ -1,0 +1,57 @@
+/** The commands that a person types when Redis Ferry can't help. */
+import type { RedisEndpoint } from '../inputs/refs.js';
+import type { ServerAddress } from './address.js';
+
+/**
+ * The shell words before a Redis command: run redis-cli (6.0 or later) against a server, with the password taken out of the
+ * reference as it runs. It stands neither in the card nor in `ps`. Not `redis-cli -u`, which puts it there, and which in 7.0
+ * logs in as "" when the URL names no user.
+ */
+export function breakGlassPrefix({
+  address,
+  endpoint,
+}: {
+  address: ServerAddress;
+  endpoint: RedisEndpoint;
+}): string {
+  const { host, port, username, password, tls } = address;
+  const given = typeof endpoint === 'string' ? {} : endpoint;
+  const ca = 'tls' in given ? given.tls?.ca : undefined;
+  const words = [
+    ...(password === undefined ? [] : [`REDISCLI_AUTH="$(${passwordFrom({ endpoint, password })})"`]),
+    'redis-cli',
+    '-h',
+    quoted(host),
+    '-p',
+    String(port),
+    ...(username ? ['--user', quoted(username)] : []),
+    ...(tls ? ['--tls'] : []),
+    ...(ca === undefined ? [] : ['--cacert', quoted(ca)]),
+    ...(tls?.serverName === undefined ? [] : ['--sni', quoted(tls.serverName)]),
+    ...(tls?.insecure ? ['--insecure'] : []),
+  ];
+  return words.join(' ');
+}
+
+/** What stands in a shell for the URL that a reference points at. */
+export function urlInShell(endpoint: RedisEndpoint): string {
+  if (typeof endpoint === 'string') return quoted(endpoint);
+  if ('url' in endpoint) return quoted(endpoint.url);
+  if ('file' in endpoint) return `"$(cat ${quoted(endpoint.file)})"`;
+  return /^[A-Za-z_][A-Za-z0-9_]*$/.test(endpoint.env)
+    ? `"$${endpoint.env}"`
+    : `"$(printenv ${quoted(endpoint.env)})"`;
+}
+
+const DECODE = String.raw`LC_ALL=C awk 'BEGIN{for(i=1;i<256;i++)c[sprintf("%02X",i)]=sprintf("%c",i)}{o="";while(match($0,/%[0-9A-Fa-f][0-9A-Fa-f]/)){o=o substr($0,1,RSTART-1) c[toupper(substr($0,RSTART+1,2))];$0=substr($0,RSTART+3)}printf "%s",o $0}'`;
+
+function passwordFrom({ endpoint, password }: { endpoint: RedisEndpoint; password: string }): string {
+  const cut = `printf '%s\\n' ${urlInShell(endpoint)} | sed 's|^[^:]*://[^:]*:||; s|@[^@]*$||'`;
+  // Only such a password needs no percent-encoding in a URL; a shorter card is easier to trust at night.
+  return /^[\w.~-]+$/.test(password) ? cut : `${cut} | ${DECODE}`;
+}
+
+/** One word for sh, as it is. */
+export function quoted(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`;
+}

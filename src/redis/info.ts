@@ -1,0 +1,32 @@
+/** Reads what INFO and CONFIG GET reply. */
+
+/** `key:value` lines of INFO. */
+export function parseInfo(text: string): Record<string, string> {
+  const facts: Record<string, string> = {};
+  for (const line of text.split('\n')) {
+    const colon = line.indexOf(':');
+    if (colon > 0 && !line.startsWith('#')) facts[line.slice(0, colon)] = line.slice(colon + 1).trimEnd();
+  }
+  return facts;
+}
+
+/** Compares `7.2.4` with `7.0` by number. */
+export function atLeast(version: string, least: string): boolean {
+  const [a, b] = [version, least].map((text) =>
+    text.split('.').map((part) => Number.parseInt(part, 10) || 0),
+  );
+  for (let i = 0; i < 3; i += 1) {
+    const difference = (a?.[i] ?? 0) - (b?.[i] ?? 0);
+    if (difference !== 0) return difference > 0;
+  }
+  return true;
+}
+
+/** A reply of alternating names and values. */
+export function pairsOf(reply: unknown): [name: string, value: string][] {
+  if (!Array.isArray(reply)) return [];
+  const flat: unknown[] = reply;
+  return flat.flatMap((name, i) =>
+    i % 2 === 0 ? [[String(name), String(flat[i + 1] ?? '')] as [string, string]] : [],
+  );
+}
