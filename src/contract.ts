@@ -107,6 +107,8 @@ export interface WayBack {
 export interface Impact {
   what: string;
   since: string;
+  /** The step that brought it. */
+  step: string;
 }
 
 /** How far the running step is. Rates are per second; sizes are bytes. */

@@ -13,7 +13,7 @@
  */
 import type { Redis } from 'ioredis';
 import { FerryError } from '../errors.js';
-import { failureOn } from './connect.js';
+import { failureOn, placeOf } from './connect.js';
 import { shown } from './address.js';
 import { atLeast, pairsOf, parseInfo } from './info.js';
 
@@ -32,6 +32,8 @@ export interface FenceBefore {
  */
 export const FENCE_BASE = 337_790_000;
 const FENCE_SPAN = 10_000;
+/** Added once more when the fence is sealed. */
+const SEAL = FENCE_SPAN;
 
 const TO_WRITE = 'min-replicas-to-write';
 const MAX_LAG = 'min-replicas-max-lag';
@@ -54,7 +56,26 @@ export function fenceOf({
 
 function isFenceValue(value: string | undefined): boolean {
   const number = Number(value ?? 0);
-  return number >= FENCE_BASE && number < FENCE_BASE + FENCE_SPAN;
+  return number >= FENCE_BASE && number < FENCE_BASE + FENCE_SPAN + SEAL;
+}
+
+/**
+ * Says on the server itself that everything written before the fence has arrived on the other side, and that applications may be
+ * told of it from here on: whoever finds an unsealed fence may lift it without asking whether the applications have moved.
+ * On 6.0 there is nowhere to write it down; every fence there counts as sealed.
+ */
+export async function seal({ client }: { client: Redis }): Promise<void> {
+  const { settings } = await look(client);
+  const value = Number(settings[TO_WRITE] ?? 0);
+  if (isFenceValue(settings[TO_WRITE]) && value < FENCE_BASE + SEAL) await set(client, TO_WRITE, String(value + SEAL));
+}
+
+/** How far a switch away from this server got, whoever began it. */
+export async function fenceStanding({ client }: { client: Redis }): Promise<'none' | 'fenced' | 'sealed'> {
+  const state = await look(client);
+  const kind = fenceOf(state);
+  if (kind === null) return 'none';
+  return kind === 'replica-of-itself' || Number(state.settings[TO_WRITE]) >= FENCE_BASE + SEAL ? 'sealed' : 'fenced';
 }
 
 const LOOPBACK = '127.0.0.1';
@@ -91,7 +112,7 @@ export async function fenceBefore({ client }: { client: Redis }): Promise<FenceB
 function recorded(settings: Record<string, string>): Record<string, string> {
   const { [TO_WRITE]: toWrite = '0', [MAX_LAG]: maxLag = '10' } = settings;
   return {
-    [TO_WRITE]: String(Number(toWrite) - FENCE_BASE),
+    [TO_WRITE]: String((Number(toWrite) - FENCE_BASE) % SEAL),
     [MAX_LAG]: maxLag === LAG_FOR_NONE ? '0' : maxLag,
   };
 }
@@ -110,7 +131,7 @@ export async function fence({
   if (state.info['role'] === 'slave') {
     throw new FerryError(
       'ReadOnlyTarget',
-      `${placeOf(client)} is a replica: a fence there does not stop writes, which go to its primary`,
+      `${shown(placeOf(client))} is a replica: a fence there does not stop writes, which go to its primary`,
     );
   }
   if (was.kind === 'min-replicas') {
@@ -122,7 +143,7 @@ export async function fence({
     await attempt(client, () => client.call('REPLICAOF', LOOPBACK, ownPort(state.info)));
   }
   if (fenceOf(await look(client)) === null)
-    throw new FerryError('Unknown', `${placeOf(client)} did not keep the fence`);
+    throw new FerryError('Unknown', `${shown(placeOf(client))} did not keep the fence`);
   return was;
 }
 
@@ -150,7 +171,7 @@ export async function unfence({
     await set(client, MAX_LAG, '0');
   }
   if (fenceOf(await look(client)) !== null)
-    throw new FerryError('Unknown', `${placeOf(client)} did not let the fence go`);
+    throw new FerryError('Unknown', `${shown(placeOf(client))} did not let the fence go`);
 }
 
 /** What follows `redis-cli …` to lift the fence by hand. */
@@ -187,8 +208,4 @@ async function attempt<T>(client: Redis, act: () => Promise<T>): Promise<T> {
   } catch (error) {
     throw failureOn(client, error);
   }
-}
-
-function placeOf(client: Redis): string {
-  return shown({ host: client.options.host ?? '?', port: client.options.port ?? 0 });
 }

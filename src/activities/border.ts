@@ -1,0 +1,91 @@
+/** The border with Temporal: its context becomes an AbortSignal, heartbeats and typed failures, and nothing behind it knows Temporal. */
+import { ApplicationFailure, CompleteAsyncError, Context, activityInfo, log } from '@temporalio/activity';
+import { CancelledFailure } from '@temporalio/common';
+import { progressSignal, type Progress } from '../contract.js';
+import { FAILURES, FerryError } from '../errors.js';
+import { redact } from '../platform/secrets.js';
+
+const HEARTBEAT_EVERY = 1_000;
+/** Progress goes to the workflow at growing intervals: some 25 signals in 10 hours, whatever the size of the data. */
+const FIRST_SIGNAL_AFTER = 2_000;
+const SIGNAL_GROWTH = 1.5;
+
+export interface Border<Beat> {
+  signal: AbortSignal;
+  /** What the attempt before this one last told, when a worker died. */
+  last: Beat | undefined;
+  attempt: number;
+  workflowId: string;
+  /** Remembers where it is; sent every second. */
+  beat: (details: Beat) => void;
+  /** Shows how far it is. */
+  show: (progress: Omit<Progress, 'rate' | 'at' | 'etaSeconds'>) => void;
+  /** Tells Temporal durably where it is, and throws when another attempt has taken over or it was cancelled. */
+  stillCurrent: (details: Beat) => Promise<void>;
+}
+
+/** Runs an activity's work: heartbeats by itself, maps failures. */
+export async function border<T, Beat = unknown>(work: (border: Border<Beat>) => Promise<T>): Promise<T> {
+  const context = Context.current();
+  const info = activityInfo();
+  const { workflowExecution } = info;
+  const heartbeat = (info.heartbeatDetails ?? {}) as { checkpoint?: Beat };
+  let checkpoint = heartbeat.checkpoint;
+  let progress: Progress | undefined;
+  const began = Date.now();
+  let firstDone: number | undefined;
+  let nextSignal = FIRST_SIGNAL_AFTER;
+  const beat = () => context.heartbeat({ checkpoint, progress });
+  const timer = setInterval(beat, HEARTBEAT_EVERY);
+  try {
+    return await work({
+      signal: context.cancellationSignal,
+      last: heartbeat.checkpoint,
+      attempt: info.attempt,
+      workflowId: workflowExecution?.workflowId ?? '',
+      beat: (details) => {
+        checkpoint = details;
+      },
+      show: (shown) => {
+        firstDone ??= shown.done;
+        const seconds = Math.max((Date.now() - began) / 1_000, 0.001);
+        const rate = (shown.done - firstDone) / seconds;
+        progress = {
+          ...shown,
+          rate,
+          ...(rate > 0 && shown.total > shown.done ? { etaSeconds: Math.round((shown.total - shown.done) / rate) } : {}),
+          at: new Date().toISOString(),
+        };
+        if (Date.now() - began < nextSignal || !workflowExecution) return;
+        nextSignal = Math.max(nextSignal, Date.now() - began) * SIGNAL_GROWTH;
+        const { workflowId, runId } = workflowExecution;
+        // Only news: when it is lost, the next one says more.
+        context.client.workflow.getHandle(workflowId, runId).signal(progressSignal, progress).catch(() => {});
+      },
+      stillCurrent: async (details) => {
+        checkpoint = details;
+        try {
+          await context.client.activity.heartbeat(info.taskToken, { checkpoint, progress });
+        } catch (error) {
+          throw new FerryError('Unknown', `another attempt has taken over (${error instanceof Error ? error.name : 'unknown'})`);
+        }
+      },
+    });
+  } catch (error) {
+    throw failureOf(error);
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+/** What Temporal stores of a failure: the table's type, a message without secrets, no stack, no cause. */
+export function failureOf(error: unknown): Error {
+  if (error instanceof ApplicationFailure || error instanceof CancelledFailure || error instanceof CompleteAsyncError) return error;
+  const known = error instanceof FerryError ? error : null;
+  const type = known?.type ?? 'Unknown';
+  const message = redact(error instanceof Error ? error.message : String(error));
+  if (!known) log.error('Unexpected failure', { error: redact(error instanceof Error ? (error.stack ?? error.message) : String(error)) });
+  const failure = ApplicationFailure.create({ type, message, nonRetryable: !FAILURES[type].retry });
+  failure.stack = '';
+  return failure;
+}

@@ -1,0 +1,48 @@
+/** Puts a receipt together from what the workflow knows. Pure: it runs inside the workflow. */
+import type { Receipt, State } from '../contract.js';
+
+export function buildReceipt(input: {
+  state: State;
+  outcome: Receipt['outcome'];
+  reason: string;
+  runId: string;
+  startedAt: string;
+  endedAt: string;
+  rejections: Receipt['rejections'];
+  facts: Record<string, unknown>;
+  blemishes: readonly string[];
+  left: readonly string[];
+}): Receipt {
+  const { state, outcome } = input;
+  const waived = state.checks.filter((check) => check.waivedBy !== undefined).map((check) => `The check "${check.name}" was waived by ${check.waivedBy}: ${check.actual}`);
+  const open = state.followUps.filter((followUp) => followUp.doneBy === undefined).map((followUp) => `To do by hand: ${followUp.item}`);
+  const blemishes = [...input.blemishes, ...waived, ...open, ...(outcome === 'Completed' || outcome === 'Planned' ? [] : [`It ended as ${outcome}: ${input.reason}`])];
+  return {
+    strategy: state.strategy,
+    name: state.name,
+    workflowId: state.workflowId,
+    runId: input.runId,
+    outcome,
+    clean: blemishes.length === 0,
+    blemishes,
+    reason: input.reason,
+    startedAt: input.startedAt,
+    endedAt: input.endedAt,
+    seconds: Math.round((Date.parse(input.endedAt) - Date.parse(input.startedAt)) / 100) / 10,
+    approvals: state.gates.flatMap((gate) => gate.approvals.map((approval) => ({ gate: gate.name, ...approval }))),
+    rejections: input.rejections,
+    steps: structuredCloneOf(state.steps),
+    checks: structuredCloneOf(state.checks),
+    followUps: structuredCloneOf(state.followUps),
+    refused: structuredCloneOf(state.refused),
+    warnings: [...state.warnings],
+    left: [...input.left],
+    planHash: state.planHash,
+    facts: input.facts,
+  };
+}
+
+/** A copy that later changes of the state don't reach; everything in it is plain JSON. */
+function structuredCloneOf<T>(value: T): T {
+  return JSON.parse(JSON.stringify(value)) as T;
+}

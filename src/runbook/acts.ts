@@ -1,0 +1,73 @@
+/** How a runbook calls its activities: which may take how long, and how often they are tried. */
+import { ActivityCancellationType, proxyActivities, proxyLocalActivities, type ActivityOptions } from '@temporalio/workflow';
+import type * as activities from '../activities/index.js';
+
+export type Activities = typeof activities;
+type Name = keyof Activities;
+
+/** Activities whose result the undo of a step may be. Kept as data, so that it can be shown, journalled and run by `recover`. */
+export interface Call {
+  activity: Name;
+  args: unknown;
+}
+
+/** Names an activity with its argument, checked by the compiler, to be run later. */
+export function call<K extends Name>(activity: K, args: Parameters<Activities[K]>[0]): Call {
+  return { activity, args };
+}
+
+// An undo must not race the activity that it undoes: cancelling always waits for the activity's end.
+const waits = { cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED } satisfies ActivityOptions;
+
+/** Looks at something and changes nothing; short. */
+export const reads: ActivityOptions = {
+  ...waits,
+  startToCloseTimeout: '30s',
+  heartbeatTimeout: '10s',
+  retry: { initialInterval: '500ms', backoffCoefficient: 2, maximumInterval: '5s', maximumAttempts: 4 },
+};
+
+/** Runs for as long as the data is large. Goes on from its checkpoint, so it may be tried often before a person is asked. */
+export const moves: ActivityOptions = {
+  ...waits,
+  startToCloseTimeout: '30d',
+  heartbeatTimeout: '10s',
+  retry: { initialInterval: '500ms', backoffCoefficient: 1.5, maximumInterval: '10s', maximumAttempts: 25 },
+};
+
+/** Runs in the background while people decide: never gives up by itself. */
+export const follows: ActivityOptions = { ...moves, retry: { initialInterval: '1s', backoffCoefficient: 1.5, maximumInterval: '30s' } };
+
+/** Changes something small: a command, a webhook, a setting. */
+export const changes: ActivityOptions = {
+  ...waits,
+  startToCloseTimeout: '15m',
+  heartbeatTimeout: '10s',
+  retry: { initialInterval: '500ms', backoffCoefficient: 2, maximumInterval: '10s', maximumAttempts: 5 },
+};
+
+/** The moment of the switch. A dead worker is noticed within seconds, since both sides may be closed to writes meanwhile. */
+export const switches: ActivityOptions = {
+  ...waits,
+  startToCloseTimeout: '30d',
+  heartbeatTimeout: '3s',
+  retry: { initialInterval: '200ms', backoffCoefficient: 1.5, maximumInterval: '2s', maximumAttempts: 25 },
+};
+
+/** The same activities under each of these options; the summary is what the Temporal UI shows on the timeline. */
+export function acts(options: ActivityOptions, summary: string) {
+  return proxyActivities<Activities>({ ...options, summary });
+}
+
+/** Runs a call that was kept as data. */
+export async function perform(options: ActivityOptions, summary: string, kept: Call): Promise<unknown> {
+  const { [kept.activity]: run } = proxyActivities<Record<string, (args: unknown) => Promise<unknown>>>({ ...options, summary });
+  if (!run) throw new Error(`There is no activity ${kept.activity}`);
+  return run(kept.args);
+}
+
+/** Writes to the journal and looks at the worker's surroundings: quick, and part of the workflow task itself. */
+export const local = proxyLocalActivities<Activities>({
+  startToCloseTimeout: '10s',
+  retry: { initialInterval: '200ms', maximumInterval: '2s', maximumAttempts: 10 },
+});

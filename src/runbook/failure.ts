@@ -1,0 +1,34 @@
+/** Failures as a person reads them. */
+import { ActivityFailure, ApplicationFailure, ChildWorkflowFailure, TimeoutFailure, isCancellation } from '@temporalio/workflow';
+import { FAILURES, isFailureType, type FailureType } from '../errors.js';
+
+export interface Problem {
+  type: FailureType;
+  message: string;
+  next: string;
+}
+
+/** What went wrong and what to do, out of whatever was thrown. */
+export function problemOf(error: unknown): Problem {
+  const cause = error instanceof ActivityFailure || error instanceof ChildWorkflowFailure ? (error.cause ?? error) : error;
+  if (cause instanceof TimeoutFailure) {
+    return { type: 'Unknown', message: 'The worker that ran it went away or hung, so its outcome is not known.', next: 'Retry: every step looks at what is there before it acts.' };
+  }
+  const type = cause instanceof ApplicationFailure && isFailureType(cause.type) ? cause.type : 'Unknown';
+  const message = cause instanceof Error ? cause.message : String(cause);
+  return { type, message, next: FAILURES[type].next };
+}
+
+/** A failure that ends the workflow, without a stack: it is expected, and its message says everything. */
+export function ending(type: string, message: string, details: unknown[] = []): ApplicationFailure {
+  const failure = ApplicationFailure.create({ type, message, nonRetryable: true, details });
+  failure.stack = '';
+  return failure;
+}
+
+/** Refuses what a person said. An Update shows it in red. */
+export function refusal(message: string): ApplicationFailure {
+  return ending('Refused', message);
+}
+
+export { isCancellation };

@@ -1,0 +1,147 @@
+/** The state of one upgrade, and everyone who is told when it changes: queries, the UI's details, the search attribute, the webhook. */
+import { setCurrentDetails, upsertMemo, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
+import { defineSearchAttributeKey } from '@temporalio/common';
+import { PHASE_ATTRIBUTE, type Phase, type Refusal, type State, type StepState, type StepStatus } from '../contract.js';
+import type { WebhookSpec } from '../inputs/refs.js';
+import { acts, reads } from './acts.js';
+import { details } from './details.js';
+
+const PhaseKey = defineSearchAttributeKey(PHASE_ATTRIBUTE, 'KEYWORD');
+const KEPT_REFUSALS = 10;
+const KEPT_WARNINGS = 20;
+
+export type Ledger = ReturnType<typeof openLedger>;
+
+export function now(): string {
+  return new Date().toISOString();
+}
+
+export function openLedger(strategy: string) {
+  const info = workflowInfo();
+  const state: State = {
+    strategy,
+    name: '',
+    workflowId: info.workflowId,
+    phase: 'Running',
+    reason: 'Reading its input',
+    since: now(),
+    step: null,
+    steps: [],
+    gates: [],
+    checks: [],
+    decision: null,
+    progress: null,
+    wayBack: { possible: true, keepsWrites: true, loses: '', takes: 'no time: nothing was changed yet' },
+    impact: [],
+    breakGlass: [],
+    followUps: [],
+    refused: [],
+    settings: {},
+    planHash: '',
+    warnings: [],
+  };
+  /** Whether the server knows the search attribute: an upsert of an unknown one would hang the workflow without a word. */
+  let attribute: boolean | undefined;
+  let webhook: WebhookSpec | undefined;
+  const notices: Promise<unknown>[] = [];
+
+  function show(): void {
+    setCurrentDetails(details(state));
+  }
+
+  function publishPhase(): void {
+    if (attribute === true) upsertSearchAttributes([{ key: PhaseKey, value: state.phase }]);
+    else if (attribute === false) upsertMemo({ phase: state.phase });
+  }
+
+  /** Sent in the background: a webhook that is down must not hold an upgrade. */
+  function tell(): void {
+    if (!webhook) return;
+    const spec = webhook;
+    const gate = state.gates.find((candidate) => candidate.status === 'open');
+    const notice = acts({ ...reads, startToCloseTimeout: '2m' }, `Notify: ${state.phase}`)
+      .notify({
+        webhook: spec,
+        name: state.name,
+        strategy,
+        workflowId: state.workflowId,
+        phase: state.phase,
+        reason: state.reason,
+        question: gate ? { gate: gate.name, question: gate.question } : null,
+        choices: state.decision ? Object.keys(state.decision.choices) : [],
+        impact: state.impact.map((impact) => impact.what),
+        breakGlass: state.breakGlass,
+        ...(state.contact === undefined ? {} : { contact: state.contact }),
+      })
+      .catch((error: unknown) => warn(`A notification (${spec ? 'webhook' : ''}) was not delivered: ${error instanceof Error ? (error.cause instanceof Error ? error.cause.message : error.message) : ''}`));
+    notices.push(notice);
+  }
+
+  function phase(next: Phase, reason: string): void {
+    const changed = next !== state.phase;
+    const worthTelling = changed || (next !== 'Running' && reason !== state.reason);
+    state.phase = next;
+    state.reason = reason;
+    if (changed) {
+      state.since = now();
+      publishPhase();
+    }
+    // Between two waits "Running" lasts milliseconds; the first and every other phase is news.
+    if (worthTelling && next !== 'Running') tell();
+    show();
+  }
+
+  function warn(warning: string): void {
+    if (!state.warnings.includes(warning) && state.warnings.length < KEPT_WARNINGS) state.warnings.push(warning);
+    show();
+  }
+
+  function refuse(refused: Omit<Refusal, 'at'>): void {
+    state.refused.push({ ...refused, at: now() });
+    if (state.refused.length > KEPT_REFUSALS) state.refused.shift();
+    show();
+  }
+
+  /** The step of that title, added at the end when the plan didn't have it. */
+  function stepOf(title: string, kind: StepState['kind']): StepState {
+    let step = state.steps.find((candidate) => candidate.title === title);
+    if (!step) {
+      step = { title, kind, status: 'planned' };
+      state.steps.push(step);
+    }
+    return step;
+  }
+
+  function mark(step: StepState, status: StepStatus, note?: string): void {
+    step.status = status;
+    if (status === 'running') {
+      step.startedAt ??= now();
+      state.step = step.title;
+    }
+    if (status === 'done' || status === 'skipped' || status === 'failed') step.endedAt = now();
+    if (note !== undefined) step.note = note;
+    show();
+  }
+
+  return {
+    state,
+    phase,
+    tell,
+    warn,
+    refuse,
+    stepOf,
+    mark,
+    show,
+    /** Called once the surroundings and the input are known. */
+    publish(known: { attribute: boolean; webhook: WebhookSpec | undefined }): void {
+      attribute = known.attribute;
+      webhook = known.webhook;
+      publishPhase();
+      show();
+    },
+    /** Waits until every notification was delivered or given up. */
+    async settle(): Promise<void> {
+      await Promise.all(notices);
+    },
+  };
+}

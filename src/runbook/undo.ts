@@ -1,0 +1,126 @@
+/** What was done and can be undone, newest last. Registered before a step acts, so that an unclear outcome is undone too. */
+import type { StepState } from '../contract.js';
+import { changes, local, moves, perform, type Call } from './acts.js';
+import { problemOf } from './failure.js';
+import type { Ledger } from './ledger.js';
+import type { Steering } from './steering.js';
+import type { Decide } from './waiting.js';
+
+/** How a step is undone. Plain data: shown in the plan, kept in the journal, run by the rollback or by `recover`. */
+export interface Undo {
+  /** What it does, for the plan. */
+  says: string;
+  call: Call;
+  /** The same by hand, as shell commands: the step's part of the break-glass card. */
+  byHand: string[];
+  /** When it fails, the undos of earlier steps may run all the same. */
+  independent?: boolean;
+}
+
+/** What an undo activity may answer. */
+export interface UndoResult {
+  note?: string;
+  /** Titles of earlier steps that must stay as they are now, and why. */
+  keep?: { steps: string[]; because: string };
+}
+
+interface Registered {
+  step: StepState;
+  undo: Undo;
+}
+
+export type UndoStack = ReturnType<typeof undoStack>;
+
+export function undoStack(ledger: Ledger, identity: { workflowId: string; runId: string }) {
+  const stack: Registered[] = [];
+  const left: string[] = [];
+  let seq = 0;
+
+  /** The journal and the break-glass card outlive Temporal's history; both are written before anything happens. */
+  async function journal(kind: 'undo-registered' | 'undone' | 'undo-failed' | 'kept' | 'ended', title: string, undo?: Undo): Promise<void> {
+    ledger.state.breakGlass = stack.toReversed().flatMap(({ step, undo: { byHand } }) => (byHand.length > 0 ? [`# ${step.title}`, ...byHand] : []));
+    seq += 1;
+    await local.writeJournal({
+      ...identity,
+      seq,
+      kind,
+      title,
+      ...(undo ? { undo: { activity: undo.call.activity, args: undo.call.args, says: undo.says, byHand: undo.byHand } } : {}),
+      card: kind === 'ended' ? [] : ledger.state.breakGlass,
+    });
+    ledger.show();
+  }
+
+  async function register(step: StepState, undo: Undo): Promise<void> {
+    stack.push({ step, undo });
+    await journal('undo-registered', step.title, undo);
+  }
+
+  /** Takes a step out of the undo: it stays as it is, and the receipt says so. */
+  async function keep(title: string, because: string | null): Promise<void> {
+    const index = stack.findIndex(({ step }) => step.title === title);
+    if (index < 0) return;
+    stack.splice(index, 1);
+    if (because !== null) left.push(because);
+    await journal('kept', title);
+  }
+
+  /** Undoes everything in reverse. A failing undo asks, since the next one could take down what still serves. */
+  async function rollBack(steering: Steering, decide: Decide): Promise<'RolledBack' | 'RollbackFailed'> {
+    steering.undoing = true;
+    let failed = false;
+    for (let entry = stack.pop(); entry; entry = stack.pop()) {
+      const { step, undo } = entry;
+      ledger.mark(step, 'undoing');
+      ledger.phase('RollingBack', undo.says);
+      try {
+        const result = (await perform({ ...moves, retry: changes.retry! }, `Undo: ${step.title}`, undo.call)) as UndoResult | null | undefined;
+        ledger.mark(step, 'undone', result?.note);
+        ledger.state.impact = ledger.state.impact.filter((impact) => impact.step !== step.title);
+        for (const title of result?.keep?.steps ?? []) await keep(title, result?.keep?.because ?? '');
+        await journal('undone', step.title);
+        continue;
+      } catch (error) {
+        const problem = problemOf(error);
+        ledger.mark(step, 'undo failed', problem.message);
+        if (undo.independent) {
+          failed = true;
+          left.push(`${step.title}: not undone (${problem.message})`);
+          await journal('undo-failed', step.title);
+          continue;
+        }
+        stack.push(entry);
+        const choice = await decide({
+          about: `Undo of: ${step.title}`,
+          problem: `${problem.message} ${problem.next}`,
+          choices: {
+            retry: 'try this undo again',
+            ...(stack.length > 1 ? { continue: `leave it and go on with: ${stack.slice(0, -1).toReversed().map((other) => other.step.title).join(', ')}` } : {}),
+            stop: 'stop here; the break-glass card says what is left to do by hand',
+          },
+        });
+        if (choice === 'retry') continue;
+        failed = true;
+        left.push(`${step.title}: not undone (${problem.message})`);
+        if (choice === 'stop') {
+          for (const rest of stack.slice(0, -1).toReversed()) left.push(`${rest.step.title}: not undone`);
+          await journal('undo-failed', step.title);
+          return 'RollbackFailed';
+        }
+        stack.pop();
+        await journal('undo-failed', step.title);
+      }
+    }
+    return failed ? 'RollbackFailed' : 'RolledBack';
+  }
+
+  return {
+    register,
+    keep,
+    rollBack,
+    journal,
+    left,
+    pending: () => stack.toReversed().map(({ step, undo }) => `${step.title}: to undo: ${undo.says}`),
+  };
+}
+

@@ -1,0 +1,66 @@
+/** Waiting for people: bounded while users are affected, for ever otherwise. */
+import { condition } from '@temporalio/workflow';
+import type { Choice } from '../contract.js';
+import { milliseconds } from '../inputs/refs.js';
+import { now, type Ledger } from './ledger.js';
+import type { Steering } from './steering.js';
+
+const REMIND_EVERY = 5 * 60_000;
+/** After an hour of reminders every 5 minutes, one an hour: a forgotten upgrade must not fill its history. */
+const FREQUENT_REMINDERS = 12;
+const LATER_REMINDERS = 60 * 60_000;
+
+export interface Question {
+  about: string;
+  problem: string;
+  choices: Partial<Record<Choice, string>>;
+  /** Names of failed checks: waiving them all answers too. */
+  waivable?: string[];
+}
+export type Decide = (question: Question) => Promise<Choice | 'waived'>;
+
+export function waiting(ledger: Ledger, steering: Steering, settings: () => { decideWithin: string }) {
+  const { state } = ledger;
+
+  /** When a person must have answered, while users are affected. */
+  function deadline(): number | null {
+    if (state.impact.length === 0 || steering.undoing) return null;
+    const limits = [Date.now() + milliseconds(settings().decideWithin)];
+    if (state.settings.window) limits.push(Date.parse(state.settings.window.closesAt));
+    return Math.max(Math.min(...limits), Date.now());
+  }
+
+  /** Waits until `answered`. Past the deadline it goes back where nothing is lost by that, else reminds. */
+  async function untilAnswered(answered: () => boolean, limit: number | null): Promise<void> {
+    if (limit === null) return condition(answered);
+    if (await condition(answered, Math.max(limit - Date.now(), 1))) return;
+    if (state.wayBack.possible && state.wayBack.keepsWrites) {
+      steering.leave('the deadline', `nobody answered within ${settings().decideWithin} while users were affected`)();
+      return condition(answered);
+    }
+    for (let reminders = 1; ; reminders += 1) {
+      ledger.tell();
+      if (await condition(answered, reminders <= FREQUENT_REMINDERS ? REMIND_EVERY : LATER_REMINDERS)) return;
+    }
+  }
+
+  /** Asks a person. Going back and stopping are taken by the steering; every other choice is returned. */
+  const decide: Decide = async ({ about, problem, choices, waivable = [] }) => {
+    const limit = deadline();
+    state.decision = { about, problem, choices, waivable, since: now(), ...(limit === null ? {} : { deadline: new Date(limit).toISOString() }) };
+    steering.answer = null;
+    ledger.phase('NeedsDecision', `${about}: ${problem}`);
+    const waived = () => waivable.length > 0 && waivable.every((name) => state.checks.some((check) => check.name === name && check.waivedBy !== undefined));
+    try {
+      await untilAnswered(() => steering.answer !== null || waived(), limit);
+    } finally {
+      state.decision = null;
+    }
+    const choice = steering.answer as { choice: Choice } | null;
+    steering.answer = null;
+    ledger.phase(steering.undoing ? 'RollingBack' : 'Running', choice ? `Decided: ${choice.choice}` : 'The failed checks were waived');
+    return choice?.choice ?? 'waived';
+  };
+
+  return { deadline, untilAnswered, decide };
+}
