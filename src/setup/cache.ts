@@ -54,7 +54,9 @@ export async function inTempFolder<T>(
   const parent = join(cache, 'tmp');
   await mkdir(parent, { recursive: true });
   for (const left of await readdir(parent)) {
-    if (!isAlive(Number(left.split('-')[0]))) await rm(join(parent, left), { recursive: true, force: true });
+    if (isAlive(Number(left.split('-')[0]))) continue;
+    // A pip that it started may still be writing there: the next one sweeps up then.
+    await rm(join(parent, left), { recursive: true, force: true }).catch(() => undefined);
   }
   const folder = join(parent, `${process.pid}-${randomBytes(4).toString('hex')}`);
   await mkdir(folder);
