@@ -1,0 +1,177 @@
+/** What `ferry doctor` looks at. Heavy: import it lazily. */
+import { access, constants, mkdir, readdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { PHASE_ATTRIBUTE } from '../contract.js';
+import { ferryHome } from '../platform/home.js';
+import { cacheFolder } from '../setup/cache.js';
+import { run, which } from '../setup/run.js';
+import { CliError } from './exit.js';
+import type { Io } from './io.js';
+import { resolveTarget, withSession, type GlobalOptions, type Session } from './session.js';
+import { pollers } from './upgrade.js';
+
+export interface Finding {
+  name: string;
+  status: 'ok' | 'warn' | 'fail';
+  found: string;
+  next?: string;
+}
+
+export async function examine(io: Io, options: GlobalOptions): Promise<Finding[]> {
+  return [
+    node(process.versions.node),
+    ...(await temporal(io, options)),
+    await redisCli(),
+    await home(),
+    await cache(),
+  ];
+}
+
+export function node(version: string): Finding {
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  const found = `Node.js ${version}`;
+  if (major > 20 || (major === 20 && minor >= 3)) return { name: 'Node.js', status: 'ok', found };
+  return { name: 'Node.js', status: 'fail', found, next: 'Install Node.js 20.3 or newer.' };
+}
+
+async function temporal(io: Io, options: GlobalOptions): Promise<Finding[]> {
+  const { address, namespace, taskQueue } = resolveTarget(io, options);
+  try {
+    return await withSession(io, options, async (session) => [
+      await server(session),
+      await namespaceOf(session),
+      await queue(session),
+      await attribute(session),
+    ]);
+  } catch (error) {
+    const found = error instanceof Error ? error.message : String(error);
+    const next = error instanceof CliError ? error.next[0] : undefined;
+    return [
+      {
+        name: 'Temporal',
+        status: 'fail',
+        found: `${address}: ${found}`,
+        ...(next === undefined ? {} : { next }),
+      },
+      { name: 'Task queue', status: 'warn', found: `${taskQueue} in ${namespace}: not looked at` },
+    ];
+  }
+}
+
+async function server({ connection, address }: Session): Promise<Finding> {
+  const { serverVersion } = await connection.workflowService.getSystemInfo({});
+  return { name: 'Temporal', status: 'ok', found: `${address}, server ${serverVersion}` };
+}
+
+async function namespaceOf({ connection, namespace }: Session): Promise<Finding> {
+  const { config } = await connection.workflowService.describeNamespace({ namespace });
+  const days = Math.floor(Number(config?.workflowExecutionRetentionTtl?.seconds ?? 0) / 86_400);
+  return {
+    name: 'Namespace',
+    status: 'ok',
+    found: `${namespace}${days > 0 ? `, keeps histories for ${days} ${days === 1 ? 'day' : 'days'} (receipts stay on the worker)` : ''}`,
+  };
+}
+
+async function queue(session: Session): Promise<Finding> {
+  const polling = await pollers(session);
+  if (polling > 0)
+    return {
+      name: 'Task queue',
+      status: 'ok',
+      found: `${session.taskQueue}, ${polling} ${polling === 1 ? 'worker polls' : 'workers poll'} it`,
+    };
+  return {
+    name: 'Task queue',
+    status: 'warn',
+    found: `${session.taskQueue}, no worker polls it`,
+    next: 'Start one with `ferry worker`, or name the right queue with --task-queue.',
+  };
+}
+
+async function attribute({ connection, namespace }: Session): Promise<Finding> {
+  const name = PHASE_ATTRIBUTE;
+  try {
+    const { customAttributes } = await connection.operatorService.listSearchAttributes({ namespace });
+    // 2: Keyword.
+    if (customAttributes?.[name] === 2) return { name, status: 'ok', found: 'registered (Keyword)' };
+    if (customAttributes?.[name] !== undefined)
+      return {
+        name,
+        status: 'warn',
+        found: 'registered, but not as Keyword',
+        next: `Remove it; a worker registers it as Keyword where it may.`,
+      };
+  } catch {
+    return {
+      name,
+      status: 'warn',
+      found: 'not known: this server does not tell (Temporal Cloud)',
+      next: `Add the search attribute ${name} (Keyword) in its settings.`,
+    };
+  }
+  return {
+    name,
+    status: 'warn',
+    found: 'not registered: phases go to the memo, and can not be searched for',
+    next: `temporal operator search-attribute create --namespace ${namespace} --name ${name} --type Keyword`,
+  };
+}
+
+async function redisCli(): Promise<Finding> {
+  const path = which('redis-cli') ?? which('valkey-cli');
+  if (path === null) {
+    return {
+      name: 'redis-cli',
+      status: 'warn',
+      found: 'not on PATH',
+      next: 'Upgrades do without it, but break-glass commands are written for it: install it where you would run them.',
+    };
+  }
+  const version = await run(path, ['--version'], { timeoutMs: 5_000 });
+  return {
+    name: 'redis-cli',
+    status: version.ok ? 'ok' : 'warn',
+    found: version.ok ? `${version.stdout.trim()} (${path})` : `${path}: ${version.why}`,
+  };
+}
+
+async function home(): Promise<Finding> {
+  const folder = ferryHome();
+  try {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await access(folder, constants.W_OK | constants.X_OK);
+    return { name: 'FERRY_HOME', status: 'ok', found: `${folder} (journals and receipts of a worker here)` };
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : String(error);
+    return {
+      name: 'FERRY_HOME',
+      status: 'fail',
+      found: `${folder} can't be written (${code})`,
+      next: 'Set FERRY_HOME to a folder that can, or correct its rights.',
+    };
+  }
+}
+
+/** Servers that `npm start` fetched; an upgrade of one's own servers needs none. */
+async function cache(): Promise<Finding> {
+  const folder = cacheFolder();
+  const tools = await readdir(folder).catch(() => null);
+  if (tools === null) {
+    const writable = await access(dirname(folder), constants.W_OK).then(
+      () => true,
+      () => false,
+    );
+    return {
+      name: 'Tools',
+      status: 'ok',
+      found: `none fetched yet (${join(folder, '')}${writable ? '' : ', to be made'})`,
+    };
+  }
+  const kept = tools.filter((tool) => tool !== 'tmp' && tool !== 'locks');
+  return {
+    name: 'Tools',
+    status: 'ok',
+    found: `${kept.length > 0 ? kept.sort().join(', ') : 'none'} in ${folder}`,
+  };
+}

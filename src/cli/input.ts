@@ -1,0 +1,104 @@
+/** Reads the input of `ferry start`, and refuses what the workflow would refuse, before anything is started. Heavy: import it lazily. */
+import { readFile } from 'node:fs/promises';
+import type { z } from 'zod';
+import { STRATEGIES, workflowIdOf, type Strategy } from '../contract.js';
+import { SCHEMAS } from '../index.js';
+import { CliError, EXIT } from './exit.js';
+import { problemsOf } from './explain.js';
+import type { Io } from './io.js';
+import { isRecord } from '../receipt/words.js';
+
+export interface Parsed {
+  strategy: Strategy;
+  /** As it was written, with what the flags add; the workflow fills in the defaults. */
+  input: Record<string, unknown>;
+  workflowId: string;
+}
+
+const STRATEGY_NAMES = Object.keys(STRATEGIES) as Strategy[];
+
+export async function readInput(options: {
+  io: Io;
+  strategy: string;
+  input: string;
+  gates: readonly string[];
+  dryRun: boolean;
+}): Promise<Parsed> {
+  const strategy = STRATEGY_NAMES.find((name) => name === options.strategy);
+  if (strategy === undefined) {
+    throw new CliError(`There is no strategy "${options.strategy}".`, {
+      code: EXIT.usage,
+      next: [`Known: ${STRATEGY_NAMES.join(', ')}`],
+    });
+  }
+  const { text, from } = await textOf(options.io, options.input);
+  const written = parseJson(text, from);
+  const gates = gatesOf(options.gates);
+  const input = {
+    ...written,
+    ...(Object.keys(gates).length > 0
+      ? { gates: { ...(isRecord(written['gates']) ? written['gates'] : {}), ...gates } }
+      : {}),
+    ...(options.dryRun ? { dryRun: true } : {}),
+  };
+  const schema: z.ZodType<{ name: string }> = SCHEMAS[strategy];
+  const parsed = schema.safeParse(input);
+  if (!parsed.success) {
+    const problems = problemsOf(input, schema);
+    throw new CliError(`The input of ${strategy} is not right (${from}); nothing was started.`, {
+      code: EXIT.usage,
+      next: [
+        ...problems.flatMap(({ problem, help }) => [`- ${problem}`, ...(help ? [`    ${help}`] : [])]),
+        `All fields: docs/reference/inputs.md`,
+      ],
+    });
+  }
+  return { strategy, input, workflowId: workflowIdOf(strategy, parsed.data.name) };
+}
+
+async function textOf(io: Io, input: string): Promise<{ text: string; from: string }> {
+  if (input === '-') return { text: await io.readStdin(), from: 'stdin' };
+  if (/^\s*[{[]/.test(input)) return { text: input, from: '--input' };
+  try {
+    return { text: await readFile(input, 'utf8'), from: input };
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : String(error);
+    throw new CliError(`The input file ${input} can't be read (${code}).`, {
+      code: EXIT.usage,
+      next: ["Give --input a file, a JSON object ('{…}'), or - for stdin."],
+      cause: error,
+    });
+  }
+}
+
+function parseJson(text: string, from: string): Record<string, unknown> {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch (error) {
+    // The parser's own message quotes the text around the error, which may hold a password.
+    const position = error instanceof Error ? /position (\d+)/.exec(error.message)?.[1] : undefined;
+    const before = position === undefined ? null : text.slice(0, Number(position)).split('\n');
+    const where = before ? ` at line ${before.length}, column ${(before.at(-1)?.length ?? 0) + 1}` : '';
+    throw new CliError(`${from} is not JSON${where || (text.trim() === '' ? ': it is empty' : '')}.`, {
+      code: EXIT.usage,
+    });
+  }
+  if (!isRecord(parsed)) throw new CliError(`${from} must hold one JSON object.`, { code: EXIT.usage });
+  return parsed;
+}
+
+/** `cutover=auto`, `cutover=1`, `cutover=2`. Which gates there are, the schema says. */
+function gatesOf(settings: readonly string[]): Record<string, unknown> {
+  return Object.fromEntries(
+    settings.map((setting) => {
+      const [gate, policy] = setting.split('=');
+      if (gate && policy === 'auto') return [gate, 'auto'];
+      if (gate && (policy === '1' || policy === '2')) return [gate, { approvers: Number(policy) }];
+      throw new CliError(`--gate ${setting} is not understood.`, {
+        code: EXIT.usage,
+        next: ['Give GATE=auto, or GATE=2 for two different approvers.'],
+      });
+    }),
+  );
+}

@@ -1,0 +1,81 @@
+/** What a person can type next. */
+import { STRATEGIES, type Choice, type State } from '../contract.js';
+
+export interface NextCommand {
+  command: string;
+  does: string;
+}
+
+/** The workflow ID as one has to type it: the name alone does while there is only one provider. */
+export function shortId(
+  workflowId: string,
+  providers: readonly string[] = Object.values(STRATEGIES),
+): string {
+  const only = new Set(providers).size === 1 ? providers[0] : undefined;
+  const prefix = `upgrade/${only}/`;
+  return quote(
+    only !== undefined && workflowId.startsWith(prefix) ? workflowId.slice(prefix.length) : workflowId,
+  );
+}
+
+/** For a POSIX shell. */
+export function quote(word: string): string {
+  return /^[A-Za-z0-9_./:@%+=-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}
+
+/** The commands that make sense in this phase, the most likely one first. */
+export function nextCommands(state: State): NextCommand[] {
+  const id = shortId(state.workflowId);
+  const rollback: NextCommand[] = !state.wayBack.possible
+    ? []
+    : state.wayBack.keepsWrites
+      ? [{ command: `ferry rollback ${id}`, does: 'undo everything done so far' }]
+      : [
+          {
+            command: `ferry rollback ${id} --accept-loss`,
+            does: `undo everything, and lose ${state.wayBack.loses || 'writes made since'}`,
+          },
+        ];
+  switch (state.phase) {
+    case 'AwaitingApproval':
+      return [
+        ...state.gates
+          .filter((gate) => gate.status === 'open')
+          .flatMap((gate) => [
+            { command: `ferry approve ${id} ${quote(gate.name)}`, does: 'go on' },
+            {
+              command: `ferry reject ${id} ${quote(gate.name)}`,
+              does: state.wayBack.possible ? 'roll back' : 'stop',
+            },
+          ]),
+        { command: `ferry plan ${id}`, does: 'see what it will do' },
+      ];
+    case 'NeedsDecision':
+      return [
+        ...(Object.entries(state.decision?.choices ?? {}) as [Choice, string][]).map(([choice, does]) => ({
+          command: `ferry decide ${id} ${choice}`,
+          does,
+        })),
+        ...(state.decision?.waivable ?? []).map((check) => ({
+          command: `ferry waive ${id} ${quote(check)}`,
+          does: 'go on although this check failed; the receipt says who',
+        })),
+      ];
+    case 'Paused':
+      return [{ command: `ferry resume ${id}`, does: 'go on' }, ...rollback];
+    case 'AwaitingWindow':
+      return [
+        { command: `ferry adjust ${id} --opens-at … --closes-at …`, does: 'move the window' },
+        ...rollback,
+      ];
+    case 'Running':
+      return [{ command: `ferry pause ${id}`, does: 'hold it at the next safe place' }, ...rollback];
+    case 'RollingBack':
+      return [];
+    case 'Completed':
+    case 'RolledBack':
+    case 'RollbackFailed':
+    case 'Aborted':
+      return [{ command: `ferry receipt ${id}`, does: 'what it did, measured and was told' }];
+  }
+}

@@ -1,0 +1,15 @@
+import type { Command } from 'commander';
+import { ID, type Cli } from '../cli.js';
+
+export function tick(program: Command, cli: Cli): void {
+  program
+    .command('tick')
+    .description('tick something that was left to do by hand')
+    .argument('<id>', ID)
+    .argument('<item>', 'the follow-up, as the input names it')
+    .option('--by <name>', "who did it (default: $FERRY_BY, else git's user name, else the account's)")
+    .action(async (id: string, item: string, _: unknown, command: Command) => {
+      const { say } = await import('../say.js');
+      await say({ cli, command, id, name: 'tick', rest: { item } });
+    });
+}

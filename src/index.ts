@@ -1,0 +1,53 @@
+/**
+ * What scripts import: the names, messages and types of the contract, the inputs with their schemas, and the table of failures.
+ * Nothing here runs an upgrade; a worker does (`ferry worker`).
+ */
+import type { Strategy } from './contract.js';
+import { RedisCopyInput } from './inputs/redis-copy.js';
+
+export {
+  ENDED,
+  MESSAGES,
+  PHASE_ATTRIBUTE,
+  queries,
+  signals,
+  STRATEGIES,
+  TASK_QUEUE,
+  updates,
+  workflowIdOf,
+  type Abort,
+  type Adjust,
+  type Approval,
+  type Check,
+  type CheckStatus,
+  type Choice,
+  type Decide,
+  type Decision,
+  type FollowUp,
+  type GateAnswer,
+  type GateState,
+  type Impact,
+  type MessageName,
+  type Messages,
+  type Phase,
+  type Plan,
+  type PlanStep,
+  type Progress,
+  type Receipt,
+  type Refusal,
+  type Rollback,
+  type Say,
+  type Settings,
+  type State,
+  type StepState,
+  type StepStatus,
+  type Strategy,
+  type Tick,
+  type Waive,
+  type WayBack,
+} from './contract.js';
+export { FAILURES, isFailureType, type FailureType } from './errors.js';
+export { REDIS_COPY_GATES, RedisCopyInput, type RedisCopySettings } from './inputs/redis-copy.js';
+
+/** The zod schema of each strategy's input. */
+export const SCHEMAS = { redisCopy: RedisCopyInput } as const satisfies Record<Strategy, unknown>;
