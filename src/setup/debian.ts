@@ -19,7 +19,7 @@ export const BASE =
 
 /** An apt of its own below `folder`, pointed at the mirror that the machine's apt uses. */
 export async function openDebian(folder: string): Promise<Debian> {
-  const { mirror, key } = await machinesMirror();
+  const { mirror, key } = await machinesMirror(folder);
   const settings = await machinesSettings();
   return {
     unpack: async (suite, packages) => {
@@ -61,41 +61,30 @@ export async function openDebian(folder: string): Promise<Debian> {
 
 const firstLine = (text: string): string => text.trim().split('\n')[0] ?? '';
 
-async function machinesMirror(): Promise<{ mirror: string; key: string }> {
-  const asked = await run('apt-get', [
-    'indextargets',
-    '--format',
-    '$(REPO_URI)|$(SIGNED_BY)|$(LABEL)|$(SUITE)|$(CODENAME)',
-    'Created-By: Packages',
-  ]);
-  const rows = asked.stdout.split('\n').map((line) => line.split('|'));
-  // Its main archive: the label is "Debian" for it, and another one for security updates.
-  const main = rows.find(([uri, , label]) => uri && label === 'Debian') ?? (await mirrorOfSources());
-  if (main?.[0] === undefined) throw new Error("this machine's apt has no Debian mirror");
-  const keys = [
-    main[1],
-    '/usr/share/keyrings/debian-archive-keyring.gpg',
-    '/usr/share/keyrings/debian-archive-keyring.pgp',
-  ];
-  const key = keys.find((file) => file && existsSync(file));
+/** The mirror that this machine's own sources name for Debian's main archive. */
+async function machinesMirror(folder: string): Promise<{ mirror: string; key: string }> {
+  const os = await readFile('/etc/os-release', 'utf8').catch(() => '');
+  if (!/^ID="?debian"?$/m.test(os)) throw new Error("this machine's apt is not Debian's");
+  // What an update would fetch says it without the lists of a former update, which a fresh container lacks.
+  const lists = join(folder, 'no-lists');
+  await mkdir(join(lists, 'partial'), { recursive: true });
+  const asked = await run('apt-get', ['-o', `Dir::State::lists=${lists}`, 'update', '--print-uris']);
+  const mirror = mirrorOf(asked.stdout, /^VERSION_CODENAME="?(\w+)/m.exec(os)?.[1] ?? 'sid');
+  if (mirror === null) throw new Error("this machine's apt names no Debian mirror");
+  const keys = ['gpg', 'pgp'].map((ending) => `/usr/share/keyrings/debian-archive-keyring.${ending}`);
+  const key = keys.find((file) => existsSync(file));
   if (key === undefined) throw new Error("this machine lacks Debian's keyring (debian-archive-keyring)");
-  return { mirror: main[0], key };
+  return { mirror, key };
 }
 
-/**
- * Labels stand in lists that a fresh container doesn't have, and where it was told no `Label` apt gives none.
- * The sources themselves are enough: the first whose path is that of Debian's main archive.
- */
-async function mirrorOfSources(): Promise<string[] | undefined> {
-  const asked = await run('apt-get', [
-    'indextargets',
-    '--format',
-    '$(REPO_URI)|$(SIGNED_BY)',
-    'Created-By: Packages',
-  ]);
-  const rows = asked.stdout.split('\n').map((line) => line.split('|'));
-  const os = await readFile('/etc/os-release', 'utf8').catch(() => '');
-  return /^ID=debian$/m.test(os) ? rows.find(([uri]) => /\/debian\/?$/.test(uri ?? '')) : undefined;
+/** From `apt-get update --print-uris`: where the archive of the release itself is, not that of its security updates. */
+export function mirrorOf(uris: string, codename: string): string | null {
+  const suites = [codename, 'stable', 'oldstable', 'oldoldstable', 'testing', 'unstable', 'sid'];
+  for (const [, mirror, suite] of uris.matchAll(/^'(\S+)\/dists\/([^'/\s]+)\/InRelease'/gm)) {
+    // Others have suites of such names too (Docker, PostgreSQL); Debian's archive is called so in every mirror.
+    if (suite && suites.includes(suite) && /debian(\.list)?$/.test(mirror ?? '')) return mirror!;
+  }
+  return null;
 }
 
 /** The machine's own way to reach its mirror (proxy, certificates, retries), as apt's own settings. */

@@ -193,3 +193,17 @@ test('a pair goes to a newer version that reads what the older one wrote', () =>
   expect(choosePair([v9, v81])).toEqual({ from: v81, to: v9 });
   expect(choosePair([r74])).toBeNull();
 });
+
+test("Debian's mirror is the one of the machine's own sources", () => {
+  const uris = [
+    "'https://download.docker.example/linux/debian-ce/dists/bookworm/InRelease' x 0 ",
+    "'http://mirror.example:3142/debian-security/dists/bookworm-security/InRelease' x 0 ",
+    "'http://mirror.example:3142/debian/dists/bookworm/InRelease' x 0 ",
+    "'http://mirror.example:3142/debian/dists/bookworm/main/binary-amd64/Packages.xz' x 0 ",
+  ].join('\n');
+  expect(mirrorOf(uris, 'bookworm')).toBe('http://mirror.example:3142/debian');
+  expect(mirrorOf("'mirror+file:/etc/apt/mirrors/debian.list/dists/stable/InRelease' x 0", 'trixie')).toBe(
+    'mirror+file:/etc/apt/mirrors/debian.list',
+  );
+  expect(mirrorOf('', 'bookworm')).toBeNull();
+});
