@@ -10,6 +10,7 @@ import {
   parseServerVersion,
   type FoundRedis,
 } from '../../src/setup/redis.js';
+import { mirrorOf } from '../../src/setup/debian.js';
 import { which } from '../../src/setup/run.js';
 import { findTemporal, parseTemporalVersion } from '../../src/setup/temporal.js';
 
