@@ -15,8 +15,7 @@ export function breakGlassPrefix({
   endpoint: RedisEndpoint;
 }): string {
   const { host, port, username, password, tls } = address;
-  const given = typeof endpoint === 'string' ? {} : endpoint;
-  const ca = 'tls' in given ? given.tls?.ca : undefined;
+  const ca = typeof endpoint === 'string' ? undefined : endpoint.tls?.ca;
   const words = [
     ...(password === undefined ? [] : [`REDISCLI_AUTH="$(${passwordFrom({ endpoint, password })})"`]),
     'redis-cli',

@@ -2,7 +2,7 @@
 import type { Redis } from 'ioredis';
 import { FerryError } from '../errors.js';
 import { shown } from './address.js';
-import { failureOn, messageOf } from './connect.js';
+import { failureOn, messageOf, placeOf } from './connect.js';
 
 export interface Pause {
   ms: number;
@@ -21,10 +21,9 @@ export async function pauseWrites({ client, ms }: { client: Redis; ms: number })
     await client.call('CLIENT', 'PAUSE', String(Math.ceil(ms)), 'WRITE');
   } catch (error) {
     if (/syntax|wrong number of arguments|unknown subcommand/i.test(messageOf(error))) {
-      const at = shown({ host: client.options.host ?? '?', port: client.options.port ?? 0 });
       throw new FerryError(
         'NotPermitted',
-        `${at} can not pause writes alone (that came with Redis 6.2): the fence refuses them instead`,
+        `${shown(placeOf(client))} can not pause writes alone (that came with Redis 6.2): the fence refuses them instead`,
       );
     }
     throw failureOn(client, error);

@@ -1,45 +1,51 @@
-/** Telling the applications where their Redis is. */
-import { FerryError } from '../errors.js';
+/** Telling the applications where their Redis is: one file for each way. */
 import type { Repoint } from '../inputs/redis-copy.js';
-import type { RedisEndpoint } from '../inputs/refs.js';
-import type { ServerAddress } from '../redis/address.js';
+import { byHandCommand, describeCommand, repointCommand } from './command.js';
+import { byHandFile, describeFile, finishFile, repointFile } from './file.js';
+import type { ByHandInput, Direction, RepointInput, Serving } from './types.js';
+import { byHandWebhook, describeWebhook, repointWebhook } from './webhook.js';
 
-export type Direction = 'forward' | 'back';
+export type { Direction, RepointInput, Serving };
 
-/** One side of the move, as applications reach it. */
-export interface Serving {
-  address: ServerAddress;
-  database: number;
-}
-
-export interface RepointInput {
-  spec: Repoint;
-  direction: Direction;
-  /** Name of the upgrade. */
-  name: string;
-  /** The side that serves once this is done: the target forward, the source back. */
-  serving: Serving;
-  signal?: AbortSignal;
-}
-/** Safe to repeat at any point. Returns what was done, in words. */
+/** Safe to repeat at any point, also after a crash. Returns what was done, in words. @throws FerryError */
 export async function repoint(input: RepointInput): Promise<string> {
-  throw new FerryError('Unknown', `not written yet ${input.name}`);
+  const { spec } = input;
+  switch (spec.kind) {
+    case 'file':
+      return repointFile({ ...input, spec });
+    case 'command':
+      return repointCommand({ ...input, spec });
+    case 'webhook':
+      return repointWebhook({ ...input, spec });
+  }
 }
-/** What `finish` leaves: the saved copy of a file repoint is removed. */
-export async function finishRepoint(input: { spec: Repoint }): Promise<void> {
-  await Promise.resolve(input);
+
+/** When there is no going back any more: removes what was kept for it. */
+export async function finishRepoint({ spec }: { spec: Repoint }): Promise<void> {
+  if (spec.kind === 'file') await finishFile(spec);
 }
+
 /** Sentences for the plan. */
 export function describeRepoint(spec: Repoint): string[] {
-  return [spec.kind];
+  switch (spec.kind) {
+    case 'file':
+      return describeFile(spec);
+    case 'command':
+      return describeCommand(spec);
+    case 'webhook':
+      return describeWebhook(spec);
+  }
 }
-/** Commands that repoint by hand. `endpoint` is where the serving side's URL is kept. */
-export function repointByHand(input: {
-  spec: Repoint;
-  direction: Direction;
-  name: string;
-  serving: Serving;
-  endpoint: RedisEndpoint;
-}): string[] {
-  return [input.spec.kind];
+
+/** Lines for a shell that repoint without Redis Ferry. `endpoint` is where the serving side's URL is kept. */
+export function repointByHand(input: ByHandInput): string[] {
+  const { spec } = input;
+  switch (spec.kind) {
+    case 'file':
+      return byHandFile({ ...input, spec });
+    case 'command':
+      return byHandCommand({ ...input, spec });
+    case 'webhook':
+      return byHandWebhook({ ...input, spec });
+  }
 }

@@ -1,0 +1,52 @@
+/** What every way of repointing is given. */
+import type { Repoint } from '../inputs/redis-copy.js';
+import type { RedisEndpoint } from '../inputs/refs.js';
+import type { DatabaseMap, ServerAddress } from '../redis/address.js';
+
+export type Direction = 'forward' | 'back';
+
+/** One side of the move, as the application reaches it. */
+export interface Serving {
+  address: ServerAddress;
+  database: number;
+}
+
+export interface RepointInput<Spec = Repoint> {
+  spec: Spec;
+  direction: Direction;
+  /** Name of the upgrade. */
+  name: string;
+  /** The side that serves once this is done: the target forward, the source back. */
+  serving: Serving;
+  signal?: AbortSignal | undefined;
+}
+
+export interface ByHandInput<Spec = Repoint> extends Omit<RepointInput<Spec>, 'serving' | 'signal'> {
+  serving: { address: Pick<ServerAddress, 'host' | 'port' | 'tls'>; database: number };
+  /** Where the serving side's URL is kept. */
+  endpoint: RedisEndpoint;
+}
+
+export type SpecOf<Kind extends Repoint['kind']> = Extract<Repoint, { kind: Kind }>;
+
+/** The whole URL, password included: for files of mode 0600 and for environments, never for a message. */
+export function urlOf({ address, database }: Serving): string {
+  const { username, password, tls } = address;
+  const host = address.host.includes(':') ? `[${address.host}]` : address.host;
+  const login = password === undefined ? '' : `${encode(username ?? '')}:${encode(password)}@`;
+  return `${tls ? 'rediss' : 'redis'}://${login}${host}:${address.port}/${database}`;
+}
+
+// encodeURIComponent leaves these, and shells and URL parsers disagree about some of them.
+function encode(text: string): string {
+  return encodeURIComponent(text).replaceAll(
+    /[!'()*]/g,
+    (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`,
+  );
+}
+
+/** The database that an application uses which knows one: where 0 went, or the only one. */
+export function servedDatabase({ map, direction }: { map: DatabaseMap; direction: Direction }): number {
+  const pair = map.find(([from]) => from === 0) ?? map[0] ?? ([0, 0] as const);
+  return direction === 'forward' ? pair[1] : pair[0];
+}

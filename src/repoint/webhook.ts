@@ -1,0 +1,72 @@
+/** A webhook that repoints. It gets no secret: whoever answers it knows the password already. */
+import { post, originOf } from '../platform/webhook.js';
+import { quoted, urlInShell } from '../redis/break-glass.js';
+import type { ServerAddress } from '../redis/address.js';
+import { shown } from '../redis/address.js';
+import type { ByHandInput, Direction, RepointInput, SpecOf } from './types.js';
+
+type Spec = SpecOf<'webhook'>;
+
+interface RepointBody {
+  event: 'repoint';
+  name: string;
+  direction: Direction;
+  host: string;
+  port: number;
+  database: number;
+  tls: boolean;
+}
+
+interface BodyInput {
+  name: string;
+  direction: Direction;
+  serving: { address: Pick<ServerAddress, 'host' | 'port' | 'tls'>; database: number };
+}
+
+function bodyOf({ name, direction, serving }: BodyInput): RepointBody {
+  const { host, port, tls } = serving.address;
+  return {
+    event: 'repoint',
+    name,
+    direction,
+    host,
+    port,
+    database: serving.database,
+    tls: tls !== undefined,
+  };
+}
+
+export async function repointWebhook({
+  spec,
+  direction,
+  name,
+  serving,
+  signal,
+}: RepointInput<Spec>): Promise<string> {
+  const { status, seconds } = await post({
+    spec,
+    where: 'repoint.webhook',
+    body: bodyOf({ name, direction, serving }),
+    signal,
+  });
+  return `the webhook answered ${status} in ${seconds} s; it was given ${shown(serving.address)}`;
+}
+
+export function describeWebhook(spec: Spec): string[] {
+  const where =
+    typeof spec.webhook === 'string'
+      ? originOf(spec.webhook)
+      : 'env' in spec.webhook
+        ? `the address in ${spec.webhook.env}`
+        : `the address in ${spec.webhook.file}`;
+  return [
+    `POST host, port and database of the serving side to ${where}, without the password`,
+    'Back: the same with "direction": "back"',
+  ];
+}
+
+export function byHandWebhook({ spec, direction, name, serving }: ByHandInput<Spec>): string[] {
+  const url = typeof spec.webhook === 'string' ? quoted(spec.webhook) : urlInShell(spec.webhook);
+  const body = JSON.stringify(bodyOf({ name, direction, serving }));
+  return [`curl -fsS -H 'content-type: application/json' -d ${quoted(body)} ${url}`];
+}
