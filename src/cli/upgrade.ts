@@ -32,10 +32,12 @@ import {
   type State,
   type Strategy,
 } from '../contract.js';
+import { FAILURES, isFailureType } from '../errors.js';
 import { CliError, EXIT } from './exit.js';
 import { clean } from './io.js';
 import { shortId } from './next.js';
 import type { Session } from './session.js';
+import type { CutOff } from './view.js';
 
 /** How long a worker may take to answer, in milliseconds. Without one, queries and Updates would hang. */
 export const PATIENCE = 5_000;
@@ -192,6 +194,8 @@ export interface Look {
   live: Progress | null;
   end: End | null;
   trouble?: string;
+  /** It ended without saying so itself. */
+  cutOff?: CutOff;
 }
 
 /** Everything that can be found out about an upgrade, as far as server and worker answer. */
@@ -212,8 +216,8 @@ export async function look(session: Session, workflowId: string): Promise<Look> 
   try {
     const state = await ask({ ...session, taskQueue }, workflowId, queries.state);
     // Terminated from outside, the workflow's own last word is not how it stands.
-    const cutOff = end && !ENDED.includes(state.phase) ? cutOffSentence(status, end, workflowId) : undefined;
-    return { ...base, state, live, end, ...(cutOff === undefined ? {} : { trouble: cutOff }) };
+    const saidSo = end === null || ENDED.includes(state.phase);
+    return { ...base, state, live, end, ...(saidSo ? {} : { cutOff: cutOffOf(status, end, workflowId) }) };
   } catch (error) {
     const told = end?.receipt ?? null;
     if (error instanceof CliError) {
@@ -225,15 +229,24 @@ export async function look(session: Session, workflowId: string): Promise<Look> 
   }
 }
 
-function cutOffSentence(
-  status: WorkflowExecutionStatusName,
-  end: End,
-  workflowId: string,
-): string | undefined {
-  if (status === 'TERMINATED' || status === 'TIMED_OUT') {
-    return `It was ${status === 'TERMINATED' ? 'terminated' : 'timed out'} from outside, so nothing was undone. What it left behind can be undone: ferry recover ${shortId(workflowId)}`;
+/** How a workflow ended that never said its last phase itself. */
+function cutOffOf(status: WorkflowExecutionStatusName, end: End, workflowId: string): CutOff {
+  if (end.failure && isFailureType(end.failure.type)) {
+    return { title: 'Failed', reason: `${end.failure.message} ${FAILURES[end.failure.type].next}`, next: [] };
   }
-  return end.failure ? `It failed: ${end.failure.message}` : undefined;
+  const next = [{ command: `ferry recover ${shortId(workflowId)}`, does: 'undo what it left behind' }];
+  switch (status) {
+    case 'TERMINATED':
+      return { title: 'Terminated', reason: 'It was terminated from outside, so nothing was undone.', next };
+    case 'TIMED_OUT':
+      return {
+        title: 'Timed out',
+        reason: 'Temporal ended it at its time limit, so nothing was undone.',
+        next,
+      };
+    default:
+      return { title: 'Failed', reason: end.failure?.message ?? 'It ended without a receipt.', next };
+  }
 }
 
 function lastKnown(description: WorkflowExecutionDescription): string {

@@ -10,7 +10,7 @@ import {
 } from '../contract.js';
 import { between, bytes, count, duration } from '../receipt/words.js';
 import { cut, pad, rowsOf, width, wrap } from './layout.js';
-import { nextCommands } from './next.js';
+import { nextCommands, type NextCommand } from './next.js';
 
 export interface Theme {
   colours: Colors;
@@ -25,8 +25,17 @@ export interface Seen {
   live: Progress | null;
   /** Milliseconds since the epoch. */
   now: number;
-  /** Why this may be old: no worker answers, the server can't be reached, it was terminated. */
+  /** Why this may be old: no worker answers, the server can't be reached. */
   trouble?: string;
+  /** It has ended without saying so itself: it failed before its first change, or was ended from outside. */
+  cutOff?: CutOff;
+}
+
+export interface CutOff {
+  /** Stands where the phase would. */
+  title: string;
+  reason: string;
+  next: NextCommand[];
 }
 
 type Paint = (text: string) => string;
@@ -133,13 +142,13 @@ export function view(seen: Seen, theme: Theme): string[] {
   return lines;
 }
 
-function head({ state, now, trouble }: Seen, { colours, columns }: Theme): string[] {
-  const paint = phasePaint(state.phase, colours);
-  const since = ENDED.includes(state.phase) ? '' : ago(state.since, now);
+function head({ state, now, trouble, cutOff }: Seen, { colours, columns }: Theme): string[] {
+  const paint = cutOff ? colours.red : phasePaint(state.phase, colours);
+  const since = cutOff || ENDED.includes(state.phase) ? '' : ago(state.since, now);
   return [
     `${colours.bold(state.name)}  ${state.strategy}  ${colours.dim(state.workflowId)}`,
-    `${paint(colours.bold(`● ${phaseWords(state.phase)}`))}${since ? colours.dim(`  for ${since}`) : ''}`,
-    ...wrap(state.reason, Math.max(30, columns - 2)).map((line) => `  ${line}`),
+    `${paint(colours.bold(`● ${cutOff?.title ?? phaseWords(state.phase)}`))}${since ? colours.dim(`  for ${since}`) : ''}`,
+    ...wrap(cutOff?.reason ?? state.reason, Math.max(30, columns - 2)).map((line) => `  ${line}`),
     ...(trouble === undefined
       ? []
       : wrap(`! ${trouble}`, Math.max(30, columns - 2)).map((line) => `  ${colours.red(line)}`)),
@@ -151,7 +160,7 @@ function ago(since: string, now: number): string {
   return Number.isNaN(at) ? '' : duration(Math.max(0, now - at));
 }
 
-function steps({ state, live, now }: Seen, theme: Theme, which: 'all' | 'near' | 'now'): string[] {
+function steps({ state, live, now, cutOff }: Seen, theme: Theme, which: 'all' | 'near' | 'now'): string[] {
   const { colours, columns } = theme;
   if (state.steps.length === 0) return [];
   const at = Math.max(
@@ -171,7 +180,10 @@ function steps({ state, live, now }: Seen, theme: Theme, which: 'all' | 'near' |
     const took =
       step.kind === 'point of no return'
         ? ''
-        : between(step.startedAt, step.endedAt ?? (active(step) ? new Date(now).toISOString() : undefined));
+        : between(
+            step.startedAt,
+            step.endedAt ?? (active(step) && !cutOff ? new Date(now).toISOString() : undefined),
+          );
     const note = [
       step.status === 'done' || active(step) || step.status === 'planned' ? '' : step.status,
       step.note ?? '',
@@ -185,6 +197,7 @@ function steps({ state, live, now }: Seen, theme: Theme, which: 'all' | 'near' |
     }`;
     const bar =
       progress &&
+      !cutOff &&
       step.status === 'running' &&
       (progress.step === step.title || progress.step === '' || state.step === step.title)
         ? progressLines(progress, theme, now)
@@ -247,7 +260,8 @@ function block(mark: string, paint: Paint, text: string, columns: number): strin
   );
 }
 
-function gates({ state, now }: Seen, { colours, columns }: Theme): string[] {
+function gates({ state, now, cutOff }: Seen, { colours, columns }: Theme): string[] {
+  if (cutOff) return [];
   return state.gates
     .filter((gate) => gate.status === 'open')
     .flatMap((gate) => {
@@ -269,8 +283,8 @@ function gates({ state, now }: Seen, { colours, columns }: Theme): string[] {
     });
 }
 
-function decision({ state, now }: Seen, { colours, columns }: Theme): string[] {
-  if (!state.decision) return [];
+function decision({ state, now, cutOff }: Seen, { colours, columns }: Theme): string[] {
+  if (!state.decision || cutOff) return [];
   const { about, problem, deadline } = state.decision;
   return [
     `  ${colours.red(colours.bold(about))}`,
@@ -300,8 +314,8 @@ function impact({ state, now }: Seen, theme: Theme): string[] {
   );
 }
 
-function wayBack({ state }: Seen, theme: Theme): string[] {
-  if (ENDED.includes(state.phase)) return [];
+function wayBack({ state, cutOff }: Seen, theme: Theme): string[] {
+  if (cutOff || ENDED.includes(state.phase)) return [];
   const { possible, keepsWrites, loses, takes } = state.wayBack;
   if (!possible) return labelled('Way back', `none${loses ? `: ${loses}` : ''}`, theme, theme.colours.red);
   const text = `${keepsWrites ? 'open, loses nothing' : `open, but it loses ${loses || 'writes made since'}`}${takes ? `, takes ${takes}` : ''}`;
@@ -334,8 +348,8 @@ function notes({ state }: Seen, theme: Theme): string[] {
   ];
 }
 
-function next({ state }: Seen, { colours, columns }: Theme): string[] {
-  const commands = nextCommands(state);
+function next({ state, cutOff }: Seen, { colours, columns }: Theme): string[] {
+  const commands = cutOff?.next ?? nextCommands(state);
   const widest = Math.min(48, Math.max(0, ...commands.map(({ command }) => width(command))));
   return commands.map(({ command, does }) => {
     const room = columns - Math.max(widest, width(command)) - 6;
@@ -388,7 +402,11 @@ export function changes(before: Seen | null, after: Seen, spoken: { part: number
         `✓ ${gate.name} approved by ${approval.by}${approval.note === undefined ? '' : `: ${approval.note}`}`,
       );
   }
-  if (old?.phase !== state.phase || old.reason !== state.reason) {
+  const { cutOff } = after;
+  if (cutOff) {
+    say(`${cutOff.title}: ${cutOff.reason}`);
+    for (const { command, does } of cutOff.next) say(`  ${command}   (${does})`);
+  } else if (old?.phase !== state.phase || old.reason !== state.reason) {
     say(`${phaseWords(state.phase)}: ${state.reason}`);
     for (const gate of state.gates) if (gate.status === 'open') say(`  ${gate.question}`);
     if (state.decision) say(`  ${state.decision.about}: ${state.decision.problem}`);

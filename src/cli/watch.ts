@@ -85,6 +85,7 @@ export function seenOf(looked: Look): Seen | null {
     live: looked.live,
     now: Date.now(),
     ...(looked.trouble === undefined ? {} : { trouble: looked.trouble }),
+    ...(looked.cutOff === undefined ? {} : { cutOff: looked.cutOff }),
   };
 }
 
@@ -98,30 +99,31 @@ export function endCode(looked: Look): ExitCode {
 }
 
 function finish(io: Io, looked: Look, options: { screen: Screen | null; silent: boolean }): ExitCode {
-  const code = endCode(looked);
   const receipt = looked.end?.receipt ?? looked.state?.receipt;
-  if (!receipt) {
-    const { failure } = looked.end ?? { failure: null };
-    if (failure) io.warn(`${failure.type}: ${failure.message}`);
-    return code;
-  }
-  // The live view above has said the steps already.
-  if (!options.silent && !options.screen) io.print(`\n${receiptText(receipt).trimEnd()}`);
-  return code;
+  // What was drawn or said above has said it already.
+  const said = !options.silent && looked.cutOff !== undefined;
+  if (!receipt && !said) io.warn(failureOf(looked));
+  else if (receipt && !options.silent && !options.screen) io.print(`\n${receiptText(receipt).trimEnd()}`);
+  return endCode(looked);
+}
+
+function failureOf({ end, cutOff }: Look): string {
+  if (cutOff)
+    return [`${cutOff.title}: ${cutOff.reason}`, ...cutOff.next.map(({ command }) => command)].join('\n');
+  return end?.failure ? `${end.failure.type}: ${end.failure.message}` : 'It ended without a receipt.';
 }
 
 /** One look, printed. */
 export function printLook(io: Io, looked: Look): ExitCode {
   const seen = seenOf(looked);
-  const { columns } = io.size();
   if (seen) {
-    io.print(view(seen, { colours: io.colours, columns: io.tty ? columns : 120 }).join('\n'));
+    io.print(view(seen, { colours: io.colours, columns: io.tty ? io.size().columns : 120 }).join('\n'));
   } else if (looked.end?.receipt) {
     io.print(receiptText(looked.end.receipt).trimEnd());
+  } else {
+    if (looked.trouble !== undefined) io.warn(looked.trouble);
+    if (looked.end) io.warn(failureOf(looked));
   }
-  if (!seen && looked.trouble !== undefined) io.warn(looked.trouble);
-  if (looked.end?.failure && !looked.end.receipt && !seen)
-    io.warn(`${looked.end.failure.type}: ${looked.end.failure.message}`);
   return codeOf(looked);
 }
 
