@@ -47,6 +47,8 @@ export interface ServerFacts {
   evictedKeys: number;
   /** Ordinary clients, without our own; null where CLIENT LIST isn't permitted. At most 20 in the sample. */
   clients: { total: number; byDatabase: Record<string, number>; sample: ClientFacts[] } | null;
+  /** Connections of Sentinels. */
+  sentinels: number;
   /** Names of the other connections that a Redis Ferry holds here. */
   ferryClients: string[];
   /** `host:port` of each replica. */
@@ -129,6 +131,7 @@ export async function describe(input: {
       maxmemoryPolicy: info['maxmemory_policy'] ?? settings?.['maxmemory-policy'] ?? 'unknown',
       evictedKeys: numberOf(info['evicted_keys']),
       clients: clients && summaryOf(clients.ordinary),
+      sentinels: clients?.ordinary.filter(({ name: other }) => other.startsWith('sentinel-')).length ?? 0,
       ferryClients: clients?.ferry ?? [],
       replicas: replicasOf(info),
       persistence: {

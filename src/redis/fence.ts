@@ -48,10 +48,11 @@ export function fenceOf({
   info: Record<string, string>;
   settings: Record<string, string> | null;
 }): FenceKind | null {
-  if (isFenceValue(settings?.[TO_WRITE])) return 'min-replicas';
   const ofItself =
     info['role'] === 'slave' && info['master_host'] === LOOPBACK && info['master_port'] === ownPort(info);
-  return ofItself ? 'replica-of-itself' : null;
+  // First: when it is sealed both stand.
+  if (ofItself) return 'replica-of-itself';
+  return isFenceValue(settings?.[TO_WRITE]) ? 'min-replicas' : null;
 }
 
 function isFenceValue(value: string | undefined): boolean {
@@ -62,20 +63,37 @@ function isFenceValue(value: string | undefined): boolean {
 /**
  * Says on the server itself that everything written before the fence has arrived on the other side, and that applications may be
  * told of it from here on: whoever finds an unsealed fence may lift it without asking whether the applications have moved.
- * On 6.0 there is nowhere to write it down; every fence there counts as sealed.
+ * On 6.0 min-replicas-to-write is set for that alone.
+ * @throws FerryError when the fence has fallen: what was written since is not on the other side
  */
 export async function seal({ client }: { client: Redis }): Promise<void> {
-  const { settings } = await look(client);
-  const value = Number(settings[TO_WRITE] ?? 0);
-  if (isFenceValue(settings[TO_WRITE]) && value < FENCE_BASE + SEAL) await set(client, TO_WRITE, String(value + SEAL));
+  const { info, settings } = await look(client);
+  if (fenceOf({ info, settings }) === null) {
+    throw new FerryError(
+      'Unknown',
+      `${shown(placeOf(client))}: the fence has fallen (was the server restarted?)`,
+    );
+  }
+  if (isSealed(settings)) return;
+  const value = isFenceValue(settings[TO_WRITE])
+    ? Number(settings[TO_WRITE])
+    : fenceValue(settings[TO_WRITE]);
+  await set(client, TO_WRITE, String(value + SEAL));
 }
 
 /** How far a switch away from this server got, whoever began it. */
 export async function fenceStanding({ client }: { client: Redis }): Promise<'none' | 'fenced' | 'sealed'> {
   const state = await look(client);
-  const kind = fenceOf(state);
-  if (kind === null) return 'none';
-  return kind === 'replica-of-itself' || Number(state.settings[TO_WRITE]) >= FENCE_BASE + SEAL ? 'sealed' : 'fenced';
+  if (fenceOf(state) === null) return 'none';
+  return isSealed(state.settings) ? 'sealed' : 'fenced';
+}
+
+function isSealed(settings: Record<string, string>): boolean {
+  return isFenceValue(settings[TO_WRITE]) && Number(settings[TO_WRITE]) >= FENCE_BASE + SEAL;
+}
+
+function fenceValue(before: string | undefined): number {
+  return FENCE_BASE + Math.min(Number(before ?? 0), FENCE_SPAN - 1);
 }
 
 const LOOPBACK = '127.0.0.1';
@@ -94,14 +112,14 @@ export async function fenceBefore({ client }: { client: Redis }): Promise<FenceB
   const { info, settings } = await look(client);
   const standing = fenceOf({ info, settings });
   if (standing === 'min-replicas') return { kind: standing, settings: recorded(settings) };
-  if (standing === 'replica-of-itself') return { kind: standing, settings: {} };
   const { [TO_WRITE]: toWrite = '0', [MAX_LAG]: maxLag = '10' } = settings;
-  if (atLeast(info['redis_version'] ?? '0', '6.2'))
+  if (standing === null && atLeast(info['redis_version'] ?? '0', '6.2'))
     return { kind: 'min-replicas', settings: { [TO_WRITE]: toWrite, [MAX_LAG]: maxLag } };
   const { 'replica-read-only': readOnly = 'yes', 'replica-serve-stale-data': serveStale = 'yes' } = settings;
   return {
     kind: 'replica-of-itself',
     settings: {
+      [TO_WRITE]: isFenceValue(toWrite) ? (recorded(settings)[TO_WRITE] ?? '0') : toWrite,
       ...(readOnly === 'yes' ? {} : { 'replica-read-only': readOnly }),
       ...(serveStale === 'yes' ? {} : { 'replica-serve-stale-data': serveStale }),
     },
@@ -137,9 +155,11 @@ export async function fence({
   if (was.kind === 'min-replicas') {
     const { [TO_WRITE]: toWrite = '0', [MAX_LAG]: maxLag = '10' } = was.settings;
     if (Number(maxLag) === 0) await set(client, MAX_LAG, LAG_FOR_NONE);
-    await set(client, TO_WRITE, String(FENCE_BASE + Math.min(Number(toWrite), FENCE_SPAN - 1)));
+    await set(client, TO_WRITE, String(fenceValue(toWrite)));
   } else {
-    for (const setting of Object.keys(was.settings)) await set(client, setting, 'yes');
+    for (const setting of Object.keys(was.settings)) {
+      if (setting !== TO_WRITE) await set(client, setting, 'yes');
+    }
     await attempt(client, () => client.call('REPLICAOF', LOOPBACK, ownPort(state.info)));
   }
   if (fenceOf(await look(client)) === null)
@@ -157,7 +177,7 @@ export async function unfence({
 }): Promise<void> {
   const state = await look(client);
   const standing = fenceOf(state);
-  if (standing === 'min-replicas') {
+  if (isFenceValue(state.settings[TO_WRITE])) {
     // The server's own record goes first: the caller's may be of an earlier time.
     const back = recorded(state.settings);
     await set(client, TO_WRITE, back[TO_WRITE] ?? '0');

@@ -503,6 +503,23 @@ function sharing(input: PreflightInput): Check[] {
             }),
     }),
     check({
+      name: 'No Sentinel watches the source',
+      expected: 'no Sentinel',
+      actual: source.sentinels > 0 ? `${count(source.sentinels, 'connection')} of Sentinels` : 'none seen',
+      ...(source.sentinels === 0
+        ? {}
+        : source.fence === 'replica-of-itself' && stops
+          ? {
+              status: 'fail',
+              waivable: true,
+              next: 'Fenced, this version reports itself as a replica, and its Sentinels would promote another. SENTINEL REMOVE it first.',
+            }
+          : {
+              status: 'warn',
+              next: 'Sentinels do not follow to the target: applications that ask them keep getting the source.',
+            }),
+    }),
+    check({
       name: 'Nobody uses the target',
       expected: `no clients in database ${targets.join(', ')}`,
       actual: target.clients ? count(users, 'client') : 'not known: CLIENT LIST is not permitted',
