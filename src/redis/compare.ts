@@ -1,7 +1,23 @@
-/** Compares the mapped databases key by key, in both directions. */
+/**
+ * Compares the mapped databases key by key, in both directions: the source's keys for what is missing or differs, then
+ * the target's for what is extra. Expiry is compared to the millisecond.
+ *
+ * Writes may go on meanwhile. So a key that differs is looked at again before it counts, and where a tracker tells that
+ * it was written to, it is copied again first.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Rate } from '../inputs/redis-copy.js';
 import type { DatabaseMap, ServerAddress } from './address.js';
-import type { TargetKeys } from './copy.js';
+import { END, type TargetKeys } from './copy.js';
+import { addHash, hexOf, sumsOf, type Digest } from './digest.js';
+import { judgeBigKey, judgeKeys } from './equal.js';
+import { followKeys, type Transfer } from './keys.js';
+import { areOwn, isOurs } from './ledger.js';
+import { startPace, UNHURRIED } from './rate.js';
+import type { Command } from './resp.js';
+import { dumpKeys, maybeStream, type DumpedKey } from './restore.js';
+import { ahead, cut, groupBySize, keySizes, scanKeys } from './scan.js';
+import { countKeys, endingGently, openPair } from './session.js';
 import type { Tracker } from './tracker.js';
 
 export type DifferenceKind = 'missing' | 'extra' | 'type' | 'value' | 'ttl';
@@ -18,11 +34,13 @@ export interface CompareCounts {
   keysCompared: number;
   /** At the source, not at the target. */
   missing: number;
-  /** At the target, not at the source. With "replace" and "skip" they may be the target's own, and no difference. */
+  /** At the target, not at the source. */
   extra: number;
   type: number;
   value: number;
   ttl: number;
+  /** The target's own keys ("replace", "skip"): not at the source, or left as they were. No difference. */
+  own: number;
   /** Written to at the source each time they were looked at: neither equal nor different; the last pass decides. */
   moving: number;
   /** Of the differences, those made good (`repair`). */
@@ -32,18 +50,19 @@ export interface CompareCounts {
 export interface DatabaseCounts extends CompareCounts {
   source: number;
   target: number;
+  digest: string;
 }
 
 export interface CompareCheckpoint {
   database: number;
-  /** Which side is being scanned: the source for what is missing or differs, then the target for what is extra. */
+  /** Which side is being scanned. */
   side: 'source' | 'target';
   /** run_id of that side. */
   runId: string;
+  /** SCAN's cursor; "end" when everything was compared. */
   cursor: string;
   perDatabase: DatabaseCounts[];
   samples: Difference[];
-  digest: string;
 }
 
 export interface CompareOptions {
@@ -52,12 +71,12 @@ export interface CompareOptions {
   databases: DatabaseMap;
   match: string;
   ifTargetHasKeys: TargetKeys;
-  /** Reconcile: copy again what differs; delete what is extra (only with "refuse", where the target has no keys of its own). */
+  /** Reconcile: copy again what differs, delete what is extra and not the target's own. */
   repair: boolean;
   rate: () => Rate;
   bigKey: number;
   checkpoint?: CompareCheckpoint | undefined;
-  /** With it, keys being written to meanwhile are copied again before they are judged. */
+  /** With it, keys being written to meanwhile are copied again before they are judged. Told of streams. */
   tracker?: Tracker | undefined;
   name?: string | undefined;
   signal: AbortSignal;
@@ -75,10 +94,296 @@ export interface CompareResult extends CompareCounts {
   perDatabase: DatabaseCounts[];
   /** At most 20, never values. */
   samples: Difference[];
-  /** Fingerprint of the source's keys as they were compared, whatever their order: names, expiry and the server's own checksum of each value. */
+  /**
+   * Fingerprint of the source's keys as they were compared, whatever their order: names, expiry and the server's own
+   * checksum of each value. Two equal ones of the same running server mean that nothing was written in between.
+   */
   digest: string;
 }
 
+const SAMPLES = 20;
+/** How often a key that differs is looked at before it counts. */
+const LOOKS = 5;
+/** Milliseconds before the second look; doubled for each further one. */
+const FIRST_WAIT = 10;
+
+const NO_COUNTS: CompareCounts = { keysCompared: 0, missing: 0, extra: 0, type: 0, value: 0, ttl: 0, own: 0, moving: 0, repaired: 0 };
+const NO_DIGEST = hexOf(new Uint32Array(4));
+
+/** Aborting returns `{done: false}`; it never throws for it. */
 export async function compareAll(options: CompareOptions): Promise<CompareResult> {
-  throw new Error(`not yet ${options.match}`);
+  const { databases, match, ifTargetHasKeys: mode, bigKey, tracker, name = 'ferry', signal, onProgress } = options;
+  let checkpoint: CompareCheckpoint = options.checkpoint ?? {
+    database: databases[0]?.[0] ?? 0,
+    side: 'source',
+    runId: '',
+    cursor: databases.length > 0 ? '0' : END,
+    perDatabase: databases.map(([source, target]) => ({ source, target, ...NO_COUNTS, digest: NO_DIGEST })),
+    samples: [],
+  };
+  const result = (done: boolean): CompareResult => {
+    const { perDatabase, samples } = checkpoint;
+    const digest = addDigests(perDatabase.map((database) => database.digest));
+    return { done, checkpoint, perDatabase, samples, digest, ...total(perDatabase) };
+  };
+  if (checkpoint.cursor === END) return result(true);
+
+  async function work(hard: AbortSignal): Promise<CompareResult> {
+    const pair = await openPair({ source: options.source, target: options.target, name, signal: hard });
+    const pace = startPace({ rate: options.rate, source: options.source, name: `${name}:ping`, signal });
+    try {
+      const sizes = await countKeys({ session: pair.source, databases: databases.map(([from]) => from) });
+      const keysInSource = sizes.reduce((sum, size) => sum + size, 0);
+      const transfer: Transfer = { pair, mode, tracker, pace: UNHURRIED, signal };
+      const first = Math.max(0, databases.findIndex(([from]) => from === checkpoint.database));
+      for (const [i, [from, to]] of databases.entries()) {
+        if (i < first) continue;
+        await pair.source.select(from);
+        await pair.target.select(to);
+        if (checkpoint.database === from && checkpoint.cursor !== '0' && !sameLife(pair[checkpoint.side].runId)) {
+          checkpoint = startedOver({ checkpoint, index: i });
+        }
+        for (const side of ['source', 'target'] as const) {
+          if (side === 'source' && checkpoint.database === from && checkpoint.side === 'target') continue;
+          const begun = checkpoint.database === from && checkpoint.side === side;
+          checkpoint = { ...checkpoint, database: from, side, runId: pair[side].runId, cursor: begun ? checkpoint.cursor : '0' };
+          const batches = side === 'source' ? compareSource({ transfer, pace, from }) : compareTarget({ transfer, pace, from });
+          for await (const { findings, next } of batches) {
+            if (signal.aborted) return result(false);
+            checkpoint = { ...checkpoint, ...record({ checkpoint, index: i, findings }), ...placeAfter({ databases, index: i, side, next }) };
+            onProgress?.({ ...total(checkpoint.perDatabase), database: from, keysInSource }, checkpoint);
+          }
+          if (signal.aborted) return result(false);
+        }
+      }
+      return result(true);
+    } finally {
+      pace.stop();
+      pair.close();
+    }
+  }
+
+  /** A cursor means nothing once its server was restarted. */
+  const sameLife = (runId: string): boolean => checkpoint.runId === runId && runId !== '';
+
+  /** What one SCAN batch showed. Suspects are settled before it counts, so a checkpoint never holds a doubt. */
+  interface Findings {
+    counts: CompareCounts;
+    samples: Difference[];
+    sums: Uint32Array;
+  }
+
+  async function* compareSource(on: { transfer: Transfer; pace: Transfer['pace']; from: number }): AsyncGenerator<{ findings: Findings; next: string }> {
+    const { transfer, pace, from } = on;
+    const { source, target } = transfer.pair;
+    const batches = ahead(scanKeys({ session: source, match, cursor: checkpoint.cursor, pace }));
+    const groups = groupBySize({ session: source, batches, bigKey, pace });
+    let findings = nothingFound();
+    for await (const { group, atSource, atTarget } of ahead(readBoth())) {
+      if (signal.aborted) return;
+      const verdicts = await judgeKeys({ pair: transfer.pair, atSource, atTarget });
+      const suspects: Suspect[] = [];
+      atSource.forEach((dumped, i) => {
+        const verdict = verdicts[i] ?? null;
+        if (verdict !== null) suspects.push({ key: dumped.key, verdict });
+        if (dumped.payload === null) return;
+        findings.counts.keysCompared += 1;
+        addHash({ sums: findings.sums, parts: [from, dumped.key, dumped.expireAt, dumped.payload.subarray(-8)] });
+        if (tracker && maybeStream(dumped.payload)) tracker.watch(dumped.key);
+      });
+      for (const key of group.big) {
+        if (signal.aborted) return;
+        const { verdict, digest, expireAt } = await judgeBigKey({ pair: transfer.pair, key });
+        if (verdict !== null) suspects.push({ key, verdict });
+        findings.counts.keysCompared += 1;
+        tracker?.watch(key);
+        addHash({ sums: findings.sums, parts: [from, key, expireAt, ...sumParts(digest)] });
+      }
+      await settle({ transfer, suspects, from, findings });
+      if (group.next === null) continue;
+      yield { findings, next: group.next };
+      findings = nothingFound();
+    }
+
+    async function* readBoth() {
+      for await (const group of ahead(groups)) {
+        const { keys } = group;
+        const [atSource, atTarget] = await Promise.all([
+          pace.run({ keys: keys.length, work: () => dumpKeys({ session: source, keys }) }),
+          dumpKeys({ session: target, keys }),
+        ]);
+        yield { group, atSource, atTarget };
+      }
+    }
+  }
+
+  async function* compareTarget(on: { transfer: Transfer; pace: Transfer['pace']; from: number }): AsyncGenerator<{ findings: Findings; next: string }> {
+    const { transfer, pace, from } = on;
+    const { source, target } = transfer.pair;
+    const batches = scanKeys({ session: target, match, cursor: checkpoint.cursor, pace: { ...UNHURRIED, batch: pace.batch } });
+    for await (const { keys, next } of ahead(batches)) {
+      if (signal.aborted) return;
+      const findings = nothingFound();
+      const theirs = keys.filter((key) => !isOurs(key));
+      const there = await pace.run({ keys: theirs.length, work: () => source.all(theirs.map((key): Command => ['EXISTS', key])) });
+      const suspects = theirs.flatMap((key, i): Suspect[] => (there[i] === 0 ? [{ key, verdict: 'extra' }] : []));
+      await settle({ transfer, suspects, from, findings });
+      yield { findings, next };
+    }
+  }
+
+  /** Looks at suspects again, a few times, and counts what they turn out to be. */
+  async function settle(on: { transfer: Transfer; suspects: readonly Suspect[]; from: number; findings: Findings }): Promise<void> {
+    const { transfer, from, findings } = on;
+    const { pair } = transfer;
+    const keys = on.suspects.map(({ key }) => key);
+    const own = await areOwn({ target: pair.target, keys, mode });
+    // With "replace" an own key that the source has too is ours by now, or will be.
+    const isOwn = (suspect: Suspect, i: number): boolean => own[i] === true && (mode === 'skip' || suspect.verdict === 'extra');
+    findings.counts.own += on.suspects.filter(isOwn).length;
+    let open = on.suspects.filter((suspect, i) => !isOwn(suspect, i));
+    let moving: Suspect[] = [];
+    // Where much differs the verdict is clear, and patience with each key would only take long.
+    const looks = checkpoint.samples.length < SAMPLES ? LOOKS : 2;
+    for (let look = 1; look < looks && open.length > 0 && !signal.aborted; look += 1) {
+      await sleep(FIRST_WAIT * 2 ** (look - 1), undefined, { signal }).catch(() => {});
+      await tracker?.barrier();
+      const claimed = tracker?.claim(open.map(({ key }) => key)) ?? [];
+      try {
+        if (claimed.length > 0) await followAll(transfer, claimed);
+        open = await lookAgain(transfer, open);
+      } catch (error) {
+        tracker?.add(claimed);
+        throw error;
+      }
+      await tracker?.barrier();
+      moving = open.filter(({ key }) => tracker?.has(key));
+    }
+    const stillMoving = new Set(moving.map(({ key }) => key));
+    findings.counts.moving += stillMoving.size;
+    const differing = open.filter(({ key }) => !stillMoving.has(key));
+    for (const { key, verdict } of differing) {
+      findings.counts[verdict] += 1;
+      if (findings.samples.length < SAMPLES) findings.samples.push({ database: from, key: printable(key), what: verdict });
+    }
+    if (!options.repair || differing.length === 0 || signal.aborted) return;
+    await followAll(transfer, differing.map(({ key }) => key));
+    findings.counts.repaired += differing.length - (await lookAgain(transfer, differing)).length;
+  }
+
+  async function followAll(transfer: Transfer, keys: readonly Buffer[]): Promise<void> {
+    const sizes = await keySizes({ session: transfer.pair.source, keys });
+    for (const group of cut({ keys, sizes, bigKey })) await followKeys({ transfer, ...group });
+  }
+
+  async function lookAgain(transfer: Transfer, suspects: readonly Suspect[]): Promise<Suspect[]> {
+    const { pair } = transfer;
+    const keys = suspects.map(({ key }) => key);
+    const sizes = await keySizes({ session: pair.source, keys });
+    const still: Suspect[] = [];
+    for (const group of cut({ keys, sizes, bigKey })) {
+      const [atSource, atTarget]: DumpedKey[][] = await Promise.all([
+        dumpKeys({ session: pair.source, keys: group.keys }),
+        dumpKeys({ session: pair.target, keys: group.keys }),
+      ]);
+      if (!atSource || !atTarget) continue;
+      const verdicts = await judgeKeys({ pair, atSource, atTarget });
+      group.keys.forEach((key, i) => {
+        const verdict = verdicts[i] ?? null;
+        if (verdict !== null) still.push({ key, verdict });
+      });
+      for (const key of group.big) {
+        const { verdict } = await judgeBigKey({ pair, key });
+        if (verdict !== null) still.push({ key, verdict });
+      }
+    }
+    return still;
+  }
+
+  const nothingFound = (): Findings => ({ counts: { ...NO_COUNTS }, samples: [], sums: new Uint32Array(4) });
+
+  function record(on: { checkpoint: CompareCheckpoint; index: number; findings: Findings }): Pick<CompareCheckpoint, 'perDatabase' | 'samples'> {
+    const { index, findings } = on;
+    const { perDatabase, samples } = on.checkpoint;
+    return {
+      perDatabase: perDatabase.map((database, i) =>
+        i === index
+          ? { ...database, ...total([database, findings.counts]), digest: addDigests([database.digest, hexOf(findings.sums)]) }
+          : database,
+      ),
+      samples: [...samples, ...findings.samples].slice(0, SAMPLES),
+    };
+  }
+
+  return endingGently({ signal, work, stopped: () => result(false) });
+}
+
+interface Suspect {
+  key: Buffer;
+  verdict: DifferenceKind;
+}
+
+/** A database is compared anew as a whole: what was counted of it doesn't count. */
+function startedOver({ checkpoint, index }: { checkpoint: CompareCheckpoint; index: number }): CompareCheckpoint {
+  return {
+    ...checkpoint,
+    side: 'source',
+    cursor: '0',
+    perDatabase: checkpoint.perDatabase.map((database, i) => (i === index ? { ...database, ...NO_COUNTS, digest: NO_DIGEST } : database)),
+    samples: checkpoint.samples.filter(({ database }) => database !== checkpoint.database),
+  };
+}
+
+/** Where the comparison stands when a batch of one side of a database is done. */
+function placeAfter(options: {
+  databases: DatabaseMap;
+  index: number;
+  side: 'source' | 'target';
+  next: string;
+}): Partial<CompareCheckpoint> {
+  const { databases, index, side, next } = options;
+  if (next !== '0') return { cursor: next };
+  if (side === 'source') return { side: 'target', cursor: '0' };
+  const following = databases[index + 1];
+  return following ? { database: following[0], side: 'source', cursor: '0' } : { cursor: END };
+}
+
+function addDigests(digests: readonly string[]): string {
+  const sums = new Uint32Array(4);
+  for (const digest of digests) {
+    sumsOf(digest).forEach((sum, i) => {
+      sums[i] = (sums[i] ?? 0) + sum;
+    });
+  }
+  return hexOf(sums);
+}
+
+function sumParts(digest: Digest | null): number[] {
+  return digest ? [...digest.sums] : [];
+}
+
+function total(all: readonly CompareCounts[]): CompareCounts {
+  const sum = { ...NO_COUNTS };
+  for (const counts of all) {
+    sum.keysCompared += counts.keysCompared;
+    sum.missing += counts.missing;
+    sum.extra += counts.extra;
+    sum.type += counts.type;
+    sum.value += counts.value;
+    sum.ttl += counts.ttl;
+    sum.own += counts.own;
+    sum.moving += counts.moving;
+    sum.repaired += counts.repaired;
+  }
+  return sum;
+}
+
+/** A key's name for people: unprintable bytes and the backslash escaped, at most 200 characters. */
+export function printable(key: Buffer): string {
+  let text = '';
+  for (const byte of key) {
+    if (text.length >= 200) return `${text}…`;
+    text += byte >= 32 && byte < 127 && byte !== 92 ? String.fromCharCode(byte) : `\\x${byte.toString(16).padStart(2, '0')}`;
+  }
+  return text;
 }

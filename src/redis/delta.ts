@@ -1,8 +1,18 @@
-/** Copies the keys that changed since tracking began. */
+/**
+ * Copies the keys that changed since tracking began: in shrinking passes while the application writes, and for the last
+ * time while nobody does.
+ */
 import type { DatabaseMap, ServerAddress } from './address.js';
-import type { Difference } from './compare.js';
+import { printable, type Difference } from './compare.js';
 import type { TargetKeys } from './copy.js';
+import { judgeBigKey, judgeKeys } from './equal.js';
+import { compileGlob } from './glob.js';
+import { followKeys, type Transfer } from './keys.js';
+import { UNHURRIED } from './rate.js';
 import type { Connection } from './resp.js';
+import { dumpKeys } from './restore.js';
+import { cut, keySizes } from './scan.js';
+import { endingGently, openPair } from './session.js';
 import type { Tracker } from './tracker.js';
 
 export interface ChangedOptions {
@@ -14,7 +24,7 @@ export interface ChangedOptions {
   ifTargetHasKeys: TargetKeys;
   bigKey: number;
   tracker: Tracker;
-  /** Also copies the keys whose changes the server doesn't all report (streams with groups). For the last pass. */
+  /** Also copies the streams whose changes the server doesn't all report. For the last pass. */
   watched: boolean;
   /** Compares each key after copying it. Meaningful while nobody writes. */
   verify: boolean;
@@ -33,7 +43,7 @@ export interface ChangedCounts {
   inPieces: number;
   bytes: number;
   deleted: number;
-  /** Compared after copying and equal. */
+  /** Compared after copying and equal, in each database; where a key is in neither, that too. */
   verified: number;
 }
 
@@ -49,6 +59,79 @@ export interface ChangedResult {
   samples: Difference[];
 }
 
+const BATCH = 1_000;
+const SAMPLES = 20;
+
+/** What is taken out of the tracker but not acknowledged by the target goes back into it, however this ends. */
 export async function copyChanged(options: ChangedOptions): Promise<ChangedResult> {
-  throw new Error(`not yet ${options.match}`);
+  const { databases, ifTargetHasKeys: mode, bigKey, tracker, verify, until, deadline, name = 'ferry', signal } = options;
+  const glob = compileGlob(options.match);
+  const counts: ChangedCounts = { looked: 0, copied: 0, inPieces: 0, bytes: 0, deleted: 0, verified: 0 };
+  const samples: Difference[] = [];
+  let different = 0;
+  const result = (done: boolean): ChangedResult => ({
+    done: done && tracker.lost() === null,
+    pending: tracker.pending(),
+    lost: tracker.lost(),
+    counts,
+    different,
+    samples,
+  });
+
+  async function follow(transfer: Transfer, keys: readonly Buffer[]): Promise<void> {
+    const { source, target } = transfer.pair;
+    counts.looked += keys.length;
+    for (const [from, to] of databases) {
+      await source.select(from);
+      await target.select(to);
+      const sizes = await keySizes({ session: source, keys });
+      for (const group of cut({ keys, sizes, bigKey })) {
+        const { tally, deleted, dumped, own } = await followKeys({ transfer, keys: group.keys, big: group.big });
+        counts.copied += tally.copied;
+        counts.inPieces += tally.inPieces;
+        counts.bytes += tally.bytes;
+        counts.deleted += deleted;
+        if (!verify || signal.aborted) continue;
+        const atTarget = await dumpKeys({ session: target, keys: dumped.map(({ key }) => key) });
+        const verdicts = await judgeKeys({ pair: transfer.pair, atSource: dumped, atTarget });
+        const judged = dumped.map(({ key }, i) => ({ key, verdict: verdicts[i] ?? null }));
+        for (const key of group.big) {
+          if (mode !== 'skip' || !own.has(key)) judged.push({ key, verdict: (await judgeBigKey({ pair: transfer.pair, key })).verdict });
+        }
+        for (const { key, verdict } of judged) {
+          // Keys that the target had of its own outlive a deletion at the source.
+          if (verdict === null || (verdict === 'extra' && own.has(key))) counts.verified += 1;
+          else {
+            different += 1;
+            if (samples.length < SAMPLES) samples.push({ database: from, key: printable(key), what: verdict });
+          }
+        }
+      }
+    }
+  }
+
+  async function work(hard: AbortSignal): Promise<ChangedResult> {
+    const pair = await openPair({ source: options.source, target: options.target, name, signal: hard });
+    try {
+      const transfer: Transfer = { pair, mode, tracker, pace: UNHURRIED, signal };
+      if (options.watched) tracker.add(tracker.watched());
+      while (tracker.pending() > 0 && tracker.lost() === null) {
+        if (signal.aborted || (deadline !== undefined && Date.now() >= deadline)) return result(false);
+        const keys = tracker.take(BATCH).filter((key) => glob.matches(key));
+        try {
+          await follow(transfer, keys);
+        } catch (error) {
+          tracker.add(keys);
+          throw error;
+        }
+        if (signal.aborted) tracker.add(keys);
+        if (until?.()) return result(tracker.pending() === 0);
+      }
+      return result(!signal.aborted);
+    } finally {
+      pair.close();
+    }
+  }
+
+  return endingGently({ signal, work, stopped: () => result(false) });
 }

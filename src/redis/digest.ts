@@ -1,0 +1,147 @@
+/**
+ * A fingerprint of a value that is read in pieces. Elements of sets, hashes and sorted sets are added up, so that their
+ * order doesn't matter and nothing but two sums is kept; lists, strings and streams bring their order in by position.
+ */
+import type { Piece } from './pieces.js';
+import type { PendingEntry } from './pieces-stream.js';
+
+export interface Digest {
+  add(piece: Piece): void;
+  equals(other: Digest): boolean;
+  /** Four 32-bit sums and the number of elements. */
+  readonly sums: Uint32Array;
+  readonly elements: number;
+  /** What only newer servers tell: counts where both sides do. */
+  readonly optional: ReadonlyMap<string, string>;
+}
+
+export function createDigest(type: string): Digest {
+  const sums = new Uint32Array(4);
+  const optional = new Map<string, string>();
+  let elements = 0;
+  const element = (...parts: (Buffer | number)[]): void => {
+    elements += 1;
+    addHash({ sums, parts });
+  };
+
+  function addStream(piece: Extract<Piece, { type: 'stream' }>): void {
+    switch (piece.part) {
+      case 'entries':
+        for (const { id, fields } of piece.entries) element(text(id), ...fields);
+        return;
+      case 'group':
+        element(text('group'), piece.name, text(piece.lastId));
+        for (const consumer of piece.consumers) element(text('consumer'), piece.name, consumer);
+        if (piece.entriesRead !== undefined)
+          optional.set(`read ${piece.name.toString('latin1')}`, String(piece.entriesRead));
+        return;
+      case 'pending':
+        for (const entry of piece.pending) element(...pendingParts(piece.group, entry));
+        return;
+      case 'end':
+        element(text('last'), text(piece.lastId));
+        if (piece.entriesAdded !== undefined) optional.set('added', String(piece.entriesAdded));
+        if (piece.maxDeletedId !== undefined) optional.set('deleted', piece.maxDeletedId);
+    }
+  }
+
+  const digest: Digest = {
+    sums,
+    optional,
+    get elements() {
+      return elements;
+    },
+    add(piece) {
+      switch (piece.type) {
+        case 'string':
+          return element(piece.offset, piece.bytes);
+        case 'list':
+          return piece.items.forEach((item, i) => element(piece.start + i, item));
+        case 'set':
+          return piece.members.forEach((member) => element(member));
+        case 'zset':
+          // By the double that the text names: versions write one number in different ways.
+          return piece.members.forEach(({ member, score }) => element(member, scoreOf(score)));
+        case 'hash':
+          return piece.fields.forEach(({ field, value, expireAt }) => element(field, value, expireAt));
+        default:
+          return addStream(piece);
+      }
+    },
+    equals(other) {
+      if (other.elements !== elements) return false;
+      if (!sums.every((sum, i) => sum === other.sums[i])) return false;
+      for (const [name, value] of optional) if (other.optional.has(name) && other.optional.get(name) !== value) return false;
+      return true;
+    },
+  };
+  addHash({ sums, parts: [text(type)] });
+  return digest;
+}
+
+/** When it was delivered is left out: a command can set it only to the millisecond in which it runs. */
+function pendingParts(group: Buffer, { id, consumer, deliveries }: PendingEntry): (Buffer | number)[] {
+  return [text('pending'), group, text(id), consumer, deliveries];
+}
+
+/** "inf", "-inf", "nan" and numbers as servers write them. */
+export function scoreOf(score: Buffer): number {
+  const written = score.toString('latin1');
+  if (/^[+-]?inf/i.test(written)) return written.startsWith('-') ? -Infinity : Infinity;
+  return Number(written);
+}
+
+function text(value: string): Buffer {
+  return Buffer.from(value, 'latin1');
+}
+
+const double = new DataView(new ArrayBuffer(8));
+
+/**
+ * Adds a 128-bit hash of the parts, each with its length, to the sums: two runs over the bytes, each of two lanes that mix
+ * into one another (after cyrb53). It is to catch accidents, not forgeries.
+ */
+export function addHash({ sums, parts }: { sums: Uint32Array; parts: readonly (Buffer | number)[] }): void {
+  let a = 0xdeadbeef;
+  let b = 0x41c6ce57;
+  let c = 0x2545f491;
+  let d = 0x6c078965;
+  for (const part of parts) {
+    const isNumber = typeof part === 'number';
+    const length = isNumber ? 8 : part.length;
+    if (isNumber) double.setFloat64(0, part);
+    a = Math.imul(a ^ length, 0x85ebca77);
+    c = Math.imul(c ^ length, 0x27d4eb2f);
+    for (let i = 0; i < length; i += 1) {
+      const byte = isNumber ? double.getUint8(i) : (part[i] ?? 0);
+      a = Math.imul(a ^ byte, 0x9e3779b1);
+      b = Math.imul(b ^ byte, 0x5f356495);
+      c = Math.imul(c ^ byte, 0x1b873593) + a;
+      d = Math.imul(d ^ byte, 0xcc9e2d51) + b;
+    }
+  }
+  a = mix(a ^ (d >>> 15), b);
+  b = mix(b ^ (c >>> 13), a);
+  c = mix(c ^ (a >>> 16), d);
+  d = mix(d ^ (b >>> 14), c);
+  sums[0] = (sums[0] ?? 0) + a;
+  sums[1] = (sums[1] ?? 0) + b;
+  sums[2] = (sums[2] ?? 0) + c;
+  sums[3] = (sums[3] ?? 0) + d;
+}
+
+function mix(value: number, other: number): number {
+  let x = Math.imul(value ^ (value >>> 16), 0x85ebca6b);
+  x = Math.imul(x ^ (x >>> 13), 0xc2b2ae35) ^ Math.imul(other ^ (other >>> 15), 0x2c1b3c6d);
+  return x ^ (x >>> 16);
+}
+
+export function hexOf(sums: Uint32Array): string {
+  return Array.from(sums, (sum) => sum.toString(16).padStart(8, '0')).join('');
+}
+
+export function sumsOf(hex: string): Uint32Array {
+  const sums = new Uint32Array(4);
+  for (let i = 0; i < 4; i += 1) sums[i] = Number.parseInt(hex.slice(8 * i, 8 * i + 8) || '0', 16);
+  return sums;
+}

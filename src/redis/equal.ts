@@ -1,0 +1,119 @@
+/** Whether keys are equal on both sides: by their serialized form where that suffices, else by value. */
+import { KeyChanged, type Pair, type Session } from './session.js';
+import type { DifferenceKind } from './compare.js';
+import { createDigest, type Digest } from './digest.js';
+import { isReadable, keyType, readPieces } from './pieces.js';
+import { asNumber, type Command } from './resp.js';
+import { dumpKeys, sameBody, type DumpedKey } from './restore.js';
+import { expiryCommand, milliseconds, settleExpiries } from './ttl.js';
+
+/** How one key stands at the target; null: equal. */
+export type Verdict = Exclude<DifferenceKind, 'extra'> | null;
+
+/** By value, so many at once: enough to fill a pipeline, few enough that small pieces stay small. */
+const AT_ONCE = 64;
+
+/** Verdicts about keys read from the source. A key that the source doesn't have must not be at the target either. */
+export async function judgeKeys(options: {
+  pair: Pair;
+  atSource: readonly DumpedKey[];
+  atTarget: readonly DumpedKey[];
+}): Promise<(DifferenceKind | null)[]> {
+  const { pair, atSource, atTarget } = options;
+  const verdicts: (DifferenceKind | null)[] = atSource.map(() => null);
+  const byValue: number[] = [];
+  const clocks: number[] = [];
+  atSource.forEach((source, i) => {
+    const target = atTarget[i];
+    if (!target) return;
+    if (source.payload === null || target.payload === null) {
+      if (source.payload === target.payload) return;
+      verdicts[i] = source.payload === null ? 'extra' : 'missing';
+      if (Math.max(source.expireAt, target.expireAt) >= 0) clocks.push(i);
+    } else if (!sameBody(source.payload, target.payload)) byValue.push(i);
+    else if (source.expireAt !== target.expireAt) verdicts[i] = 'ttl';
+  });
+  for (let from = 0; from < byValue.length; from += AT_ONCE) {
+    await Promise.all(
+      byValue.slice(from, from + AT_ONCE).map(async (i) => {
+        const source = atSource[i];
+        const target = atTarget[i];
+        if (!source || !target) return;
+        const unequal = await judgeByValue({ pair, key: source.key });
+        verdicts[i] = unequal.verdict ?? (source.expireAt === target.expireAt ? null : 'ttl');
+      }),
+    );
+  }
+  await excuseExpired({ pair, atSource, atTarget, verdicts, indexes: clocks });
+  return verdicts;
+}
+
+/** A key whose time has come by one side's clock but not yet by the other's is no difference. */
+async function excuseExpired(options: {
+  pair: Pair;
+  atSource: readonly DumpedKey[];
+  atTarget: readonly DumpedKey[];
+  verdicts: (DifferenceKind | null)[];
+  indexes: readonly number[];
+}): Promise<void> {
+  const { pair, atSource, atTarget, verdicts, indexes } = options;
+  if (indexes.length === 0) return;
+  const [[sourceTime], [targetTime]] = await Promise.all([pair.source.all([['TIME']]), pair.target.all([['TIME']])]);
+  for (const i of indexes) {
+    const expireAt = verdicts[i] === 'missing' ? atSource[i]?.expireAt : atTarget[i]?.expireAt;
+    const now = milliseconds(verdicts[i] === 'missing' ? targetTime : sourceTime);
+    if (expireAt !== undefined && expireAt >= 0 && expireAt <= now) verdicts[i] = null;
+  }
+}
+
+/** Reads both values in step, in pieces, and keeps no more of them than a digest. Says nothing of the expiry. */
+export async function judgeByValue({ pair, key }: { pair: Pair; key: Buffer }): Promise<{ verdict: Verdict; digest: Digest | null }> {
+  const { source, target } = pair;
+  try {
+    const [sourceType, targetType] = await Promise.all([keyType({ session: source, key }), keyType({ session: target, key })]);
+    if (sourceType === null) return { verdict: null, digest: null };
+    if (targetType === null) return { verdict: 'missing', digest: null };
+    if (sourceType !== targetType) return { verdict: 'type', digest: null };
+    // Of a module's type nothing is known but its serialized form, which a newer module may write otherwise.
+    if (!isReadable(sourceType)) return { verdict: (await sameDump({ pair, key })) ? null : 'value', digest: null };
+    const [a, b] = await Promise.all([
+      digestValue({ session: source, key, type: sourceType }),
+      digestValue({ session: target, key, type: targetType }),
+    ]);
+    return { verdict: a.equals(b) ? null : 'value', digest: a };
+  } catch (error) {
+    // Whoever asks looks again.
+    if (error instanceof KeyChanged) return { verdict: 'value', digest: null };
+    throw error;
+  }
+}
+
+async function sameDump({ pair, key }: { pair: Pair; key: Buffer }): Promise<boolean> {
+  const [[a], [b]] = await Promise.all([
+    dumpKeys({ session: pair.source, keys: [key] }),
+    dumpKeys({ session: pair.target, keys: [key] }),
+  ]);
+  return a?.payload != null && b?.payload != null && sameBody(a.payload, b.payload);
+}
+
+async function digestValue({ session, key, type }: { session: Session; key: Buffer; type: string }): Promise<Digest> {
+  const digest = createDigest(type);
+  for await (const piece of readPieces({ session, key, type })) digest.add(piece);
+  return digest;
+}
+
+/** Verdict about one big key, expiry included. */
+export async function judgeBigKey({ pair, key }: { pair: Pair; key: Buffer }): Promise<{ verdict: DifferenceKind | null; digest: Digest | null; expireAt: number }> {
+  const judged = await judgeByValue({ pair, key });
+  const [source, target] = await Promise.all([expiryOf(pair.source, key), expiryOf(pair.target, key)]);
+  if (source === -2) return { verdict: target === -2 ? null : 'extra', digest: null, expireAt: source };
+  const verdict = target === -2 ? 'missing' : (judged.verdict ?? (source === target ? null : 'ttl'));
+  return { verdict, digest: judged.digest, expireAt: source };
+}
+
+async function expiryOf(session: Session, key: Buffer): Promise<number> {
+  const command: Command = expiryCommand(session, key);
+  const [answer] = await session.all([command]);
+  const [time = -1] = await settleExpiries({ session, keys: [key], answers: [asNumber(answer)] });
+  return time;
+}

@@ -1,0 +1,221 @@
+/** Copies given keys of one database: the common ground of the full copy, the changed keys and the repair. */
+import { randomBytes } from 'node:crypto';
+import type { CopyCounts, TargetKeys } from './copy.js';
+import { areOwn, nowOurs, PART_PREFIX } from './ledger.js';
+import { isReadable, keyType, readPieces, writePiece } from './pieces.js';
+import type { Pace } from './rate.js';
+import { asNumber, ReplyError, type Command, type Reply } from './resp.js';
+import { dumpKeys, maybeStream, restoreCommand, restoreFailure, type DumpedKey } from './restore.js';
+import { ahead } from './scan.js';
+import { KeyChanged, type Pair, type Session } from './session.js';
+import type { Tracker } from './tracker.js';
+import { expiryCommand, settleExpiries } from './ttl.js';
+
+export interface Transfer {
+  pair: Pair;
+  mode: TargetKeys;
+  /** Told of streams. */
+  tracker: Tracker | undefined;
+  pace: Pace;
+  signal: AbortSignal;
+}
+
+/** Numbers that one piece of work adds. */
+export type Tally = CopyCounts;
+
+export const NOTHING: Tally = { copied: 0, inPieces: 0, bytes: 0, skipped: 0, gone: 0, expired: 0 };
+
+export function add(a: Tally, b: Tally): Tally {
+  return {
+    copied: a.copied + b.copied,
+    inPieces: a.inPieces + b.inPieces,
+    bytes: a.bytes + b.bytes,
+    skipped: a.skipped + b.skipped,
+    gone: a.gone + b.gone,
+    expired: a.expired + b.expired,
+  };
+}
+
+interface Present extends DumpedKey {
+  payload: Buffer;
+}
+
+function isPresent(dumped: DumpedKey): dumped is Present {
+  return dumped.payload !== null;
+}
+
+/** Restores keys at the target. Without `replace`, one that is there is left alone. */
+export async function restoreKeys(options: { transfer: Transfer; dumped: readonly DumpedKey[]; replace: boolean }): Promise<Tally> {
+  const { transfer, dumped, replace } = options;
+  const { source, target } = transfer.pair;
+  const present = dumped.filter(isPresent);
+  const ledgered = transfer.mode === 'replace';
+  const replies = await target.connection.pipeline(
+    present.flatMap((one) => {
+      const restore = restoreCommand({ dumped: one, replace });
+      return ledgered ? [restore, nowOurs(one.key)] : [restore];
+    }),
+  );
+  const now = Date.now();
+  const tally = { ...NOTHING, gone: dumped.length - present.length };
+  for (const [i, one] of present.entries()) {
+    const reply = replies[ledgered ? 2 * i : i];
+    if (reply instanceof ReplyError) {
+      if (reply.code !== 'BUSYKEY' || replace) throw restoreFailure({ error: reply, payload: one.payload, source, target });
+      tally.skipped += 1;
+      continue;
+    }
+    if (transfer.tracker && maybeStream(one.payload)) transfer.tracker.watch(one.key);
+    if (one.expireAt >= 0 && one.expireAt <= now) tally.expired += 1;
+    else {
+      tally.copied += 1;
+      tally.bytes += one.payload.length;
+    }
+  }
+  return tally;
+}
+
+/**
+ * Writes what one look at the source brought, as the mode has it. `again`: an earlier run may have written some of it, so
+ * with "skip" only the keys noted as the target's own are left. Null when the signal ended it.
+ */
+export async function writeKeys(options: {
+  transfer: Transfer;
+  dumped: readonly DumpedKey[];
+  big: readonly Buffer[];
+  again: boolean;
+}): Promise<Tally | null> {
+  const { transfer, dumped, big, again } = options;
+  const { mode } = transfer;
+  const replace = mode !== 'skip' || again;
+  const keys = [...dumped.filter(isPresent).map(({ key }) => key), ...big];
+  const own = await areOwn({ target: transfer.pair.target, keys, mode: mode === 'skip' ? mode : 'refuse' });
+  const theirs = new Set(keys.filter((_, i) => own[i]));
+  let tally = await restoreKeys({ transfer, dumped: dumped.filter(({ key }) => !theirs.has(key)), replace });
+  for (const key of big) {
+    if (theirs.has(key)) continue;
+    const one = await copyInPieces({ transfer, key, replace });
+    if (one === null) return null;
+    tally = add(tally, one);
+  }
+  return { ...tally, skipped: tally.skipped + theirs.size };
+}
+
+/** While a value arrives in pieces, the target itself removes what is left of it if we vanish. */
+const SAFETY = 15 * 60_000;
+
+/** More would be a key that is never still; the tracker has it, and the last pass is made while nobody writes. */
+const ATTEMPTS = 5;
+
+/**
+ * Copies one big key into a temporary one at the target, which then takes its name. A key that changes meanwhile comes
+ * out mixed; the tracker reports it and it is copied again. Returns null when the signal ended it.
+ */
+export async function copyInPieces(options: { transfer: Transfer; key: Buffer; replace: boolean }): Promise<Tally | null> {
+  const { transfer, key, replace } = options;
+  const { source, target } = transfer.pair;
+  for (let attempt = 1; ; attempt += 1) {
+    const part = Buffer.from(PART_PREFIX + randomBytes(12).toString('hex'));
+    try {
+      const type = await keyType({ session: source, key });
+      if (type === null) return { ...NOTHING, gone: 1 };
+      if (!isReadable(type)) {
+        // A module's type has no commands that we know: in one piece then, however big.
+        const dumped = await dumpKeys({ session: source, keys: [key] });
+        return await restoreKeys({ transfer, dumped, replace });
+      }
+      if (type === 'stream') transfer.tracker?.watch(key);
+      const bytes = await writePieces({ transfer, key, type, part });
+      if (bytes === null) return null;
+      return await giveName({ transfer, key, part, replace, bytes });
+    } catch (error) {
+      if (!(error instanceof KeyChanged) || attempt === ATTEMPTS) throw error;
+    } finally {
+      // Whatever happened: after the renaming there is nothing of this name.
+      await target.connection.call(['UNLINK', part]).catch(() => {});
+    }
+  }
+}
+
+async function writePieces(options: { transfer: Transfer; key: Buffer; type: string; part: Buffer }): Promise<number | null> {
+  const { transfer, key, type, part } = options;
+  const { source, target } = transfer.pair;
+  const paced: Session = { ...source, all: (commands) => transfer.pace.run({ keys: 0, work: () => source.all(commands) }) };
+  let bytes = 0;
+  for await (const piece of ahead(readPieces({ session: paced, key, type }))) {
+    if (transfer.signal.aborted) return null;
+    const commands = writePiece({ session: target, key: part, piece });
+    if (commands.length > 0) await target.all([...commands, ['PEXPIRE', part, SAFETY]]);
+    bytes += sizeOf(commands);
+  }
+  return bytes;
+}
+
+async function giveName(options: { transfer: Transfer; key: Buffer; part: Buffer; replace: boolean; bytes: number }): Promise<Tally> {
+  const { transfer, key, part, replace, bytes } = options;
+  const { source, target } = transfer.pair;
+  const [answer] = await source.all([expiryCommand(source, key)]);
+  const [expireAt = -1] = await settleExpiries({ session: source, keys: [key], answers: [asNumber(answer)] });
+  if (expireAt === -2) return { ...NOTHING, gone: 1 };
+  const commands: Command[] = [
+    ['MULTI'],
+    expireAt >= 0 ? ['PEXPIREAT', part, expireAt] : ['PERSIST', part],
+    // Freed in the background; RENAME alone would free a big key while everybody waits.
+    ...(replace ? [['UNLINK', key]] : []),
+    replace ? ['RENAME', part, key] : ['RENAMENX', part, key],
+    ...(transfer.mode === 'replace' ? [nowOurs(key)] : []),
+    ['EXEC'],
+  ];
+  const renamed = outcome({ replies: await target.connection.pipeline(commands), at: replace ? 2 : 1 });
+  // An expiry in the past removed it, as it would have at the source; so did the expiry of its last hash field.
+  if (renamed instanceof ReplyError && /no such key/i.test(renamed.message)) return { ...NOTHING, expired: 1 };
+  if (renamed instanceof ReplyError) throw restoreFailure({ error: renamed, payload: Buffer.alloc(0), source, target });
+  if (renamed === 0) return { ...NOTHING, skipped: 1 };
+  return { ...NOTHING, copied: 1, inPieces: 1, bytes };
+}
+
+/** The reply to the command at a place in a transaction, or why there was no transaction. */
+function outcome({ replies, at }: { replies: readonly Reply[]; at: number }): Reply {
+  const exec = replies.at(-1);
+  if (Array.isArray(exec)) return exec[at] ?? null;
+  return replies.find((reply) => reply instanceof ReplyError) ?? null;
+}
+
+function sizeOf(commands: readonly Command[]): number {
+  let bytes = 0;
+  for (const command of commands)
+    for (const argument of command) if (Buffer.isBuffer(argument)) bytes += argument.length;
+  return bytes;
+}
+
+/**
+ * Brings given keys of the selected databases into the state that they have at the source, deletions included. Returns
+ * what was read, for whoever wants to verify it. Keys that the target had of its own are left alone ("skip"), or not
+ * deleted ("replace").
+ */
+export async function followKeys(options: {
+  transfer: Transfer;
+  keys: readonly Buffer[];
+  big: readonly Buffer[];
+}): Promise<{ tally: Tally; deleted: number; dumped: DumpedKey[]; own: ReadonlySet<Buffer> }> {
+  const { transfer, big } = options;
+  const { source, target } = transfer.pair;
+  const { mode } = transfer;
+  const own = await areOwn({ target, keys: [...options.keys, ...big], mode });
+  const isOwn = new Set([...options.keys, ...big].filter((_, i) => own[i]));
+  const wanted = (key: Buffer): boolean => mode !== 'skip' || !isOwn.has(key);
+
+  const keys = options.keys.filter(wanted);
+  const dumped = keys.length > 0 ? await transfer.pace.run({ keys: keys.length, work: () => dumpKeys({ session: source, keys }) }) : [];
+  const gone = dumped.filter(({ payload }) => payload === null).map(({ key }) => key);
+  let tally = await restoreKeys({ transfer, dumped, replace: true });
+  for (const key of big.filter(wanted)) {
+    const one = await copyInPieces({ transfer, key, replace: true });
+    if (one === null) break;
+    tally = add(tally, one);
+    if (one.gone > 0 || one.expired > 0) gone.push(key);
+  }
+  const removable = gone.filter((key) => !isOwn.has(key));
+  const deleted = removable.length > 0 ? asNumber((await target.all([['UNLINK', ...removable]]))[0]) : 0;
+  return { tally, deleted, dumped, own: isOwn };
+}

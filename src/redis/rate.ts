@@ -1,0 +1,146 @@
+/** How hard the source is worked: as fast as it goes, so many keys a second, or so that it hardly notices. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Rate } from '../inputs/redis-copy.js';
+import type { ServerAddress } from './address.js';
+import { openConnection, type Connection } from './resp.js';
+
+export interface Pace {
+  /** Keys to ask for in one pipeline. */
+  batch(): number;
+  /** Does a piece of work on the source, after a pause if one is due. `keys` counts against a number of keys a second. */
+  run<T>(options: { keys: number; work: () => Promise<T> }): Promise<T>;
+  stop(): void;
+}
+
+/** With larger pipelines nothing gets faster, on loopback or at 1 ms distance. */
+const FULL_BATCH = 1_000;
+
+/** A server answers the other clients only between two reads of our pipeline, so small ones keep their waits short. */
+const YIELD_BATCH = { least: 16, most: 128 };
+
+/** Without a brake. */
+export const UNHURRIED: Pace = { batch: () => FULL_BATCH, run: ({ work }) => work(), stop: () => {} };
+
+export function startPace(options: {
+  rate: () => Rate;
+  source: ServerAddress;
+  name: string;
+  signal: AbortSignal;
+}): Pace {
+  const { rate, source, name, signal } = options;
+  let notBefore = 0;
+  let yielding: Promise<Yielding> | null = null;
+
+  /** Opened when first needed: the rate may change under way. */
+  function yieldTo(): Promise<Yielding> {
+    yielding ??= openConnection({ address: source, name, signal }).then((connection) => startYielding(connection));
+    return yielding;
+  }
+
+  async function pause(): Promise<void> {
+    const wait = notBefore - performance.now();
+    // An abort ends the pause; whoever runs the work looks at the signal.
+    if (wait >= 1) await sleep(wait, undefined, { signal }).catch(() => {});
+  }
+
+  return {
+    batch() {
+      const now = rate();
+      if (now === 'full') return FULL_BATCH;
+      if (now === 'yield') return YIELD_BATCH.most;
+      // Ten pipelines a second, so that it is a flow and not a gush.
+      return Math.max(1, Math.min(FULL_BATCH, Math.round(now / 10)));
+    },
+    async run({ keys, work }) {
+      const now = rate();
+      if (now === 'full') return work();
+      if (now === 'yield') {
+        const brake = await yieldTo();
+        await pause();
+        const { result, rest } = await brake.measure(work);
+        notBefore = performance.now() + rest;
+        return result;
+      }
+      await pause();
+      notBefore = Math.max(performance.now(), notBefore) + (keys / now) * 1000;
+      return work();
+    },
+    stop() {
+      void yielding?.then((brake) => brake.stop()).catch(() => {});
+    },
+  };
+}
+
+interface Yielding {
+  /** Does the work and says for how many milliseconds the server is to be left alone after it. */
+  measure<T>(work: () => Promise<T>): Promise<{ result: T; rest: number }>;
+  stop(): void;
+}
+
+const PING_EVERY = 5;
+/** Weight of the newest ping. */
+const SMOOTHING = 0.1;
+/** What the source's answers may take longer while we work: half as long again, and what a clock can't tell from it. */
+const ALLOWED = { times: 1.5, milliseconds: 0.25 };
+/** Part of the time in which we work. */
+const SHARE = { first: 0.25, least: 0.02, most: 0.9 };
+
+/**
+ * Compares PINGs while our work is under way with PINGs while it rests. So what is held against us is only what we
+ * cause: when the application itself gets busier, both rise.
+ */
+async function startYielding(connection: Connection): Promise<Yielding> {
+  let working = 0;
+  let worked = false;
+  let quiet = Number.NaN;
+  let busy = Number.NaN;
+  let share = SHARE.first;
+
+  const smooth = (old: number, value: number): number => (Number.isNaN(old) ? value : old + SMOOTHING * (value - old));
+  async function ping(): Promise<void> {
+    worked = working > 0;
+    const start = performance.now();
+    await connection.call(['PING']);
+    const took = performance.now() - start;
+    if (worked) busy = smooth(busy, took);
+    else quiet = smooth(quiet, took);
+  }
+
+  for (let i = 0; i < 20; i += 1) await ping();
+
+  let pinging = false;
+  const pings = setInterval(() => {
+    if (pinging) return;
+    pinging = true;
+    ping()
+      .catch(() => clearInterval(pings))
+      .finally(() => {
+        pinging = false;
+      });
+  }, PING_EVERY);
+  const steps = setInterval(() => {
+    const tooSlow = busy > quiet * ALLOWED.times + ALLOWED.milliseconds;
+    share = tooSlow ? Math.max(SHARE.least, share * 0.7) : Math.min(SHARE.most, share * 1.1);
+  }, 50);
+  pings.unref();
+  steps.unref();
+
+  return {
+    async measure(work) {
+      working += 1;
+      worked = true;
+      const start = performance.now();
+      try {
+        const result = await work();
+        return { result, rest: Math.min(1_000, (performance.now() - start) * (1 / share - 1)) };
+      } finally {
+        working -= 1;
+      }
+    },
+    stop() {
+      clearInterval(pings);
+      clearInterval(steps);
+      connection.close();
+    },
+  };
+}
