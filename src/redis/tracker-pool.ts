@@ -1,45 +1,45 @@
 /**
  * Trackers handed from one activity to the next. A tracker lives in a worker's memory; the next activity of the same
  * upgrade mostly runs on the same worker and goes on with it. When it is gone (another worker, a restart, a pause that
- * was too long) a new one is started, and whoever needs to know every change must compare everything once.
+ * was too long) a new one is started, and everything must be compared once before both sides are in step again.
  */
-import { startTracking, type Tracker } from './tracker.js';
 import type { ServerAddress } from './address.js';
+import { startTracking, type Tracker } from './tracker.js';
 
 /** How long a tracker waits for its next user. Past it the connection is closed. */
 const KEPT_FOR = 60_000;
 
-const kept = new Map<string, { tracker: Tracker; timer: NodeJS.Timeout }>();
-
 export interface Lease {
   tracker: Tracker;
-  /** False when changes made before it are unknown to it. */
-  unbroken: boolean;
+  /** True when the target has everything but the keys that the tracker holds. */
+  inStep: boolean;
 }
 
-/** The tracker of an upgrade's source, taken over from the activity before, or a new one. */
-export async function leaseTracker(input: { key: string; address: ServerAddress; match: string; name: string; signal?: AbortSignal }): Promise<Lease> {
-  const { key, address, match, name } = input;
+const kept = new Map<string, { lease: Lease; timer: NodeJS.Timeout }>();
+
+/** The tracker of an upgrade's source, taken over from the activity before, or a new one, which isn't in step. */
+export async function takeTracker(input: { key: string; address: ServerAddress; match: string; name: string; track: boolean }): Promise<Lease> {
+  const { key, address, match, name, track } = input;
   const found = kept.get(key);
   if (found) {
     kept.delete(key);
     clearTimeout(found.timer);
-    if (found.tracker.lost() === null) return { tracker: found.tracker, unbroken: true };
-    found.tracker.close();
+    if (found.lease.tracker.lost() === null) return found.lease;
+    found.lease.tracker.close();
   }
-  return { tracker: await startTracking({ address, match, name }), unbroken: false };
+  return { tracker: track ? await startTracking({ address, match, name }) : blind(), inStep: false };
 }
 
 /** Leaves it for the next activity. */
-export function returnTracker(key: string, tracker: Tracker): void {
+export function leaveTracker(key: string, lease: Lease): void {
   dropTracker(key);
-  if (tracker.lost() !== null) {
-    tracker.close();
+  if (lease.tracker.lost() !== null) {
+    lease.tracker.close();
     return;
   }
   const timer = setTimeout(() => dropTracker(key), KEPT_FOR);
   timer.unref();
-  kept.set(key, { tracker, timer });
+  kept.set(key, { lease, timer });
 }
 
 /** Closes it: nobody comes for it any more. */
@@ -48,5 +48,23 @@ export function dropTracker(key: string): void {
   if (!found) return;
   kept.delete(key);
   clearTimeout(found.timer);
-  found.tracker.close();
+  found.lease.tracker.close();
+}
+
+/** Where the server doesn't tell what changes: knows nothing, and whoever uses it compares everything. */
+function blind(): Tracker {
+  return {
+    since: 0,
+    runId: '',
+    pending: () => 0,
+    has: () => false,
+    take: () => [],
+    claim: () => [],
+    add: () => {},
+    watch: () => {},
+    watched: () => [],
+    lost: () => null,
+    barrier: async () => {},
+    close: () => {},
+  };
 }

@@ -1,9 +1,9 @@
 /** How a runbook calls its activities: which may take how long, and how often they are tried. */
-import { ActivityCancellationType, proxyActivities, proxyLocalActivities, type ActivityOptions } from '@temporalio/workflow';
+import { ActivityCancellationType, proxyActivities, proxyLocalActivities, scheduleActivity, type ActivityOptions } from '@temporalio/workflow';
 import type * as activities from '../activities/index.js';
 
 export type Activities = typeof activities;
-type Name = keyof Activities;
+type Name = keyof Activities & string;
 
 /** Activities whose result the undo of a step may be. Kept as data, so that it can be shown, journalled and run by `recover`. */
 export interface Call {
@@ -61,9 +61,7 @@ export function acts(options: ActivityOptions, summary: string) {
 
 /** Runs a call that was kept as data. */
 export async function perform(options: ActivityOptions, summary: string, kept: Call): Promise<unknown> {
-  const { [kept.activity]: run } = proxyActivities<Record<string, (args: unknown) => Promise<unknown>>>({ ...options, summary });
-  if (!run) throw new Error(`There is no activity ${kept.activity}`);
-  return run(kept.args);
+  return scheduleActivity(kept.activity, [kept.args], { ...options, summary });
 }
 
 /** Writes to the journal and looks at the worker's surroundings: quick, and part of the workflow task itself. */

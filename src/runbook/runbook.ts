@@ -6,13 +6,13 @@ import {
   CancellationScope,
   ChildWorkflowCancellationType,
   ParentClosePolicy,
-  WorkflowExecutionAlreadyStartedError,
   condition,
   isCancellation,
   sleep,
   startChild,
   workflowInfo,
 } from '@temporalio/workflow';
+import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import type { z } from 'zod';
 import type { Check, Choice, GateState, Phase, Plan, PlanStep, Receipt, StepState, Strategy, WayBack } from '../contract.js';
 import { workflowIdOf } from '../contract.js';
@@ -58,6 +58,8 @@ interface WriteStep<T> {
   foresee: T;
   /** How it is undone, or why it isn't. */
   undo: Undo | { none: string };
+  /** How it is undone once its outcome is certain, where that is known better then. */
+  certain?: (result: T) => Undo['call'];
   /** Counts and durations for the plan, which may change without changing it. */
   notes?: string[];
   /** What users notice from its start until it is undone or relieved. */
@@ -85,8 +87,8 @@ export interface Runbook {
   lock(keys: string[]): Promise<void>;
   /** Runs a long activity that returns its checkpoint when cancelled: pausing and changing the rate restart it from there. */
   resumable<C, R extends { done: boolean; checkpoint: C }>(start: (checkpoint: C | undefined) => Promise<R>): Promise<R>;
-  /** Leaves a step as it is from here on: it is not undone any more. */
-  keep(title: string, because: string): Promise<void>;
+  /** Leaves a step as it is from here on: it is not undone any more. A reason, if there is one, goes into the receipt. */
+  keep(title: string, because: string | null): Promise<void>;
   wayBack(wayBack: Partial<WayBack>): void;
   /** Notes for the receipt: numbers, sentences and names; never values or URLs. */
   record(facts: Record<string, unknown>): void;
@@ -478,6 +480,7 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
       if (spec.impact !== undefined) state.impact.push({ what: spec.impact, since: now(), step: title });
       await boundary();
       const result = await attempt(step, spec.do, spec.skippable ? { value: spec.foresee } : null);
+      if (spec.certain && step.status === 'running') await undos.settle(step, spec.certain(result));
       if (spec.relieves !== undefined) state.impact = state.impact.filter((impact) => impact.step !== spec.relieves);
       if (step.status === 'running') ledger.mark(step, 'done', spec.note?.(result));
       return result;
@@ -515,8 +518,8 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
           state.step = step.title;
           ledger.mark(step, 'waiting');
           ledger.phase('AwaitingApproval', question);
-          await untilAnswered(() => gate.status === 'approved' || steering.wantsBack !== null, limit);
-          if (gate.status !== 'approved') {
+          await untilAnswered(() => isApproved(gate) || steering.wantsBack !== null, limit);
+          if (!isApproved(gate)) {
             await boundary();
             continue;
           }
@@ -600,6 +603,11 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
 
   // The outer scope can't be cancelled: a Cancel is a request like any other, and undoing must not be cut off by it.
   return CancellationScope.nonCancellable(run);
+}
+
+/** A handler may have changed it since the compiler last looked. */
+function isApproved(gate: GateState): boolean {
+  return gate.status === 'approved';
 }
 
 function gateTitle(name: string): string {

@@ -27,6 +27,8 @@ export interface UndoResult {
 interface Registered {
   step: StepState;
   undo: Undo;
+  /** Its number in the journal. */
+  seq: number;
 }
 
 export type UndoStack = ReturnType<typeof undoStack>;
@@ -37,7 +39,8 @@ export function undoStack(ledger: Ledger, identity: { workflowId: string; runId:
   let seq = 0;
 
   /** The journal and the break-glass card outlive Temporal's history; both are written before anything happens. */
-  async function journal(kind: 'undo-registered' | 'undone' | 'undo-failed' | 'kept' | 'ended', title: string, undo?: Undo): Promise<void> {
+  async function journal(kind: 'undo-registered' | 'undone' | 'undo-failed' | 'ended', title: string, more: { undo?: Undo; of?: number } = {}): Promise<void> {
+    const { undo, of } = more;
     ledger.state.breakGlass = stack.toReversed().flatMap(({ step, undo: { byHand } }) => (byHand.length > 0 ? [`# ${step.title}`, ...byHand] : []));
     seq += 1;
     await local.writeJournal({
@@ -45,6 +48,7 @@ export function undoStack(ledger: Ledger, identity: { workflowId: string; runId:
       seq,
       kind,
       title,
+      ...(of === undefined ? {} : { of }),
       ...(undo ? { undo: { activity: undo.call.activity, args: undo.call.args, says: undo.says, byHand: undo.byHand } } : {}),
       card: kind === 'ended' ? [] : ledger.state.breakGlass,
     });
@@ -52,17 +56,28 @@ export function undoStack(ledger: Ledger, identity: { workflowId: string; runId:
   }
 
   async function register(step: StepState, undo: Undo): Promise<void> {
-    stack.push({ step, undo });
-    await journal('undo-registered', step.title, undo);
+    stack.push({ step, undo, seq: seq + 1 });
+    await journal('undo-registered', step.title, { undo });
+  }
+
+  /** Says better how a step is undone, now that its outcome is known. */
+  async function settle(step: StepState, call: Call): Promise<void> {
+    const entry = stack.find((candidate) => candidate.step === step);
+    if (!entry) return;
+    const of = entry.seq;
+    entry.undo = { ...entry.undo, call };
+    entry.seq = seq + 1;
+    await journal('undo-registered', step.title, { undo: entry.undo });
+    await journal('undone', step.title, { of });
   }
 
   /** Takes a step out of the undo: it stays as it is, and the receipt says so. */
   async function keep(title: string, because: string | null): Promise<void> {
     const index = stack.findIndex(({ step }) => step.title === title);
     if (index < 0) return;
-    stack.splice(index, 1);
+    const [entry] = stack.splice(index, 1);
     if (because !== null) left.push(because);
-    await journal('kept', title);
+    await journal('undone', title, entry ? { of: entry.seq } : {});
   }
 
   /** Undoes everything in reverse. A failing undo asks, since the next one could take down what still serves. */
@@ -78,7 +93,7 @@ export function undoStack(ledger: Ledger, identity: { workflowId: string; runId:
         ledger.mark(step, 'undone', result?.note);
         ledger.state.impact = ledger.state.impact.filter((impact) => impact.step !== step.title);
         for (const title of result?.keep?.steps ?? []) await keep(title, result?.keep?.because ?? '');
-        await journal('undone', step.title);
+        await journal('undone', step.title, { of: entry.seq });
         continue;
       } catch (error) {
         const problem = problemOf(error);
@@ -86,7 +101,7 @@ export function undoStack(ledger: Ledger, identity: { workflowId: string; runId:
         if (undo.independent) {
           failed = true;
           left.push(`${step.title}: not undone (${problem.message})`);
-          await journal('undo-failed', step.title);
+          await journal('undo-failed', step.title, { of: entry.seq });
           continue;
         }
         stack.push(entry);
@@ -104,11 +119,11 @@ export function undoStack(ledger: Ledger, identity: { workflowId: string; runId:
         left.push(`${step.title}: not undone (${problem.message})`);
         if (choice === 'stop') {
           for (const rest of stack.slice(0, -1).toReversed()) left.push(`${rest.step.title}: not undone`);
-          await journal('undo-failed', step.title);
+          await journal('undo-failed', step.title, { of: entry.seq });
           return 'RollbackFailed';
         }
         stack.pop();
-        await journal('undo-failed', step.title);
+        await journal('undo-failed', step.title, { of: entry.seq });
       }
     }
     return failed ? 'RollbackFailed' : 'RolledBack';
@@ -116,6 +131,7 @@ export function undoStack(ledger: Ledger, identity: { workflowId: string; runId:
 
   return {
     register,
+    settle,
     keep,
     rollBack,
     journal,

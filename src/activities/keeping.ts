@@ -1,0 +1,62 @@
+/** What is kept outside of Temporal: the journal, the break-glass card, the receipt. */
+import { Context } from '@temporalio/activity';
+import { PHASE_ATTRIBUTE, type Receipt } from '../contract.js';
+import { pathFor } from '../platform/home.js';
+import { appendEntry, listJournals, pendingUndos, writeCard, type JournalEntry } from '../platform/journal.js';
+import { writeReceipt } from '../receipt/write.js';
+import { border, failureOf } from './border.js';
+
+/** Whether the server knows the search attribute: upserting an unknown one would hang the workflow without a word. */
+export async function surroundings(): Promise<{ phaseAttribute: boolean }> {
+  try {
+    const { client, info } = Context.current();
+    const { customAttributes } = await client.connection.operatorService.listSearchAttributes({ namespace: info.workflowNamespace ?? 'default' });
+    return { phaseAttribute: customAttributes?.[PHASE_ATTRIBUTE] !== undefined };
+  } catch {
+    // Not allowed to ask: then the phase goes to the memo.
+    return { phaseAttribute: false };
+  }
+}
+
+export async function writeJournal(input: Omit<JournalEntry, 'at'> & { card: string[] }): Promise<void> {
+  try {
+    const { card, ...entry } = input;
+    await appendEntry({ ...entry, at: new Date().toISOString() });
+    await writeCard({ workflowId: entry.workflowId, lines: card });
+  } catch (error) {
+    throw failureOf(error);
+  }
+}
+
+export async function saveReceipt({ receipt }: { receipt: Receipt }): Promise<{ json: string; html: string }> {
+  return border(async () => writeReceipt({ receipt, folder: pathFor(receipt.workflowId) }));
+}
+
+/** The upgrade that holds a lock, by the lock's memo. */
+export async function whoHolds({ workflowId }: { workflowId: string }): Promise<string | null> {
+  return border(async () => {
+    const { memo } = await Context.current().client.workflow.getHandle(workflowId).describe();
+    const holder = memo?.['holder'];
+    return typeof holder === 'string' ? holder : null;
+  });
+}
+
+export interface Debris {
+  runId: string;
+  undos: JournalEntry[];
+}
+
+/** What a terminated upgrade left, by its journal. Refuses while the upgrade runs: it undoes its own. */
+export async function readDebris({ workflowId }: { workflowId: string }): Promise<{ running: boolean; debris: Debris[] }> {
+  return border(async () => {
+    const description = await Context.current()
+      .client.workflow.getHandle(workflowId)
+      .describe()
+      .catch(() => null);
+    const journals = await listJournals({ workflowId });
+    return {
+      running: description?.status.name === 'RUNNING',
+      debris: journals.toReversed().map(({ runId, entries }) => ({ runId, undos: pendingUndos(entries) })).filter(({ undos }) => undos.length > 0),
+    };
+  });
+}

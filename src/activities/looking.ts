@@ -1,0 +1,85 @@
+/** Looking at both servers before anything is touched. Only facts leave: no address with a password, no key. */
+import type { Check } from '../contract.js';
+import type { RedisCopySettings } from '../inputs/redis-copy.js';
+import type { DatabaseMap } from '../redis/address.js';
+import { breakGlassPrefix } from '../redis/break-glass.js';
+import { withClient } from '../redis/connect.js';
+import { describe, type ServerFacts } from '../redis/describe.js';
+import { fenceBefore, unfenceByHand, type FenceBefore } from '../redis/fence.js';
+import { highestFormat, type Formats } from '../redis/format.js';
+import { connectionName } from '../redis/hands.js';
+import { preflightCopy } from '../redis/preflight.js';
+import { openConnection } from '../redis/resp.js';
+import { servedDatabase } from '../repoint/types.js';
+import { describeRepoint, repointByHand } from '../repoint/index.js';
+import { border } from './border.js';
+import { addressesOf } from './sides.js';
+
+export interface Pair {
+  source: ServerFacts;
+  target: ServerFacts;
+  formats: { source: Formats; target: Formats };
+  /** Whether the source could take back what the target writes: the way back with the writes made since. */
+  canReturn: boolean;
+  databases: DatabaseMap;
+  /** What the fence of the source would have to put back; null where it can't be fenced, or others use it. */
+  fence: FenceBefore | null;
+  /** redis-cli for each side, as shell words. */
+  cli: { source: string; target: string };
+  /** How the applications are told, for the plan. */
+  repointSays: string[];
+  /** Shell lines that bring service back to the source. */
+  byHand: { unfence: string[]; repointBack: string[] };
+}
+
+export async function describePair({ settings }: { settings: RedisCopySettings }): Promise<Pair> {
+  return border(async (b) => {
+    const { source, target } = await addressesOf(settings);
+    const name = connectionName(b.workflowId);
+    const [from, to] = await Promise.all([describe({ address: source, name, signal: b.signal }), describe({ address: target, name, signal: b.signal })]);
+    const formatOf = async (address: typeof source): Promise<Formats> => {
+      const connection = await openConnection({ address, name, signal: b.signal });
+      try {
+        return await highestFormat(connection);
+      } finally {
+        connection.close();
+      }
+    };
+    const formats = { source: await formatOf(source), target: await formatOf(target) };
+    const fence = from.fence === null || from.role !== 'primary' ? null : await withClient({ address: source, name, signal: b.signal }, (client) => fenceBefore({ client }));
+    const cli = { source: breakGlassPrefix({ address: source, endpoint: settings.source }), target: breakGlassPrefix({ address: target, endpoint: settings.target }) };
+    const databases = databasesOf({ settings, source: from, target: to });
+    const serving = { address: source, database: servedDatabase({ map: databases, direction: 'back' }) };
+    return {
+      source: from,
+      target: to,
+      formats,
+      canReturn: formats.target.highest !== null && (formats.source.accepts?.includes(formats.target.highest) ?? false),
+      databases,
+      fence,
+      cli,
+      repointSays: settings.repoint ? describeRepoint(settings.repoint) : [],
+      byHand: {
+        unfence: fence ? unfenceByHand(fence).map((line) => `${cli.source} ${line}`) : [],
+        repointBack: settings.repoint ? repointByHand({ spec: settings.repoint, direction: 'back', name: settings.name, serving, endpoint: settings.source }) : [],
+      },
+    };
+  });
+}
+
+export async function preflight({ settings, pair }: { settings: RedisCopySettings; pair: Pair }): Promise<Check[]> {
+  return border(async () =>
+    preflightCopy({ source: pair.source, target: pair.target, settings, formats: { sourceWrites: pair.formats.source.highest, targetAccepts: pair.formats.target.accepts } }),
+  );
+}
+
+/**
+ * By default every database, to the same number: also the empty ones, which an application may begin to use meanwhile. One that
+ * is empty at the source and not at the target is somebody else's and left alone.
+ */
+function databasesOf({ settings, source, target }: { settings: RedisCopySettings; source: ServerFacts; target: ServerFacts }): DatabaseMap {
+  if (settings.databases) return Object.entries(settings.databases).map(([from, to]) => [Number(from), to] as const);
+  const keysIn = (facts: ServerFacts, number: number) => facts.databases[number]?.keys ?? 0;
+  const count = Math.min(source.databaseCount ?? 16, target.databaseCount ?? 16);
+  return Array.from({ length: count }, (_, number) => [number, number] as const).filter(([number]) => keysIn(source, number) > 0 || keysIn(target, number) === 0);
+}

@@ -1,0 +1,147 @@
+/** Copying, following and comparing. Each hands the tracker of changes to the next, and its checkpoint to whoever goes on with it. */
+import type { ServerAddress } from '../redis/address.js';
+import { compareAll, type CompareCheckpoint, type CompareResult } from '../redis/compare.js';
+import { copyAll, type CopyCheckpoint, type CopyCounts } from '../redis/copy.js';
+import { copyChanged } from '../redis/delta.js';
+import { connectionName } from '../redis/hands.js';
+import { leaveTracker, takeTracker, type Lease } from '../redis/tracker-pool.js';
+import { border, type Border } from './border.js';
+import { addressesOf, type Sides } from './sides.js';
+
+export interface CopyInput {
+  sides: Sides;
+  checkpoint?: CopyCheckpoint | undefined;
+}
+export interface CopyOutcome {
+  done: boolean;
+  checkpoint: CopyCheckpoint;
+  counts: CopyCounts;
+  /** From which attempt's checkpoint it went on; 0 when it ran through in one go. */
+  resumedFrom: number;
+}
+
+/** Copies every key, and from its beginning on knows which keys change. */
+export async function copyKeys({ sides, checkpoint: given }: CopyInput): Promise<CopyOutcome> {
+  return border<CopyOutcome, CopyCheckpoint>(async (b) => {
+    const { source, target } = await addressesOf(sides);
+    const checkpoint = b.last ?? given;
+    return tracked(b, sides, source, async (lease) => {
+      // A fresh start behind a running tracker misses nothing; going on behind a new one misses what happened between.
+      // While a copy is interrupted, "in step" says that it may go on behind this tracker.
+      lease.inStep = checkpoint === undefined || lease.inStep;
+      const result = await copyAll({
+        ...sides,
+        source,
+        target,
+        rate: () => sides.rate,
+        checkpoint,
+        tracker: lease.tracker,
+        name: connectionName(b.workflowId),
+        signal: b.signal,
+        onProgress: (progress, at) => {
+          b.beat(at);
+          const { database, keysInSource, ...counts } = progress;
+          b.show({ step: 'Copy every key', done: counts.copied + counts.skipped + counts.gone + counts.expired, total: keysInSource, unit: 'keys', counts: { ...counts, database } });
+        },
+      });
+      return { ...result, resumedFrom: checkpoint?.counts.copied ?? 0 };
+    });
+  });
+}
+
+export interface CompareInput {
+  sides: Sides;
+  checkpoint?: CompareCheckpoint | undefined;
+  /** A last look while nobody writes: nothing may be repaired unnoticed any more. */
+  repair: 'never' | 'when changes were missed' | 'always';
+}
+export interface CompareOutcome extends CompareResult {
+  resumedFrom: number;
+  /** Every change since its beginning is known: what was compared stays compared. */
+  unbroken: boolean;
+}
+
+/** Compares both sides in both directions. Where changes were missed it makes them good. */
+export async function compareKeys({ sides, checkpoint: given, repair }: CompareInput): Promise<CompareOutcome> {
+  return border<CompareOutcome, CompareCheckpoint>(async (b) => {
+    const { source, target } = await addressesOf(sides);
+    return tracked(b, sides, source, async (lease) => compareUnder(b, { sides, source, target, lease, repair, checkpoint: b.last ?? given }));
+  });
+}
+
+async function compareUnder<Beat>(
+  b: Border<Beat>,
+  input: { sides: Sides; source: ServerAddress; target: ServerAddress; lease: Lease; repair: CompareInput['repair']; checkpoint?: CompareCheckpoint | undefined },
+): Promise<CompareOutcome> {
+  const { sides, source, target, lease, repair, checkpoint } = input;
+  const unbroken = lease.inStep || checkpoint === undefined;
+  const result = await compareAll({
+    ...sides,
+    source,
+    target,
+    rate: () => sides.rate,
+    checkpoint,
+    repair: repair === 'always' || (repair === 'when changes were missed' && !lease.inStep),
+    tracker: lease.tracker,
+    name: connectionName(b.workflowId),
+    signal: b.signal,
+    onProgress: (progress, at) => {
+      b.beat(at as Beat);
+      const { database, keysInSource, ...counts } = progress;
+      b.show({ step: 'Compare both sides', done: counts.keysCompared, total: keysInSource, unit: 'keys', counts: { ...counts, database } });
+    },
+  });
+  if (result.done && unbroken) lease.inStep = true;
+  return { ...result, resumedFrom: checkpoint?.perDatabase.reduce((sum, { keysCompared }) => sum + keysCompared, 0) ?? 0, unbroken };
+}
+
+/** Looks every half second for changed keys. */
+const FOLLOW_EVERY = 500;
+
+/** Keeps the target in step until it is cancelled: while people decide, the last pass stays short. */
+export async function followKeys({ sides }: { sides: Sides }): Promise<{ passes: number }> {
+  return border<{ passes: number }, undefined>(async (b) => {
+    const { source, target } = await addressesOf(sides);
+    return tracked(b, sides, source, async (lease) => {
+      let passes = 0;
+      for (; !b.signal.aborted; passes += 1) {
+        if (!lease.inStep && sides.track) await compareUnder(b, { sides, source, target, lease, repair: 'always' });
+        else if (lease.tracker.pending() > 0) {
+          await copyChanged({ ...sides, source, target, tracker: lease.tracker, watched: false, verify: false, name: connectionName(b.workflowId), signal: b.signal });
+        }
+        // Thrown, so that the next attempt starts with a new tracker and compares everything.
+        const lost = lease.tracker.lost();
+        if (lost !== null) throw new Error(`changes at the source were missed (${lost})`);
+        b.show({ step: 'Follow the source', done: 0, total: lease.tracker.pending(), unit: 'changed keys', counts: { passes } });
+        await pause(FOLLOW_EVERY, b.signal);
+      }
+      return { passes };
+    });
+  });
+}
+
+/** Brings the target in step behind a running tracker, if it isn't. */
+export async function bringInStep<Beat>(b: Border<Beat>, input: { sides: Sides; source: ServerAddress; target: ServerAddress; lease: Lease }): Promise<CompareOutcome | null> {
+  return input.lease.inStep ? null : compareUnder(b, { ...input, repair: 'always' });
+}
+
+async function tracked<T, Beat>(b: Border<Beat>, sides: Sides, source: ServerAddress, use: (lease: Lease) => Promise<T>): Promise<T> {
+  const lease = await takeTracker({ key: b.workflowId, address: source, match: sides.match, name: connectionName(b.workflowId), track: sides.track });
+  try {
+    return await use(lease);
+  } finally {
+    leaveTracker(b.workflowId, lease);
+  }
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(done, ms);
+    signal.addEventListener('abort', done, { once: true });
+    function done() {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', done);
+      resolve();
+    }
+  });
+}

@@ -1,0 +1,31 @@
+/** What every activity that touches both servers is told: references and settings, never addresses or passwords. */
+import type { RedisEndpoint } from '../inputs/refs.js';
+import type { Rate } from '../inputs/redis-copy.js';
+import { resolveEndpoint } from '../platform/secrets.js';
+import type { DatabaseMap, ServerAddress } from '../redis/address.js';
+import type { TargetKeys } from '../redis/copy.js';
+
+export interface Sides {
+  source: RedisEndpoint;
+  target: RedisEndpoint;
+  databases: DatabaseMap;
+  match: string;
+  ifTargetHasKeys: TargetKeys;
+  /** Bytes. */
+  bigKey: number;
+  rate: Rate;
+  /** Whether the source tells which keys change. */
+  track: boolean;
+}
+
+export async function addressesOf(sides: Pick<Sides, 'source' | 'target'>): Promise<{ source: ServerAddress; target: ServerAddress }> {
+  return {
+    source: await resolveEndpoint({ endpoint: sides.source, where: 'source' }),
+    target: await resolveEndpoint({ endpoint: sides.target, where: 'target' }),
+  };
+}
+
+/** The same two servers seen from the other end. */
+export function reversed(databases: DatabaseMap): DatabaseMap {
+  return databases.map(([source, target]) => [target, source]);
+}

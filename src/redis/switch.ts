@@ -1,0 +1,165 @@
+/**
+ * The moment of the switch, in either direction: the side that is left stops taking writes, its last changes are carried
+ * over and compared, the applications are told the new address, and their old connections are closed.
+ *
+ * The order is what keeps every acknowledged write:
+ *   1. catch up while writes go on, so that little is left;
+ *   2. pause writes (the server itself ends the pause, whatever becomes of us);
+ *   3. carry over the rest and compare it; past the cap everything resumes and it is tried again later;
+ *   4. fence the side that is left: when the pause ends, its writes are refused, not accepted and lost;
+ *   5. seal: all is over there; from here on applications may be told;
+ *   6. repoint;
+ *   7. close the old connections, then end the pause: blocked writes were never acknowledged, and none runs.
+ */
+import { FerryError } from '../errors.js';
+import { shown, type DatabaseMap, type ServerAddress } from './address.js';
+import { clientsOf, dropClients } from './clients.js';
+import { connect } from './connect.js';
+import type { TargetKeys } from './copy.js';
+import { copyChanged, type ChangedResult } from './delta.js';
+import { fence, fenceStanding, seal, unfence, type FenceBefore } from './fence.js';
+import { pauseWrites, resumeWrites, type Pause } from './pause.js';
+import { openConnection } from './resp.js';
+import type { Tracker } from './tracker.js';
+
+export interface SwitchOptions {
+  from: ServerAddress;
+  to: ServerAddress;
+  databases: DatabaseMap;
+  match: string;
+  ifTargetHasKeys: TargetKeys;
+  bigKey: number;
+  /** Knows every change of `from` since everything was last in step. */
+  tracker: Tracker;
+  /** Longest pause in milliseconds; null where the server can't be paused. */
+  pauseMs: number | null;
+  /** Null where the server can't be fenced, or must not be since others use it. */
+  fence: FenceBefore | null;
+  name: string;
+  signal: AbortSignal;
+  /** Tells durably that the switch is sealed; throws when another attempt has taken over. */
+  stillCurrent: (standing: 'begun' | 'sealed') => Promise<void>;
+  /** True when an attempt before this one got as far as the seal. */
+  sealedBefore: boolean;
+  repoint: () => Promise<unknown>;
+  repointBack: () => Promise<unknown>;
+}
+
+export interface SwitchResult {
+  /** From the pause (or the fence) to the end of the repoint; null when an earlier attempt began it. */
+  writePauseMs: number | null;
+  /** Keys carried over under the pause. */
+  keysUnderPause: number;
+  /** Pauses that were given up because the cap came first. */
+  pausesGivenUp: number;
+  droppedClients: number;
+  /** A later attempt finished what an earlier one began. */
+  finishedLater: boolean;
+}
+
+const TRIES = 5;
+/** What must be left of a pause for the fence to stand before it ends. */
+const FENCE_MARGIN_MS = 250;
+
+export async function switchOver(options: SwitchOptions): Promise<SwitchResult> {
+  const { from, name, tracker, signal } = options;
+  const control = await connect({ address: from, name, signal });
+  const source = await openConnection({ address: from, name, signal });
+  const target = await openConnection({ address: options.to, name, signal });
+  const carry = (rest: { watched: boolean; verify: boolean; deadline?: number; until?: () => boolean }): Promise<ChangedResult> =>
+    copyChanged({ ...options, source, target, ...rest });
+  try {
+    const standing = options.fence ? await fenceStanding({ client: control }) : 'none';
+    if (standing === 'sealed' || (options.sealedBefore && !options.fence)) {
+      await options.stillCurrent('sealed');
+      const dropped = await finish(options, control);
+      return { writePauseMs: null, keysUnderPause: 0, pausesGivenUp: 0, droppedClients: dropped, finishedLater: true };
+    }
+    // An attempt died between fence and seal: nobody was told to move, so it begins anew.
+    if (standing === 'fenced') await unfence({ client: control });
+
+    for (let given = 0; ; given += 1) {
+      await caughtUp(carry, tracker, signal);
+      await options.stillCurrent('begun');
+      const held = performance.now();
+      const pause = options.pauseMs === null ? null : await pauseWrites({ client: control, ms: options.pauseMs });
+      try {
+        await tracker.barrier();
+        const last = await carry({ watched: true, verify: true, ...(pause ? { deadline: Date.now() + pause.remaining() - FENCE_MARGIN_MS } : {}) });
+        mustBeKnown(tracker);
+        if (last.different > 0) throw differs(last);
+        if (!last.done || !hasTime(pause)) {
+          await resumeWrites({ client: control });
+          if (given + 1 >= TRIES) {
+            throw new FerryError('PauseTooLong', `${shown(from)}: the last changes did not fit into a pause of ${options.pauseMs} ms, ${TRIES} times; ${last.pending} keys were left`);
+          }
+          continue;
+        }
+        let keys = last.counts.looked;
+        if (options.fence) {
+          await fence({ client: control, before: options.fence });
+          // What slipped in before the fence, if the pause was none or ended early, is carried over now that nothing can follow it.
+          await tracker.barrier();
+          const after = await carry({ watched: false, verify: true });
+          mustBeKnown(tracker);
+          if (after.different > 0) throw differs(after);
+          keys += after.counts.looked;
+        }
+        await options.stillCurrent('sealed');
+        if (options.fence) await seal({ client: control });
+        const dropped = await finish(options, control);
+        return { writePauseMs: Math.round((performance.now() - held) * 10) / 10, keysUnderPause: keys, pausesGivenUp: given, droppedClients: dropped, finishedLater: false };
+      } catch (error) {
+        // Nothing was repointed, or it was repointed back: everything resumes on the side that serves.
+        await unfence({ client: control, ...(options.fence ? { before: options.fence } : {}) }).catch(() => undefined);
+        await resumeWrites({ client: control }).catch(() => undefined);
+        throw error;
+      }
+    }
+  } finally {
+    control.disconnect();
+    source.close();
+    target.close();
+  }
+}
+
+async function finish(options: SwitchOptions, control: Awaited<ReturnType<typeof connect>>): Promise<number> {
+  try {
+    await options.repoint();
+  } catch (error) {
+    await options.repointBack();
+    if (options.fence) await unfence({ client: control, before: options.fence });
+    await resumeWrites({ client: control });
+    throw error;
+  }
+  const clients = await clientsOf({ client: control, ...(options.fence ? {} : { databases: options.databases.map(([source]) => source) }) });
+  const dropped = await dropClients({ client: control, ids: clients.map((client) => client.id) });
+  await resumeWrites({ client: control });
+  return dropped;
+}
+
+/** Passes shrink while the keys written during one are fewer than the keys it carried. */
+async function caughtUp(carry: (rest: { watched: boolean; verify: boolean }) => Promise<ChangedResult>, tracker: Tracker, signal: AbortSignal): Promise<void> {
+  for (let before = Number.POSITIVE_INFINITY, passes = 0; passes < 20; passes += 1) {
+    const pending = tracker.pending();
+    if (pending === 0 || (passes > 2 && pending >= before)) return;
+    before = pending;
+    await carry({ watched: passes === 0, verify: false });
+    mustBeKnown(tracker);
+    signal.throwIfAborted();
+  }
+}
+
+function hasTime(pause: Pause | null): boolean {
+  return pause === null || pause.remaining() > FENCE_MARGIN_MS / 2;
+}
+
+function mustBeKnown(tracker: Tracker): void {
+  const lost = tracker.lost();
+  if (lost !== null) throw new FerryError('Unknown', `changes at the source were missed (${lost}); everything is compared again`);
+}
+
+function differs(result: ChangedResult): FerryError {
+  const sample = result.samples.map((difference) => `${difference.key} in database ${difference.database} (${difference.what})`);
+  return new FerryError('ComparisonDiffers', `${result.different} keys still differ after they were copied: ${sample.slice(0, 5).join(', ')}`);
+}

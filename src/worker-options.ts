@@ -1,0 +1,23 @@
+/** How a worker is set up, the same for `ferry worker`, the tests and the demo. */
+import { fileURLToPath } from 'node:url';
+import type { NativeConnection, WorkerOptions } from '@temporalio/worker';
+import * as activities from './activities/index.js';
+import { TASK_QUEUE } from './contract.js';
+
+export function workerOptions(input: { connection: NativeConnection; namespace: string; taskQueue?: string | undefined }): WorkerOptions {
+  return {
+    connection: input.connection,
+    namespace: input.namespace,
+    taskQueue: input.taskQueue ?? TASK_QUEUE,
+    activities,
+    workflowBundle: { codePath: fileURLToPath(new URL('./workflow-bundle.js', import.meta.url)) },
+    // A worker that died keeps its sticky queue for this long: a query after its restart waits no longer (10 s by default).
+    stickyQueueScheduleToStartTimeout: '1s',
+    // A running activity learns of a rollback with its next heartbeat.
+    defaultHeartbeatThrottleInterval: '500ms',
+    maxHeartbeatThrottleInterval: '500ms',
+    // On Ctrl-C a copy hands back its checkpoint.
+    shutdownGraceTime: '5s',
+    shutdownForceTime: '15s',
+  };
+}

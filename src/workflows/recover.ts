@@ -1,0 +1,41 @@
+/** Undoes, by the journal, what a terminated upgrade left behind: a terminated workflow runs no undo of its own. */
+import { log } from '@temporalio/workflow';
+import { acts, changes, local, moves, perform, reads, type Call } from '../runbook/acts.js';
+import { ending, problemOf } from '../runbook/failure.js';
+import type { UndoResult } from '../runbook/undo.js';
+
+export interface Recovery {
+  workflowId: string;
+  undone: { title: string; note: string }[];
+  kept: string[];
+}
+
+export async function recover({ workflowId, by }: { workflowId: string; by: string }): Promise<Recovery> {
+  const { running, debris } = await acts(reads, 'Read the journal').readDebris({ workflowId });
+  if (running) throw ending('Refused', `${workflowId} is running: it undoes by itself when asked (ferry rollback ${workflowId}). Nothing was changed.`);
+  log.info('recovering', { workflowId, by });
+  const recovery: Recovery = { workflowId, undone: [], kept: [] };
+  for (const { runId, undos } of debris) {
+    const keep = new Set<string>();
+    // Far above every number of the upgrade's own entries, which stay as they are.
+    let seq = 1_000_000;
+    for (const { title, undo, seq: of } of undos) {
+      if (!undo) continue;
+      if (keep.has(title)) {
+        recovery.kept.push(title);
+      } else {
+        try {
+          const result = (await perform({ ...moves, retry: changes.retry! }, `Undo: ${title}`, { activity: undo.activity as Call['activity'], args: undo.args })) as UndoResult | null;
+          for (const step of result?.keep?.steps ?? []) keep.add(step);
+          recovery.undone.push({ title, note: result?.note ?? 'done' });
+        } catch (error) {
+          const problem = problemOf(error);
+          throw ending('RecoveryFailed', `"${title}" could not be undone: ${problem.message} ${problem.next} Undone so far: ${recovery.undone.map((done) => done.title).join(', ') || 'nothing'}. Run it again when that is mended.`, [recovery]);
+        }
+      }
+      seq += 1;
+      await local.writeJournal({ seq, workflowId, runId, kind: 'undone', title, of, card: undos.filter((other) => other.seq < of).flatMap((other) => other.undo?.byHand ?? []) });
+    }
+  }
+  return recovery;
+}

@@ -1,0 +1,93 @@
+/** What `redisCopy` says: the sentences of its plan, its receipt and its break-glass card. */
+import type { Pair } from '../activities/looking.js';
+import type { CompareOutcome } from '../activities/moving.js';
+import type { Check } from '../contract.js';
+import type { RedisCopySettings } from '../inputs/redis-copy.js';
+import type { Action, SecretRef } from '../inputs/refs.js';
+import type { Stragglers } from '../redis/stragglers.js';
+
+const n = (count: number): string => count.toLocaleString('en');
+
+function nameOf(facts: Pair['source']): string {
+  return `${facts.product === 'valkey' ? 'Valkey' : 'Redis'} ${facts.version}`;
+}
+
+export function servers(pair: Pair): Record<string, unknown> {
+  const side = (facts: Pair['source'], formats: Pair['formats']['source']) => ({
+    address: facts.shown,
+    version: nameOf(facts),
+    keys: Object.values(facts.databases).reduce((sum, { keys }) => sum + keys, 0),
+    memoryBytes: facts.usedMemory,
+    format: formats.highest,
+  });
+  return { source: side(pair.source, pair.formats.source), target: side(pair.target, pair.formats.target) };
+}
+
+export function whatIsCopied(input: RedisCopySettings, pair: Pair): string {
+  const what = input.match === '*' ? 'all keys' : `the keys that match ${input.match}`;
+  const mapped = pair.databases.filter(([from, to]) => from !== to).map(([from, to]) => `${from} to ${to}`);
+  const databases = mapped.length > 0 ? ` (database ${mapped.join(', ')})` : '';
+  return `${what} from ${pair.source.shown} (${nameOf(pair.source)}) to ${pair.target.shown} (${nameOf(pair.target)})${databases}`;
+}
+
+export function sizeOf(pair: Pair): string {
+  const keys = pair.databases.reduce((sum, [from]) => sum + (pair.source.databases[from]?.keys ?? 0), 0);
+  return `about ${n(keys)} keys; the source uses ${n(Math.round(pair.source.usedMemory / 1e6))} MB`;
+}
+
+export function comparison(result: CompareOutcome): Record<string, unknown> {
+  const { keysCompared, missing, extra, type, value, ttl, repaired, samples, digest, unbroken } = result;
+  return { keysCompared, missing, extra, type, value, ttl, repaired, digest, changesAllKnown: unbroken, samples };
+}
+
+export function differences(result: CompareOutcome, different: number): string {
+  const kinds = (['missing', 'extra', 'type', 'value', 'ttl'] as const).filter((kind) => result[kind] > 0).map((kind) => `${n(result[kind])} ${kind}`);
+  const samples = result.samples.slice(0, 5).map(({ key, database, what }) => `${key} (database ${database}, ${what})`);
+  return `${n(different)} of ${n(result.keysCompared)} keys differ: ${kinds.join(', ')}. For example ${samples.join(', ')}.`;
+}
+
+export function stragglers(seen: Stragglers, pair: Pair): Check {
+  const trouble = [
+    ...(seen.changed ? [`${n(seen.changed)} keys changed (${seen.changedSample.slice(0, 3).join(', ')})`] : []),
+    ...(seen.refused ? [`${n(seen.refused)} writes were refused`] : []),
+    ...(seen.fenceHeld === false ? ['the fence did not hold'] : []),
+  ];
+  const stayed = seen.clients ? `${n(seen.clients)} clients are still connected (${seen.clientSample.slice(0, 3).map(({ address, name }) => name || address).join(', ')})` : 'no client is connected';
+  const lost = (seen.changed ?? 0) > 0 || seen.fenceHeld === false;
+  return {
+    name: 'Nobody writes to the source any more',
+    status: lost ? 'fail' : (seen.refused ?? 0) > 0 || (seen.clients ?? 0) > 0 ? 'warn' : 'pass',
+    expected: 'no write, no client',
+    actual: [...trouble, stayed].join('; '),
+    ...(trouble.length > 0 || seen.clients ? { next: `Move the clients that still use ${pair.source.shown}.${lost ? ' What they wrote there is not on the target: carry it over by hand.' : ''}` } : {}),
+    waivable: true,
+  };
+}
+
+export function action(spec: Action): string {
+  if ('webhook' in spec) return typeof spec.webhook === 'string' ? `call ${spec.webhook}` : `call the webhook in ${reference(spec.webhook)}`;
+  return `run: ${typeof spec.command === 'string' ? spec.command : spec.command.join(' ')}`;
+}
+
+function reference(ref: SecretRef): string {
+  return 'env' in ref ? `$${ref.env}` : ref.file;
+}
+
+// ---- By hand. Each line is a command for sh on a machine that reaches the servers and has redis-cli.
+
+export function actionByHand(spec: Action): string[] {
+  if ('webhook' in spec) {
+    const url = typeof spec.webhook === 'string' ? spec.webhook : 'env' in spec.webhook ? `$${spec.webhook.env}` : `$(cat ${spec.webhook.file})`;
+    return [`curl -fsS -X POST -H 'content-type: application/json' -d '{"event":"start-writes"}' "${url}"`];
+  }
+  return [typeof spec.command === 'string' ? spec.command : spec.command.map(quoted).join(' ')];
+}
+
+function quoted(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
+}
+
+/** Restores service on the source; writes made on the target since stay there. */
+export function switchBackByHand(pair: Pair): string[] {
+  return [...pair.byHand.unfence, ...(pair.source.can.pauseWrites ? [`${pair.cli.source} CLIENT UNPAUSE`] : []), ...pair.byHand.repointBack];
+}

@@ -1,0 +1,222 @@
+/**
+ * redisCopy: moves all keys of a Redis to another one, then switches the applications over.
+ * Its runbook for people is docs/runbooks/redis-copy.md, with the same headings.
+ */
+import type { Receipt } from '../contract.js';
+import type { Pair } from '../activities/looking.js';
+import type { CompareOutcome, CopyOutcome } from '../activities/moving.js';
+import type { Sides } from '../activities/sides.js';
+import type { ClearOutcome } from '../activities/switching.js';
+import { milliseconds } from '../inputs/refs.js';
+import { RedisCopyInput, type RedisCopySettings } from '../inputs/redis-copy.js';
+import { acts, call, changes, follows, moves, reads, switches } from '../runbook/acts.js';
+import { runbook } from '../runbook/runbook.js';
+import { ending } from '../runbook/failure.js';
+import * as say from './redis-copy-words.js';
+
+export async function redisCopy(raw: unknown): Promise<Receipt> {
+  return runbook('redisCopy', RedisCopyInput, raw, async (input, r) => {
+    const pair = await r.step('Gather information', { read: () => acts(reads, 'Ask both servers').describePair({ settings: input }) });
+    await r.lock([...pair.source.resolved, ...pair.target.resolved].map((address) => `redis/${address}`));
+    const how = choose(input, pair);
+    const sides = (): Sides => ({ ...how.sides, rate: (r.rate() as Sides['rate'] | undefined) ?? input.rate });
+    r.record({ servers: say.servers(pair), way: how.way });
+
+    await r.checks('Pre-flight', () => acts(reads, 'Pre-flight checklist').preflight({ settings: input, pair }));
+    await r.gate('start', `Copy ${say.whatIsCopied(input, pair)}?`);
+
+    // ---- The copy. Applications go on as they are.
+    const copied = await r.step('Copy every key', {
+      does: [`copy ${say.whatIsCopied(input, pair)} by DUMP and RESTORE, with their exact expiry`, how.rateSays],
+      notes: [say.sizeOf(pair)],
+      foresee: null,
+      undo:
+        input.ifTargetHasKeys === 'refuse'
+          ? { says: 'remove the copied keys from the target, which was empty before', call: call('clearTarget', { sides: how.sides }), byHand: [] }
+          : { none: 'the target had keys of its own, which can not be told from the copied ones; keys that were replaced are gone' },
+      do: () => r.resumable((checkpoint?: CopyOutcome['checkpoint']) => acts(moves, 'Copy every key').copyKeys({ sides: sides(), checkpoint })),
+      note: (result) => (result ? `${result.counts.copied.toLocaleString('en')} keys` : ''),
+    });
+    if (copied) r.record({ copied: copied.counts });
+
+    const compare = (title: string, of: () => Sides) =>
+      r.resumable((checkpoint?: CompareOutcome['checkpoint']) => acts(moves, title).compareKeys({ sides: of(), checkpoint, repair: 'when changes were missed' }));
+    const compared = await r.step('Compare both sides', {
+      does: ['compare type, value and expiry of every key, in both directions'],
+      foresee: null,
+      read: async () => mustBeEqual(await compare('Compare both sides', sides), input),
+      note: (result) => (result ? `${result.keysCompared.toLocaleString('en')} keys, no difference` : ''),
+    });
+    if (compared) r.record({ comparison: say.comparison(compared) });
+
+    const { repoint } = input;
+    if (!repoint) {
+      await r.keep('Copy every key', null);
+      return;
+    }
+
+    // ---- The switch.
+    await r.gate('cutover', `Switch the applications over to ${pair.target.shown}?`, {
+      meanwhile: () => acts(follows, 'Keep the target in step while people decide').followKeys({ sides: sides() }),
+    });
+    await r.window('Maintenance window', how.switchTakesMs);
+
+    const { stopWrites, startWrites } = input;
+    if (stopWrites && startWrites) {
+      await r.step('Stop the application writing', {
+        does: [say.action(stopWrites)],
+        foresee: {},
+        impact: 'the application does not write',
+        undo: {
+          says: `let the application write again: ${say.action(startWrites)}`,
+          call: call('runAction', { action: startWrites, label: 'startWrites', event: 'start-writes', name: input.name }),
+          byHand: say.actionByHand(startWrites),
+        },
+        do: () => acts(changes, 'Stop the application writing').runAction({ action: stopWrites, label: 'stopWrites', event: 'stop-writes', name: input.name }),
+      });
+      const still = await r.step('Compare while nobody writes', {
+        does: ['carry over what is left and compare everything once more, while writes are stopped'],
+        foresee: null,
+        read: async () => mustBeEqual(await compare('Compare while nobody writes', () => ({ ...sides(), rate: 'full' })), input),
+        note: (result) => (result ? `${result.keysCompared.toLocaleString('en')} keys, no difference` : ''),
+      });
+      if (still) r.record({ comparisonWithWritesStopped: say.comparison(still) });
+    }
+
+    const switchInput = { sides: how.sides, name: input.name, repoint, pauseMs: how.pauseMs, fence: how.fence, epoch: 1 };
+    const backInput = { ...switchInput, epoch: 2, sourceRunId: pair.source.runId, keepWrites: pair.canReturn, keepSteps: ['Copy every key'] };
+    const switched = await r.step('Switch the applications over', {
+      does: how.switchSays,
+      foresee: null,
+      ...(how.mayLose === undefined ? {} : { mayLose: how.mayLose }),
+      impact: 'writes are held for a moment',
+      undo: {
+        says: pair.canReturn ? 'switch back to the source, with every write made since' : 'switch back to the source; writes made since stay behind on the target',
+        call: call('switchBack', { ...backInput, switched: null }),
+        byHand: say.switchBackByHand(pair),
+      },
+      do: () => acts(switches, 'Switch the applications over').switchForward(switchInput),
+      certain: (result) => call('switchBack', { ...backInput, switched: result === null ? null : { targetRunId: result.targetRunId } }),
+      relieves: 'Switch the applications over',
+      note: (result) => (result ? (result.writePauseMs === null ? 'finished by a later attempt' : `writes were held ${result.writePauseMs} ms`) : ''),
+    });
+    if (switched) r.record({ switch: switched });
+    r.wayBack(
+      pair.canReturn
+        ? { keepsWrites: true, loses: '', takes: 'about as long as the comparison took; writes pause for a moment' }
+        : { keepsWrites: false, loses: `the writes made on ${pair.target.shown} since the switch, which ${pair.source.shown} can not read (format)`, takes: 'seconds' },
+    );
+
+    if (startWrites) {
+      await r.step('Let the application write again', {
+        does: [say.action(startWrites)],
+        foresee: {},
+        undo: { none: 'the application must be able to write, whichever side serves' },
+        do: () => acts(changes, 'Let the application write again').runAction({ action: startWrites, label: 'startWrites', event: 'start-writes', name: input.name }),
+        relieves: 'Stop the application writing',
+      });
+    }
+
+    // ---- Afterwards.
+    if (input.probes.length > 0) {
+      await r.checks("Test the application", async () => {
+        const results = await acts({ ...changes, startToCloseTimeout: '1h' }, 'Run the probes').runProbes({ probes: input.probes, name: input.name });
+        r.record({ probes: results });
+        return results.map((result) => ({
+          name: result.name,
+          status: result.ok ? ('pass' as const) : ('fail' as const),
+          expected: 'it passes',
+          actual: result.ok ? `passed in ${result.seconds} s` : `failed: ${result.said}`,
+          waivable: true,
+        }));
+      });
+    }
+
+    await r.checks('Watch for stragglers', async () => {
+      const seen = await acts({ ...moves, heartbeatTimeout: '10s' }, 'Watch the source for clients that stayed').watchStragglers({
+        sides: how.sides,
+        fenced: how.fence !== null,
+        forMs: milliseconds(input.watch),
+      });
+      r.record({ stragglers: seen });
+      return [say.stragglers(seen, pair)];
+    });
+
+    if (input.cleanup) {
+      await r.gate('cleanup', `Delete the copied keys from ${pair.source.shown}? This can not be undone.`);
+      await r.step('Prove the source unchanged', {
+        does: ['check that the source was not written to since the comparison'],
+        foresee: { unchanged: true as const },
+        read: () => acts(reads, 'Prove the source unchanged').proveSourceUnchanged({ sides: how.sides, sourceRunId: pair.source.runId }),
+      });
+      await r.pointOfNoReturn('Point of no return', `the keys of ${pair.source.shown} are deleted from here on`);
+      const cleaned = await r.step("Delete the source's keys", {
+        does: [`delete the copied keys from ${pair.source.shown}`],
+        foresee: null,
+        undo: { none: 'deleted keys are gone; the target has them' },
+        do: () => r.resumable((checkpoint?: ClearOutcome['checkpoint']) => acts(moves, "Delete the source's keys").clearSource({ sides: how.sides, fence: how.fence, checkpoint })),
+        note: (result) => (result ? `${result.deleted.toLocaleString('en')} keys` : ''),
+      });
+      if (cleaned) r.record({ cleanup: { deleted: cleaned.deleted } });
+    }
+
+    await r.step('Close the way back', {
+      does: [how.fence ? 'lift the fence of the source: it is an ordinary server again, which nobody uses' : 'remove what was kept for the way back'],
+      foresee: undefined,
+      undo: { none: 'the upgrade is complete' },
+      do: () => acts(changes, 'Close the way back').settleForward({ sides: how.sides, fence: how.fence, repoint }),
+    });
+    r.wayBack({ possible: false, loses: 'The upgrade is complete; copy back with another redisCopy.' });
+  });
+}
+
+/** How this pair is switched: what the servers allow decides. */
+function choose(input: RedisCopySettings, pair: Pair) {
+  const shared = sharedWith(pair);
+  const pauseMs = pair.source.can.pauseWrites ? milliseconds(input.maxPause) : null;
+  const fence = shared ? null : pair.fence;
+  const sides: Omit<Sides, 'rate'> & { rate: Sides['rate'] } = {
+    source: input.source,
+    target: input.target,
+    databases: pair.databases,
+    match: input.match,
+    ifTargetHasKeys: input.ifTargetHasKeys,
+    bigKey: input.bigKey,
+    rate: input.rate,
+    track: pair.source.can.tracking,
+  };
+  const others = shared ? `, which holds writes of everyone on ${pair.source.shown} (${shared})` : '';
+  const switchSays = [
+    ...(pauseMs === null ? [] : [`pause writes at ${pair.source.shown} for at most ${input.maxPause}${others}`]),
+    'carry over and compare the last changes',
+    ...(fence ? [`fence ${pair.source.shown}, so that it refuses writes (${fence.kind})`] : []),
+    ...pair.repointSays,
+    "close the applications' old connections",
+  ];
+  const lossless = input.writes === 'stopped' || (pauseMs !== null && fence !== null);
+  return {
+    sides,
+    pauseMs,
+    fence,
+    switchSays,
+    switchTakesMs: milliseconds(input.maxPause) + 60_000,
+    rateSays: input.rate === 'yield' ? 'slow down when the source gets slower' : input.rate === 'full' ? 'at full speed' : `at ${input.rate} keys a second`,
+    way: 'DUMP and RESTORE, behind change tracking',
+    mayLose: lossless ? undefined : `writes that reach ${pair.source.shown} while the applications move, since it can not be ${pauseMs === null ? 'paused' : 'fenced'}${shared ? ` (${shared})` : ''}`,
+  };
+}
+
+/** Who else uses the source: a fence would stop them for good. */
+function sharedWith(pair: Pair): string {
+  const moved = new Set(pair.databases.map(([from]) => String(from)));
+  const keys = Object.entries(pair.source.databases).filter(([number, { keys: held }]) => held > 0 && !moved.has(number));
+  return keys.length > 0 ? `database ${keys.map(([number]) => number).join(', ')} stays there` : '';
+}
+
+function mustBeEqual(result: CompareOutcome, input: RedisCopySettings): CompareOutcome {
+  const extra = input.ifTargetHasKeys === 'refuse' ? result.extra : 0;
+  const different = result.missing + extra + result.type + result.value + result.ttl - result.repaired;
+  if (different > 0) throw ending('ComparisonDiffers', say.differences(result, different));
+  return result;
+}
+
