@@ -245,16 +245,20 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
         }
         add(title, 'read', { does: spec.does ?? [] });
         if (written) return spec.foresee as Awaited<ReturnType<typeof spec.read>>;
-        ledger.mark(ledger.stepOf(title, 'read'), 'running');
+        const step = ledger.stepOf(title, 'read');
+        ledger.mark(step, 'running');
         const result = await spec.read();
+        ledger.mark(step, 'done', spec.note?.(result));
         seen.set(title, result);
         return result;
       },
       async checks(title, read) {
         add(title, 'checks', {});
         if (written) return;
-        ledger.mark(ledger.stepOf(title, 'checks'), 'running');
+        const step = ledger.stepOf(title, 'checks');
+        ledger.mark(step, 'running');
         const found = await read();
+        ledger.mark(step, 'done', counted(found));
         seen.set(title, found);
         planned.checks.push(...found);
         const refused = found.filter((check) => check.status === 'fail' && !check.waivable);
@@ -397,7 +401,7 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
     }
   }
 
-  async function holdOnChecks(title: string, step: StepState, read: () => Promise<Check[]>, first: Check[] | null): Promise<void> {
+  async function holdOnChecks(title: string, step: StepState, read: () => Promise<Check[]>, first: Check[] | null): Promise<Check[]> {
     for (let found = first; ; found = null) {
       const fresh = found ?? (await attempt(step, read, null));
       const names = new Set(fresh.map((check) => check.name));
@@ -410,7 +414,8 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
         }),
       ];
       const failed = state.checks.filter((check) => names.has(check.name) && check.status === 'fail' && check.waivedBy === undefined);
-      if (failed.length === 0) return;
+      const checked = () => state.checks.filter((check) => names.has(check.name));
+      if (failed.length === 0) return checked();
       ledger.mark(step, 'failed', failed.map((check) => check.name).join(', '));
       if (settings.onFailure === 'rollback' && state.wayBack.possible && state.wayBack.keepsWrites) {
         steering.leave('onFailure', `checks failed: ${failed.map((check) => check.name).join(', ')}`)();
@@ -423,7 +428,7 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
         waivable: failed.every((check) => check.waivable) ? failed.map((check) => check.name) : [],
       });
       ledger.mark(step, 'running');
-      if (choice === 'waived') return;
+      if (choice === 'waived') return checked();
     }
   }
 
@@ -490,8 +495,8 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
       const step = ledger.stepOf(title, 'checks');
       ledger.mark(step, 'running');
       const known = steering.written ? null : ((seen.get(title) as Check[] | undefined) ?? null);
-      await holdOnChecks(title, step, read, known);
-      if (step.status === 'running') ledger.mark(step, 'done', undefined);
+      const held = await holdOnChecks(title, step, read, known);
+      ledger.mark(step, 'done', counted(held));
     },
     async gate(name, question, options = {}) {
       await boundary();
@@ -603,6 +608,11 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
 
   // The outer scope can't be cancelled: a Cancel is a request like any other, and undoing must not be cut off by it.
   return CancellationScope.nonCancellable(run);
+}
+
+function counted(checks: readonly Check[]): string {
+  const of = (status: Check['status']) => checks.filter((check) => check.status === status).length;
+  return [`${of('pass')} passed`, ...(of('warn') > 0 ? [`${of('warn')} warned`] : []), ...(of('fail') > 0 ? [`${of('fail')} failed`] : [])].join(', ');
 }
 
 /** A handler may have changed it since the compiler last looked. */
