@@ -100,7 +100,7 @@ export async function world(options: WorldOptions = {}): Promise<World> {
     name: `t${randomBytes(5).toString('hex')}`,
     worker: null,
     async startWorker(more = {}) {
-      const child = spawn(process.execPath, ['dist/worker.js'], { env: { PATH: process.env['PATH'] ?? '', HOME: folder, ...env, ...more }, stdio: ['ignore', 'ignore', 'pipe'] });
+      const child = spawn(process.execPath, [join(process.env['FERRY_TEST_DIST'] ?? 'dist', 'worker.js')], { env: { PATH: process.env['PATH'] ?? '', HOME: folder, ...env, ...more }, stdio: ['ignore', 'ignore', 'pipe'] });
       children.add(child);
       child.on('exit', () => children.delete(child));
       self.worker = child;
