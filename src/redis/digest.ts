@@ -84,11 +84,14 @@ function pendingParts(group: Buffer, { id, consumer, deliveries }: PendingEntry)
   return [text('pending'), group, text(id), consumer, deliveries];
 }
 
-/** "inf", "-inf", "nan" and numbers as servers write them. */
-export function scoreOf(score: Buffer): number {
+/**
+ * "inf", "-inf" and numbers as servers write them. -0 counts as 0: from 7.0 on a small sorted set that is given a -0 keeps
+ * a 0 (measured), so a copy by value can't do otherwise; DUMP carries it.
+ */
+function scoreOf(score: Buffer): number {
   const written = score.toString('latin1');
   if (/^[+-]?inf/i.test(written)) return written.startsWith('-') ? -Infinity : Infinity;
-  return Number(written);
+  return Number(written) + 0;
 }
 
 function text(value: string): Buffer {

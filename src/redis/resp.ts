@@ -159,7 +159,11 @@ export async function openConnection(options: ConnectionOptions): Promise<Connec
 
   const connectTimeout = options.connectTimeout ?? CONNECT_TIMEOUT;
   const tooLong = setTimeout(
-    () => end(new FerryError('Unreachable', `${where} did not answer within ${connectTimeout / 1000} s`)),
+    () => {
+      // A plain port takes a TLS greeting for half a line and waits for the rest.
+      const hint = address.tls && !socket.connecting ? ' (does it speak TLS on this port?)' : '';
+      end(new FerryError('Unreachable', `${where} did not answer within ${connectTimeout / 1000} s${hint}`));
+    },
     connectTimeout,
   );
   try {
