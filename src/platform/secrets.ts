@@ -104,8 +104,7 @@ function credentialsOf(text: string): string[] {
   if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) return [];
   try {
     const url = new URL(text);
-    const pair = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
-    return url.password ? [url.password, decodeURIComponent(url.password), pair] : [];
+    return url.password ? [url.password, decodeURIComponent(url.password)] : [];
   } catch {
     // Not a URL after all: what stands between the scheme and the last @ is taken for the credentials.
     const password = /:\/\/[^:/]*:(.*)@/.exec(text)?.[1];

@@ -61,7 +61,7 @@ export async function connect(options: ConnectOptions): Promise<Redis> {
       );
     }
     // The listener hears the cause; connect() itself only says that the connection is closed.
-    if (isClosed(error) && reason === undefined) {
+    if (isClosed(error) && (reason === undefined || codeOf(reason) === 'ECONNRESET')) {
       const hint = address.tls ? 'does it speak TLS on this port?' : 'does it want TLS, rediss://?';
       throw new FerryError('Unreachable', `${shown(address)} closed the connection at once (${hint})`);
     }

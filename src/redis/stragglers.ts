@@ -1,32 +1,141 @@
-/** Who still writes, or tries to, to a server that was left. */
+/**
+ * Who still writes, or tries to, to a server that was left. Three traces, none of which needs the clients' help: keys that change
+ * (tracking), writes that the fence refuses (errorstats, 6.2 and later), and who is connected (CLIENT LIST).
+ */
+import type { Redis } from 'ioredis';
 import { FerryError } from '../errors.js';
 import type { ServerAddress } from './address.js';
-import type { ClientFacts } from './clients.js';
+import { clientsOf, type ClientFacts } from './clients.js';
+import { withClient } from './connect.js';
+import { isFenced } from './fence.js';
+import { parseInfo } from './info.js';
+import { startTracking, type Tracker } from './tracker.js';
 
 export interface Stragglers {
-  /** Keys that changed (expiry included), by tracking; null where it isn't permitted. */
+  /** Keys that changed, or expired; null where tracking isn't permitted or was lost. Not told apart by database. */
   changed: number | null;
+  /** At most 20. */
   changedSample: string[];
-  /** Writes that the fence refused; null where the server doesn't count them (before 6.2). */
+  /** Writes that the fence refused, in all databases; null where the server doesn't count them (before 6.2). */
   refused: number | null;
-  /** Clients connected at the end in the databases, at most 20. */
+  /** Clients that were seen in the databases, ours left out; null where CLIENT LIST isn't permitted. */
   clients: number | null;
+  /** At most 20. */
   clientSample: ClientFacts[];
   seconds: number;
-  /** The fence stood all the time; null when there was none. */
+  /** The fence stood at every look; null when none was to stand. */
   fenceHeld: boolean | null;
 }
 
-export async function watchStragglers(input: {
+export interface WatchInput {
   address: ServerAddress;
+  /** Name of the connections in CLIENT LIST; begins with `ferry:`. */
   name: string;
   databases: readonly number[];
   /** Glob of the keys. */
   match: string;
-  /** Milliseconds, or until aborted. */
+  /** Milliseconds, or until aborted: then it returns what was seen. */
   until: AbortSignal | number;
+  /** Whether a fence of ours is to stand. */
   fenced: boolean;
-  onSeen?: (so_far: Stragglers) => void;
-}): Promise<Stragglers> {
-  throw new FerryError('Unknown', `not written yet ${input.name}`);
+  /** Told at every look, about once a second. */
+  onSeen?: ((soFar: Stragglers) => void) | undefined;
+}
+
+const LOOK_EVERY = 1_000;
+const SAMPLES = 20;
+
+/** @throws FerryError when the server can't be reached any more */
+export async function watchStragglers(input: WatchInput): Promise<Stragglers> {
+  const { address, name, until, onSeen } = input;
+  const signal = typeof until === 'number' ? AbortSignal.timeout(until) : until;
+  const started = performance.now();
+  const tracker = await tracking(input);
+  try {
+    return await withClient({ address, name, commandTimeoutMs: 10_000 }, async (client) => {
+      const before = await refusedSoFar(client);
+      const clients = new Map<string, ClientFacts>();
+      const changed = new Set<string>();
+      let listed = true;
+      let held = true;
+      for (;;) {
+        // Looked at once before and once after the time has passed.
+        const last = signal.aborted;
+        listed = (await noteClients({ client, databases: input.databases, clients })) && listed;
+        if (input.fenced) held = (await isFenced({ client })) !== null && held;
+        await noteChanges(tracker, changed);
+        const refused = await refusedSoFar(client);
+        const soFar: Stragglers = {
+          changed: tracker && tracker.lost() === null ? changed.size : changed.size || null,
+          changedSample: [...changed].slice(0, SAMPLES),
+          refused: refused === null || before === null ? null : Math.max(0, refused - before),
+          clients: listed ? clients.size : null,
+          clientSample: [...clients.values()].slice(0, SAMPLES),
+          seconds: Math.round((performance.now() - started) / 100) / 10,
+          fenceHeld: input.fenced ? held : null,
+        };
+        onSeen?.(soFar);
+        if (last) return soFar;
+        await sleep(LOOK_EVERY, signal);
+      }
+    });
+  } finally {
+    tracker?.close();
+  }
+}
+
+async function tracking({ address, match, name }: WatchInput): Promise<Tracker | null> {
+  try {
+    return await startTracking({ address, match, name });
+  } catch (error) {
+    if (error instanceof FerryError && error.type === 'NotPermitted') return null;
+    throw error;
+  }
+}
+
+async function noteChanges(tracker: Tracker | null, changed: Set<string>): Promise<void> {
+  if (!tracker) return;
+  await tracker.barrier();
+  for (const key of tracker.take(100_000)) {
+    // Names only count, but for the few that are shown.
+    if (changed.size < 1_000_000) changed.add(key.toString('utf8'));
+  }
+}
+
+async function noteClients(input: {
+  client: Redis;
+  databases: readonly number[];
+  clients: Map<string, ClientFacts>;
+}): Promise<boolean> {
+  const { client, databases, clients } = input;
+  try {
+    for (const found of await clientsOf({ client, databases })) clients.set(found.id, found);
+    return true;
+  } catch (error) {
+    if (error instanceof FerryError && error.type === 'NotPermitted') return false;
+    throw error;
+  }
+}
+
+/** How many writes were refused as NOREPLICAS or READONLY since the server started; null before 6.2. */
+async function refusedSoFar(client: Redis): Promise<number | null> {
+  const stats = String(await client.call('INFO', 'errorstats').catch(() => ''));
+  if (!stats.includes('# Errorstats')) return null;
+  const info = parseInfo(stats);
+  const of = (code: string): number => Number(/count=(\d+)/.exec(info[`errorstat_${code}`] ?? '')?.[1] ?? 0);
+  // 6.2 counts a refused script's error under the name of the call, not of the cause.
+  return of('NOREPLICAS') + of('READONLY');
+}
+
+function sleep(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) return resolve();
+    const done = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal.addEventListener('abort', done, { once: true });
+  });
 }

@@ -1,0 +1,623 @@
+import { describe, expect, it } from 'vitest';
+import type { Check } from '../../src/contract.js';
+import { RedisCopyInput } from '../../src/inputs/redis-copy.js';
+import type { ServerFacts } from '../../src/redis/describe.js';
+import { databaseMap, holdOf, preflightCopy, settingsDiff } from '../../src/redis/preflight.js';
+
+const MB = 1024 * 1024;
+
+function server(more: Partial<ServerFacts> = {}): ServerFacts {
+  return {
+    shown: 'old.example:6379',
+    resolved: ['10.0.0.1:6379'],
+    product: 'redis',
+    version: '7.0.15',
+    redisVersion: '7.0.15',
+    runId: 'a'.repeat(40),
+    role: 'primary',
+    primary: null,
+    mode: 'standalone',
+    databases: { 0: { keys: 1_000, expires: 10 } },
+    databaseCount: 16,
+    usedMemory: 100 * MB,
+    maxmemory: 0,
+    maxmemoryPolicy: 'noeviction',
+    evictedKeys: 0,
+    clients: { total: 1, byDatabase: { 0: 1 }, sample: [] },
+    sentinels: 0,
+    ferryClients: [],
+    replicas: [],
+    persistence: { aof: true, rdbLastSave: 'ok', save: '3600 1', loading: false },
+    minReplicasToWrite: 0,
+    fenced: null,
+    fence: 'min-replicas',
+    clockSkewMs: 0,
+    usesScripts: false,
+    modules: [],
+    functions: [],
+    settings: { timeout: '0', 'maxmemory-policy': 'noeviction' },
+    hosting: null,
+    can: {
+      pauseWrites: true,
+      tracking: true,
+      dump: true,
+      restore: true,
+      configGet: true,
+      configSet: true,
+      clientList: true,
+      clientKill: true,
+      replicaOf: true,
+    },
+    why: {},
+    ...more,
+  };
+}
+
+const can = server().can;
+const source = server();
+const target = server({
+  shown: 'new.example:6379',
+  resolved: ['10.0.0.2:6379'],
+  version: '8.0.2',
+  redisVersion: '8.0.2',
+  runId: 'b'.repeat(40),
+  databases: {},
+  clients: { total: 0, byDatabase: {}, sample: [] },
+  usedMemory: MB,
+});
+
+const input = {
+  name: 'sessions',
+  source: 'redis://old.example',
+  target: 'redis://new.example',
+  writes: 'running' as const,
+  repoint: { kind: 'file' as const, path: '/etc/app/redis' },
+  notify: { webhook: 'https://example.com/hook' },
+};
+const stopped = {
+  writes: 'stopped' as const,
+  stopWrites: { command: 'stop' },
+  startWrites: { command: 'start' },
+};
+
+interface Change {
+  source?: Partial<ServerFacts>;
+  target?: Partial<ServerFacts>;
+  settings?: Partial<Parameters<typeof RedisCopyInput.parse>[0] & object> & Record<string, unknown>;
+  formats?: { sourceWrites: number | null; targetAccepts: readonly number[] | null };
+  own?: string;
+}
+
+function settingsOf(change: Change['settings'] = {}) {
+  const merged: Record<string, unknown> = { ...input, ...change };
+  if (merged['repoint'] === null) delete merged['repoint'];
+  if (merged['notify'] === null) delete merged['notify'];
+  return RedisCopyInput.parse(merged);
+}
+
+function checks(change: Change = {}): Check[] {
+  return preflightCopy({
+    source: { ...source, ...change.source },
+    target: { ...target, ...change.target },
+    settings: settingsOf(change.settings),
+    formats: change.formats ?? { sourceWrites: 10, targetAccepts: [9, 10, 11, 12] },
+    ...(change.own === undefined ? {} : { own: change.own }),
+  });
+}
+
+it('passes where nothing is wrong, under names that stay', () => {
+  const all = checks();
+  expect(all.filter(({ status }) => status !== 'pass')).toEqual([]);
+  expect(all.map(({ name }) => name)).toEqual([
+    'Versions',
+    'Source is a single server',
+    'Target is a single server',
+    'Source is a primary',
+    'Target takes writes',
+    'Two different places',
+    'Nothing is left of an earlier run',
+    'Source holds keys',
+    'Target is empty',
+    'Databases exist on the target',
+    'Format is accepted',
+    'Target has room',
+    'Target evicts nothing',
+    'Source evicts nothing',
+    'Changes can be followed',
+    'Writes can be held',
+    'Only this application uses the source',
+    'No Sentinel watches the source',
+    'Nobody uses the target',
+    'Modules',
+    'Functions',
+    'Settings agree',
+    'Target saves to disk',
+    'Target has replicas',
+    'Clocks agree',
+    'Somebody is notified',
+  ]);
+});
+
+const limited = { maxmemory: 150 * MB, usedMemory: 10 * MB };
+const noControl = {
+  fence: null,
+  can: { ...can, pauseWrites: false, configSet: false, configGet: false },
+  why: { configSet: 'NOPERM', pauseWrites: 'NOPERM' },
+};
+
+// name of the check, what differs, status, whether it may be waived, what it says
+const table: [check: string, title: string, change: Change, status: string, says: RegExp][] = [
+  [
+    'Versions',
+    'older target',
+    { target: { version: '6.2.14', redisVersion: '6.2.14' } },
+    'warn',
+    /Redis 7.0.15 → Redis 6.2.14/,
+  ],
+  [
+    'Versions',
+    'ancient source',
+    { source: { version: '5.0.7', redisVersion: '5.0.7' } },
+    'warn',
+    /before 6.0/,
+  ],
+  [
+    'Versions',
+    'to Valkey',
+    { target: { product: 'valkey', version: '8.1.1', redisVersion: '7.2.4' } },
+    'pass',
+    /Valkey 8.1.1/,
+  ],
+  ['Source is a single server', 'cluster', { source: { mode: 'cluster' } }, 'fail', /each shard/],
+  [
+    'Target is a single server',
+    'Sentinel',
+    { target: { mode: 'sentinel', role: 'sentinel' } },
+    'fail',
+    /primary that this Sentinel watches/,
+  ],
+  [
+    'Source is a primary',
+    'replica, running',
+    { source: { role: 'replica', primary: '10.0.0.9:6379' } },
+    'fail',
+    /10\.0\.0\.9:6379/,
+  ],
+  [
+    'Source is a primary',
+    'replica, stopped',
+    { source: { role: 'replica', primary: '10.0.0.9:6379' }, settings: stopped },
+    'waivable',
+    /primary/,
+  ],
+  [
+    'Source is a primary',
+    'replica, copy only',
+    { source: { role: 'replica' }, settings: { repoint: null } },
+    'warn',
+    /primary/,
+  ],
+  [
+    'Target takes writes',
+    'replica',
+    { target: { role: 'replica', primary: '10.0.0.9:6379' } },
+    'fail',
+    /a replica of 10\.0\.0\.9:6379.*REPLICAOF NO ONE/,
+  ],
+  [
+    'Target takes writes',
+    'too few replicas',
+    { target: { minReplicasToWrite: 2 } },
+    'fail',
+    /asks for 2, and it has 0 replicas/,
+  ],
+  [
+    'Target takes writes',
+    'enough replicas',
+    { target: { minReplicasToWrite: 1, replicas: ['10.0.0.3:6379'] } },
+    'pass',
+    /primary/,
+  ],
+  [
+    'Target takes writes',
+    'failed save',
+    { target: { persistence: { aof: false, rdbLastSave: 'err', save: '1 1', loading: false } } },
+    'fail',
+    /BGSAVE/,
+  ],
+  [
+    'Target takes writes',
+    'no RESTORE',
+    { target: { can: { ...can, restore: false }, why: { restore: 'NOPERM' } } },
+    'fail',
+    /Grant RESTORE/,
+  ],
+  [
+    'Two different places',
+    'same server',
+    { target: { runId: source.runId } },
+    'fail',
+    /database 0 on both sides/,
+  ],
+  [
+    'Two different places',
+    'same address',
+    { target: { resolved: ['10.0.0.1:6379'], runId: '' } },
+    'fail',
+    /same server/,
+  ],
+  [
+    'Two different places',
+    'another database',
+    { target: { runId: source.runId }, settings: { databases: { '0': 3 }, ...stopped } },
+    'pass',
+    /other databases/,
+  ],
+  [
+    'Two different places',
+    'swapped databases',
+    { target: { runId: source.runId }, settings: { databases: { '0': 1, '1': 2 } } },
+    'fail',
+    /database 1 on both/,
+  ],
+  [
+    'Nothing is left of an earlier run',
+    'fence at the source',
+    { source: { fenced: 'min-replicas' } },
+    'fail',
+    /old\.example:6379 is fenced.*ferry recover/,
+  ],
+  [
+    'Nothing is left of an earlier run',
+    'fence at the target',
+    { target: { fenced: 'replica-of-itself' } },
+    'fail',
+    /new\.example:6379 is fenced.*ferry recover/,
+  ],
+  [
+    'Nothing is left of an earlier run',
+    'connection',
+    { source: { ferryClients: ['ferry:upgrade/redis/x:1.1'] } },
+    'fail',
+    /ferry:upgrade\/redis\/x/,
+  ],
+  [
+    'Nothing is left of an earlier run',
+    'own connection',
+    { source: { ferryClients: ['ferry:upgrade/redis/x:1.1'] }, own: 'ferry:upgrade/redis/x' },
+    'pass',
+    /none/,
+  ],
+  ['Source holds keys', 'empty', { source: { databases: {} } }, 'warn', /right one/],
+  [
+    'Target is empty',
+    'keys',
+    { target: { databases: { 0: { keys: 12_345, expires: 0 } } } },
+    'fail',
+    /database 0 has 12,345 keys.*ifTargetHasKeys/,
+  ],
+  [
+    'Target is empty',
+    'one key',
+    { target: { databases: { 0: { keys: 1, expires: 0 } } } },
+    'fail',
+    /database 0 has 1 key\b/,
+  ],
+  [
+    'Target is empty',
+    'keys elsewhere',
+    { target: { databases: { 7: { keys: 5, expires: 0 } } } },
+    'pass',
+    /empty/,
+  ],
+  [
+    'Target is empty',
+    'mapped',
+    { target: { databases: { 7: { keys: 5, expires: 0 } } }, settings: { databases: { '0': 7 } } },
+    'fail',
+    /database 7 has 5 keys/,
+  ],
+  [
+    'Target is empty',
+    'replace',
+    { target: { databases: { 0: { keys: 5, expires: 0 } } }, settings: { ifTargetHasKeys: 'replace' } },
+    'warn',
+    /replaced/,
+  ],
+  [
+    'Target is empty',
+    'skip',
+    { target: { databases: { 0: { keys: 5, expires: 0 } } }, settings: { ifTargetHasKeys: 'skip' } },
+    'warn',
+    /left as they are/,
+  ],
+  [
+    'Databases exist on the target',
+    'too high',
+    { settings: { databases: { '0': 16 } } },
+    'fail',
+    /no database 16/,
+  ],
+  [
+    'Databases exist on the target',
+    'not known',
+    { target: { databaseCount: null }, settings: { databases: { '0': 3 } } },
+    'warn',
+    /database 0 only/,
+  ],
+  ['Databases exist on the target', 'not known, 0', { target: { databaseCount: null } }, 'pass', /not known/],
+  [
+    'Format is accepted',
+    'too new',
+    { formats: { sourceWrites: 12, targetAccepts: [9, 10, 11] } },
+    'fail',
+    /RDB version 12.*but not 12/,
+  ],
+  [
+    'Format is accepted',
+    'between',
+    { formats: { sourceWrites: 12, targetAccepts: [9, 10, 11, 80] } },
+    'fail',
+    /up to 80, but not 12/,
+  ],
+  [
+    'Format is accepted',
+    'not known',
+    { formats: { sourceWrites: null, targetAccepts: null } },
+    'warn',
+    /first key/,
+  ],
+  [
+    'Target has room',
+    'too small',
+    { target: { maxmemory: 50 * MB } },
+    'waivable',
+    /about 100 MB.*49 MB free of 50 MB/,
+  ],
+  ['Target has room', 'enough', { target: limited }, 'pass', /140 MB free of 150 MB/],
+  [
+    'Target has room',
+    'a share',
+    {
+      source: { databases: { 0: { keys: 100, expires: 0 }, 1: { keys: 900, expires: 0 } } },
+      target: { maxmemory: 50 * MB },
+      settings: { databases: { '0': 0 } },
+    },
+    'pass',
+    /about 10 MB/,
+  ],
+  [
+    'Target evicts nothing',
+    'evicting and too small',
+    { target: { maxmemory: 50 * MB, maxmemoryPolicy: 'allkeys-lru' } },
+    'fail',
+    /noeviction.*raise maxmemory/,
+  ],
+  [
+    'Target evicts nothing',
+    'evicting and fits',
+    { target: { ...limited, maxmemoryPolicy: 'volatile-ttl' } },
+    'waivable',
+    /noeviction/,
+  ],
+  [
+    'Target evicts nothing',
+    'a cache, as before',
+    {
+      source: { maxmemoryPolicy: 'allkeys-lru' },
+      target: { ...limited, maxmemory: 300 * MB, maxmemoryPolicy: 'allkeys-lru' },
+    },
+    'warn',
+    /noeviction/,
+  ],
+  [
+    'Target evicts nothing',
+    'no limit',
+    { target: { maxmemoryPolicy: 'allkeys-lru' } },
+    'pass',
+    /maxmemory 0/,
+  ],
+  [
+    'Source evicts nothing',
+    'evicting',
+    { source: { maxmemory: 100 * MB, maxmemoryPolicy: 'allkeys-lfu', evictedKeys: 7 } },
+    'warn',
+    /7 keys evicted/,
+  ],
+  [
+    'Changes can be followed',
+    'no tracking',
+    { source: { can: { ...can, tracking: false } } },
+    'fail',
+    /acceptLoss/,
+  ],
+  [
+    'Changes can be followed',
+    'no tracking, accepted',
+    { source: { can: { ...can, tracking: false } }, settings: { acceptLoss: true } },
+    'warn',
+    /Accepted by acceptLoss/,
+  ],
+  [
+    'Changes can be followed',
+    'no tracking, stopped',
+    { source: { can: { ...can, tracking: false } }, settings: stopped },
+    'warn',
+    /compares every key/,
+  ],
+  [
+    'Changes can be followed',
+    'no tracking, copy only',
+    { source: { can: { ...can, tracking: false } }, settings: { repoint: null } },
+    'pass',
+    /not permitted/,
+  ],
+  ['Writes can be held', 'neither', { source: noControl }, 'fail', /acceptLoss: true/],
+  [
+    'Writes can be held',
+    'neither, accepted',
+    { source: noControl, settings: { acceptLoss: true } },
+    'warn',
+    /Accepted by acceptLoss/,
+  ],
+  ['Writes can be held', 'neither, stopped', { source: noControl, settings: stopped }, 'warn', /noticed/],
+  [
+    'Writes can be held',
+    'pause only',
+    { source: { fence: null } },
+    'fail',
+    /keeps the old address.*acceptLoss/,
+  ],
+  [
+    'Writes can be held',
+    'fence only (6.0)',
+    { source: { fence: 'replica-of-itself', can: { ...can, pauseWrites: false } } },
+    'warn',
+    /refused with an error/,
+  ],
+  ['Writes can be held', 'copy only', { source: noControl, settings: { repoint: null } }, 'pass', /no pause/],
+  [
+    'Writes can be held',
+    'one server',
+    { target: { runId: source.runId }, settings: { databases: { '0': 3 } } },
+    'fail',
+    /one server.*acceptLoss/,
+  ],
+  [
+    'Only this application uses the source',
+    'other keys',
+    {
+      source: { databases: { 0: { keys: 1, expires: 0 }, 4: { keys: 9, expires: 0 } } },
+      settings: { databases: { '0': 0 } },
+    },
+    'waivable',
+    /database 4 has 9 keys and 0 clients.*server-wide/,
+  ],
+  [
+    'Only this application uses the source',
+    'other clients',
+    { source: { clients: { total: 2, byDatabase: { 0: 1, 5: 1 }, sample: [] } } },
+    'waivable',
+    /database 5 has 0 keys and 1 client\b/,
+  ],
+  [
+    'Only this application uses the source',
+    'shared, stopped',
+    {
+      source: { databases: { 0: { keys: 1, expires: 0 }, 4: { keys: 9, expires: 0 } } },
+      settings: { databases: { '0': 0 }, ...stopped },
+    },
+    'warn',
+    /undisturbed/,
+  ],
+  ['No Sentinel watches the source', 'watched', { source: { sentinels: 3 } }, 'warn', /do not follow/],
+  [
+    'No Sentinel watches the source',
+    'watched, 6.0',
+    { source: { sentinels: 3, fence: 'replica-of-itself' } },
+    'waivable',
+    /SENTINEL REMOVE/,
+  ],
+  [
+    'Nobody uses the target',
+    'clients',
+    { target: { clients: { total: 2, byDatabase: { 0: 2 }, sample: [] } } },
+    'warn',
+    /2 clients/,
+  ],
+  [
+    'Modules',
+    'missing',
+    { source: { modules: ['ReJSON', 'bf'] }, target: { modules: ['rejson'] } },
+    'waivable',
+    /missing: bf/,
+  ],
+  ['Modules', 'not known', { target: { modules: null } }, 'pass', /not known/],
+  ['Functions', 'missing', { source: { functions: ['mylib'] } }, 'waivable', /mylib.*FUNCTION DUMP/],
+  [
+    'Settings agree',
+    'differ',
+    { target: { settings: { timeout: '300', 'maxmemory-policy': 'noeviction' } } },
+    'warn',
+    /timeout: 0 → 300/,
+  ],
+  ['Settings agree', 'not known', { target: { settings: null } }, 'pass', /not known/],
+  [
+    'Target saves to disk',
+    'off',
+    { target: { persistence: { aof: false, rdbLastSave: 'ok', save: '', loading: false } } },
+    'warn',
+    /loses everything/,
+  ],
+  ['Target has replicas', 'fewer', { source: { replicas: ['10.0.0.4:6379'] } }, 'warn', /do not follow/],
+  ['Clocks agree', 'apart', { target: { clockSkewMs: -1_500 } }, 'warn', /1500 ms apart/],
+  [
+    'Clocks agree',
+    'both off together',
+    { source: { clockSkewMs: 60_000 }, target: { clockSkewMs: 60_100 } },
+    'pass',
+    /100 ms/,
+  ],
+  ['Somebody is notified', 'nobody', { settings: { notify: null } }, 'warn', /notify/],
+];
+
+describe('each check', () => {
+  it.each(table)('%s: %s', (name, _title, change, status, says) => {
+    const found = checks(change).find((check) => check.name === name);
+    const shown = `${found?.expected} | ${found?.actual} | ${found?.next ?? ''}`;
+    expect(found?.status === 'fail' && found.waivable ? 'waivable' : found?.status, shown).toBe(status);
+    expect(shown).toMatch(says);
+    if (status !== 'fail' && status !== 'waivable') expect(found?.waivable).toBe(false);
+    if (status === 'pass') expect(found?.next).toBeUndefined();
+    else expect(found?.next).toBeTruthy();
+  });
+});
+
+it('maps databases', () => {
+  const databases = { 0: { keys: 1, expires: 0 }, 5: { keys: 1, expires: 0 } };
+  expect(databaseMap({ source: { databases }, settings: settingsOf() })).toEqual([
+    [0, 0],
+    [5, 5],
+  ]);
+  expect(databaseMap({ source: { databases: {} }, settings: settingsOf() })).toEqual([[0, 0]]);
+  expect(databaseMap({ source: { databases }, settings: settingsOf({ databases: { '5': 1 } }) })).toEqual([
+    [5, 1],
+  ]);
+});
+
+it('says how writes are held', () => {
+  expect(holdOf({ source, target, settings: settingsOf() })).toEqual({
+    pause: true,
+    fence: 'min-replicas',
+    why: '',
+  });
+  expect(holdOf({ source: { ...source, ...noControl }, target, settings: settingsOf() })).toMatchObject({
+    pause: false,
+    fence: null,
+  });
+  expect(
+    holdOf({ source, target: { ...target, runId: source.runId }, settings: settingsOf() }),
+  ).toMatchObject({ pause: false, fence: null });
+  const shared = { ...source, databases: { ...source.databases, 4: { keys: 1, expires: 0 } } };
+  const mapped = { databases: { '0': 0 } };
+  expect(holdOf({ source: shared, target, settings: settingsOf({ ...mapped, ...stopped }) })).toMatchObject({
+    pause: false,
+    fence: null,
+  });
+  expect(holdOf({ source: shared, target, settings: settingsOf(mapped) })).toMatchObject({
+    pause: true,
+    fence: 'min-replicas',
+  });
+});
+
+it('lists settings that differ, of those that both have', () => {
+  expect(
+    settingsDiff(
+      { timeout: '0', save: '', databases: '16', a: '1' },
+      { timeout: '300', save: '3600 1', databases: '32', b: '2' },
+    ),
+  ).toEqual([
+    { setting: 'save', source: '""', target: '3600 1' },
+    { setting: 'timeout', source: '0', target: '300' },
+  ]);
+});
