@@ -198,6 +198,13 @@ export interface State {
   receipt?: Receipt;
 }
 
+/** What an undo activity may answer. */
+export interface UndoResult {
+  note?: string;
+  /** Titles of earlier steps that must stay as they are now, and why. */
+  keep?: { steps: string[]; because: string };
+}
+
 /** What an upgrade leaves behind. */
 export interface Receipt {
   strategy: string;

@@ -5,7 +5,7 @@ import { notify as send } from '../platform/notify.js';
 import { runProbe, type ProbeResult } from '../platform/probe.js';
 import { post } from '../platform/webhook.js';
 import type { WebhookSpec } from '../inputs/refs.js';
-import type { UndoResult } from '../runbook/undo.js';
+import type { UndoResult } from '../contract.js';
 import { border } from './border.js';
 
 /** Runs a command or calls a webhook; `event` is told to both. */

@@ -13,10 +13,12 @@ import { parseInfo } from '../redis/info.js';
 import { watchStragglers as watchFor, type Stragglers } from '../redis/stragglers.js';
 import { switchOver, type SwitchResult } from '../redis/switch.js';
 import { dropTracker, leaveTracker, takeTracker } from '../redis/tracker-pool.js';
-import type { UndoResult } from '../runbook/undo.js';
+import type { UndoResult } from '../contract.js';
 import { border } from './border.js';
 import { bringInStep } from './moving.js';
 import { addressesOf, reversed, type Sides } from './sides.js';
+
+export type { Stragglers };
 
 export interface SwitchInput {
   sides: Sides;

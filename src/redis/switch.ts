@@ -11,13 +11,15 @@
  *   6. repoint;
  *   7. close the old connections, then end the pause: blocked writes were never acknowledged, and none runs.
  */
+import type { Redis } from 'ioredis';
 import { FerryError } from '../errors.js';
 import { shown, type DatabaseMap, type ServerAddress } from './address.js';
 import { clientsOf, dropClients } from './clients.js';
-import { connect } from './connect.js';
+import { connect, withClient } from './connect.js';
 import type { TargetKeys } from './copy.js';
 import { copyChanged, type ChangedResult } from './delta.js';
 import { fence, fenceStanding, seal, unfence, type FenceBefore } from './fence.js';
+import { soleHand } from './hands.js';
 import { pauseWrites, resumeWrites, type Pause } from './pause.js';
 import { openConnection } from './resp.js';
 import type { Tracker } from './tracker.js';
@@ -57,65 +59,44 @@ export interface SwitchResult {
   finishedLater: boolean;
 }
 
+type Carry = (rest: { watched: boolean; verify: boolean; deadline?: number }) => Promise<ChangedResult>;
+
+const NEVER = new AbortController().signal;
 const TRIES = 5;
 /** What must be left of a pause for the fence to stand before it ends. */
 const FENCE_MARGIN_MS = 250;
 
 export async function switchOver(options: SwitchOptions): Promise<SwitchResult> {
-  const { from, name, tracker, signal } = options;
-  const control = await connect({ address: from, name, signal });
-  const source = await openConnection({ address: from, name, signal });
-  const target = await openConnection({ address: options.to, name, signal });
-  const carry = (rest: { watched: boolean; verify: boolean; deadline?: number; until?: () => boolean }): Promise<ChangedResult> =>
-    copyChanged({ ...options, source, target, ...rest });
+  const { from, to, name, tracker, signal } = options;
+  // Cancelling is heeded between two tries, never in the middle of one: half a switch would be worse than a whole one.
+  const control = await connect({ address: from, name });
+  const source = await openConnection({ address: from, name });
+  const target = await openConnection({ address: to, name });
+  const carry: Carry = (rest) =>
+    copyChanged({ ...options, signal: NEVER, source, target, ...rest });
   try {
+    await soleHand({ client: control, name });
+    await withClient({ address: to, name }, (client) => soleHand({ client, name }));
     const standing = options.fence ? await fenceStanding({ client: control }) : 'none';
-    if (standing === 'sealed' || (options.sealedBefore && !options.fence)) {
+    if (standing === 'sealed' || options.sealedBefore) {
       await options.stillCurrent('sealed');
-      const dropped = await finish(options, control);
-      return { writePauseMs: null, keysUnderPause: 0, pausesGivenUp: 0, droppedClients: dropped, finishedLater: true };
+      // A source that was restarted in between has lost its fence.
+      if (options.fence) await fence({ client: control, before: options.fence });
+      return { writePauseMs: null, keysUnderPause: 0, pausesGivenUp: 0, droppedClients: await finish(options, control), finishedLater: true };
     }
     // An attempt died between fence and seal: nobody was told to move, so it begins anew.
     if (standing === 'fenced') await unfence({ client: control });
 
-    for (let given = 0; ; given += 1) {
+    for (let given = 0; given < TRIES; given += 1) {
       await caughtUp(carry, tracker, signal);
       await options.stillCurrent('begun');
       const held = performance.now();
-      const pause = options.pauseMs === null ? null : await pauseWrites({ client: control, ms: options.pauseMs });
-      try {
-        await tracker.barrier();
-        const last = await carry({ watched: true, verify: true, ...(pause ? { deadline: Date.now() + pause.remaining() - FENCE_MARGIN_MS } : {}) });
-        mustBeKnown(tracker);
-        if (last.different > 0) throw differs(last);
-        if (!last.done || !hasTime(pause)) {
-          await resumeWrites({ client: control });
-          if (given + 1 >= TRIES) {
-            throw new FerryError('PauseTooLong', `${shown(from)}: the last changes did not fit into a pause of ${options.pauseMs} ms, ${TRIES} times; ${last.pending} keys were left`);
-          }
-          continue;
-        }
-        let keys = last.counts.looked;
-        if (options.fence) {
-          await fence({ client: control, before: options.fence });
-          // What slipped in before the fence, if the pause was none or ended early, is carried over now that nothing can follow it.
-          await tracker.barrier();
-          const after = await carry({ watched: false, verify: true });
-          mustBeKnown(tracker);
-          if (after.different > 0) throw differs(after);
-          keys += after.counts.looked;
-        }
-        await options.stillCurrent('sealed');
-        if (options.fence) await seal({ client: control });
-        const dropped = await finish(options, control);
-        return { writePauseMs: Math.round((performance.now() - held) * 10) / 10, keysUnderPause: keys, pausesGivenUp: given, droppedClients: dropped, finishedLater: false };
-      } catch (error) {
-        // Nothing was repointed, or it was repointed back: everything resumes on the side that serves.
-        await unfence({ client: control, ...(options.fence ? { before: options.fence } : {}) }).catch(() => undefined);
-        await resumeWrites({ client: control }).catch(() => undefined);
-        throw error;
-      }
+      const keys = await holdAndSeal(options, control, carry);
+      if (keys === null) continue;
+      const dropped = await finish(options, control);
+      return { writePauseMs: Math.round((performance.now() - held) * 10) / 10, keysUnderPause: keys, pausesGivenUp: given, droppedClients: dropped, finishedLater: false };
     }
+    throw new FerryError('PauseTooLong', `${shown(from)}: the last changes did not fit into a pause of ${options.pauseMs} ms, ${TRIES} times`);
   } finally {
     control.disconnect();
     source.close();
@@ -123,30 +104,71 @@ export async function switchOver(options: SwitchOptions): Promise<SwitchResult> 
   }
 }
 
-async function finish(options: SwitchOptions, control: Awaited<ReturnType<typeof connect>>): Promise<number> {
+/** Pauses, carries over the rest, fences and seals. Returns how many keys that were, or null when the cap came first. */
+async function holdAndSeal(options: SwitchOptions, control: Redis, carry: Carry): Promise<number | null> {
+  const { tracker } = options;
+  try {
+    const pause = options.pauseMs === null ? null : await pauseWrites({ client: control, ms: options.pauseMs });
+    await tracker.barrier();
+    const last = await carry({ watched: true, verify: true, ...(pause ? { deadline: Date.now() + pause.remaining() - FENCE_MARGIN_MS } : {}) });
+    mustBeKnown(tracker);
+    if (last.different > 0) throw differs(last);
+    if (!last.done || !hasTime(pause)) {
+      await resumeWrites({ client: control });
+      return null;
+    }
+    let keys = last.counts.looked;
+    if (options.fence) {
+      await fence({ client: control, before: options.fence });
+      // What slipped in before the fence, if the pause was none or ended early, is carried over now that nothing can follow it.
+      await tracker.barrier();
+      const after = await carry({ watched: false, verify: true });
+      mustBeKnown(tracker);
+      if (after.different > 0) throw differs(after);
+      keys += after.counts.looked;
+    }
+    await options.stillCurrent('sealed');
+    if (options.fence) await seal({ client: control });
+    return keys;
+  } catch (error) {
+    // Nobody was told to move: everything resumes on the side that serves. Unless another attempt has taken over meanwhile,
+    // which must not find its fence gone.
+    const ours = await options.stillCurrent('begun').then(() => true, () => false);
+    if (ours) {
+      await unfence({ client: control, before: options.fence ?? undefined }).catch(() => undefined);
+      await resumeWrites({ client: control }).catch(() => undefined);
+    }
+    throw error;
+  }
+}
+
+/** Behind the seal: the applications are told. When that fails and they could be told to stay, everything resumes where it was. */
+async function finish(options: SwitchOptions, control: Redis): Promise<number> {
   try {
     await options.repoint();
   } catch (error) {
+    // When this fails too, some may have moved: the fence stays, and a person decides.
     await options.repointBack();
-    if (options.fence) await unfence({ client: control, before: options.fence });
+    await unfence({ client: control, before: options.fence ?? undefined });
     await resumeWrites({ client: control });
     throw error;
   }
-  const clients = await clientsOf({ client: control, ...(options.fence ? {} : { databases: options.databases.map(([source]) => source) }) });
-  const dropped = await dropClients({ client: control, ids: clients.map((client) => client.id) });
+  const databases = options.databases.map(([source]) => source);
+  const clients = await clientsOf({ client: control, ...(options.fence ? {} : { databases }) });
+  const dropped = await dropClients({ client: control, ids: clients.map(({ id }) => id) });
   await resumeWrites({ client: control });
   return dropped;
 }
 
 /** Passes shrink while the keys written during one are fewer than the keys it carried. */
-async function caughtUp(carry: (rest: { watched: boolean; verify: boolean }) => Promise<ChangedResult>, tracker: Tracker, signal: AbortSignal): Promise<void> {
+async function caughtUp(carry: Carry, tracker: Tracker, signal: AbortSignal): Promise<void> {
   for (let before = Number.POSITIVE_INFINITY, passes = 0; passes < 20; passes += 1) {
+    signal.throwIfAborted();
     const pending = tracker.pending();
     if (pending === 0 || (passes > 2 && pending >= before)) return;
     before = pending;
     await carry({ watched: passes === 0, verify: false });
     mustBeKnown(tracker);
-    signal.throwIfAborted();
   }
 }
 

@@ -54,6 +54,9 @@ export const switches: ActivityOptions = {
   retry: { initialInterval: '200ms', backoffCoefficient: 1.5, maximumInterval: '2s', maximumAttempts: 25 },
 };
 
+/** Undoes something, small or large. Few tries: a person is asked soon, since users may be affected meanwhile. */
+export const undoes: ActivityOptions = { ...switches, retry: { initialInterval: '500ms', backoffCoefficient: 2, maximumInterval: '5s', maximumAttempts: 5 } };
+
 /** The same activities under each of these options; the summary is what the Temporal UI shows on the timeline. */
 export function acts(options: ActivityOptions, summary: string) {
   return proxyActivities<Activities>({ ...options, summary });

@@ -1,6 +1,6 @@
 /** What was done and can be undone, newest last. Registered before a step acts, so that an unclear outcome is undone too. */
-import type { StepState } from '../contract.js';
-import { changes, local, moves, perform, type Call } from './acts.js';
+import type { StepState, UndoResult } from '../contract.js';
+import { local, perform, undoes, type Call } from './acts.js';
 import { problemOf } from './failure.js';
 import type { Ledger } from './ledger.js';
 import type { Steering } from './steering.js';
@@ -15,13 +15,6 @@ export interface Undo {
   byHand: string[];
   /** When it fails, the undos of earlier steps may run all the same. */
   independent?: boolean;
-}
-
-/** What an undo activity may answer. */
-export interface UndoResult {
-  note?: string;
-  /** Titles of earlier steps that must stay as they are now, and why. */
-  keep?: { steps: string[]; because: string };
 }
 
 interface Registered {
@@ -89,7 +82,7 @@ export function undoStack(ledger: Ledger, identity: { workflowId: string; runId:
       ledger.mark(step, 'undoing');
       ledger.phase('RollingBack', undo.says);
       try {
-        const result = (await perform({ ...moves, retry: changes.retry! }, `Undo: ${step.title}`, undo.call)) as UndoResult | null | undefined;
+        const result = (await perform(undoes, `Undo: ${step.title}`, undo.call)) as UndoResult | null | undefined;
         ledger.mark(step, 'undone', result?.note);
         ledger.state.impact = ledger.state.impact.filter((impact) => impact.step !== step.title);
         for (const title of result?.keep?.steps ?? []) await keep(title, result?.keep?.because ?? '');

@@ -1,8 +1,8 @@
 /** Undoes, by the journal, what a terminated upgrade left behind: a terminated workflow runs no undo of its own. */
 import { log } from '@temporalio/workflow';
-import { acts, changes, local, moves, perform, reads, type Call } from '../runbook/acts.js';
+import { acts, local, perform, reads, undoes, type Call } from '../runbook/acts.js';
 import { ending, problemOf } from '../runbook/failure.js';
-import type { UndoResult } from '../runbook/undo.js';
+import type { UndoResult } from '../contract.js';
 
 export interface Recovery {
   workflowId: string;
@@ -25,7 +25,7 @@ export async function recover({ workflowId, by }: { workflowId: string; by: stri
         recovery.kept.push(title);
       } else {
         try {
-          const result = (await perform({ ...moves, retry: changes.retry! }, `Undo: ${title}`, { activity: undo.activity as Call['activity'], args: undo.args })) as UndoResult | null;
+          const result = (await perform(undoes, `Undo: ${title}`, { activity: undo.activity as Call['activity'], args: undo.args })) as UndoResult | null;
           for (const step of result?.keep?.steps ?? []) keep.add(step);
           recovery.undone.push({ title, note: result?.note ?? 'done' });
         } catch (error) {

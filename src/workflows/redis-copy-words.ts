@@ -4,7 +4,7 @@ import type { CompareOutcome } from '../activities/moving.js';
 import type { Check } from '../contract.js';
 import type { RedisCopySettings } from '../inputs/redis-copy.js';
 import type { Action, SecretRef } from '../inputs/refs.js';
-import type { Stragglers } from '../redis/stragglers.js';
+import type { Stragglers } from '../activities/switching.js';
 
 const n = (count: number): string => count.toLocaleString('en');
 
@@ -47,13 +47,15 @@ export function differences(result: CompareOutcome, different: number): string {
 }
 
 export function stragglers(seen: Stragglers, pair: Pair): Check {
+  // Behind a fence that held, a key can only have expired.
+  const changed = seen.fenceHeld === true ? 0 : (seen.changed ?? 0);
   const trouble = [
-    ...(seen.changed ? [`${n(seen.changed)} keys changed (${seen.changedSample.slice(0, 3).join(', ')})`] : []),
+    ...(changed > 0 ? [`${n(changed)} keys changed (${seen.changedSample.slice(0, 3).join(', ')})`] : []),
     ...(seen.refused ? [`${n(seen.refused)} writes were refused`] : []),
     ...(seen.fenceHeld === false ? ['the fence did not hold'] : []),
   ];
   const stayed = seen.clients ? `${n(seen.clients)} clients are still connected (${seen.clientSample.slice(0, 3).map(({ address, name }) => name || address).join(', ')})` : 'no client is connected';
-  const lost = (seen.changed ?? 0) > 0 || seen.fenceHeld === false;
+  const lost = changed > 0 || seen.fenceHeld === false;
   return {
     name: 'Nobody writes to the source any more',
     status: lost ? 'fail' : (seen.refused ?? 0) > 0 || (seen.clients ?? 0) > 0 ? 'warn' : 'pass',
