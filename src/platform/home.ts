@@ -16,7 +16,7 @@ export function pathFor(workflowId: string): string {
 
 /** `upgrade/redis/sessions` → `upgrade+redis+sessions`; everything odd is percent-encoded, and nothing can climb out. */
 export function safeName(text: string): string {
-  const encoded = [...text]
+  const encoded = Array.from(text)
     .map((char) =>
       char === '/' ? '+' : /[A-Za-z0-9_-]/.test(char) ? char : char === '.' ? '.' : percent(char),
     )

@@ -25,10 +25,6 @@ const LONGEST = 2_900;
 
 export function slackMessage(notification: Notification): SlackMessage {
   const { name, phase, reason, toType, breakGlass = [], link, contact } = notification;
-  const section = (text: string) => ({
-    type: 'section',
-    text: { type: 'mrkdwn', text: text.length > LONGEST ? `${text.slice(0, LONGEST)}…` : text },
-  });
   const title = `${name}: ${words(phase)}`;
   const code = (lines: string): string => '```\n' + escaped(lines).slice(0, LONGEST - 200) + '\n```';
   const footer = [link ? `<${link}|Open in Temporal>` : '', contact ? `Contact: ${escaped(contact)}` : '']
@@ -64,4 +60,11 @@ function words(phase: string): string {
 
 function escaped(text: string): string {
   return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
+}
+
+function section(text: string): Record<string, unknown> {
+  return {
+    type: 'section',
+    text: { type: 'mrkdwn', text: text.length > LONGEST ? `${text.slice(0, LONGEST)}…` : text },
+  };
 }

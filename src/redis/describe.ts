@@ -151,7 +151,7 @@ export async function describe(input: {
         ? await namesOf(client, ['FUNCTION', 'LIST'], 'library_name')
         : [],
       settings,
-      hosting: hostingOf({ address, permissions, product }),
+      hosting: hostingOf({ host: address.host, ...permissions }),
       ...permissions,
     };
   });
@@ -235,7 +235,7 @@ async function refusalOf(
       return 'CLIENT PAUSE … WRITE came with Redis 6.2';
     }
     // A user limited to certain keys may run the command: on those.
-    if (/^NOPERM/.test(message) && /\bkeys?\b/i.test(message) && !/run the/i.test(message)) return null;
+    if (message.startsWith('NOPERM') && /\bkeys?\b/i.test(message) && !/run the/i.test(message)) return null;
     return DENIED.test(message) ? (message.split('\n', 1)[0]?.slice(0, 160) ?? message) : null;
   }
 }
@@ -244,7 +244,7 @@ async function refusalOf(
  * What differs for applications when it differs. An allow-list: CONFIG GET * holds passwords too. Under its new name where a
  * setting has two.
  */
-export const SETTINGS: readonly string[] = [
+const SETTINGS: readonly string[] = [
   'appendfsync',
   'appendonly',
   'busy-reply-threshold',
@@ -279,7 +279,7 @@ export const SETTINGS: readonly string[] = [
 const RENAMED: Record<string, string> = { 'lua-time-limit': 'busy-reply-threshold' };
 
 /** Without what isn't permitted or not known there. */
-export async function settingsOf(client: Redis): Promise<Record<string, string>> {
+async function settingsOf(client: Redis): Promise<Record<string, string>> {
   const reply = await client.call('CONFIG', 'GET', '*');
   const settings: Record<string, string> = {};
   for (const [name, value] of pairsOf(reply)) {
@@ -353,22 +353,23 @@ async function resolved({ host, port }: ServerAddress): Promise<string[]> {
   return addresses.map(({ address }) => shown({ host: address, port })).toSorted();
 }
 
-function hostingOf(input: {
-  address: ServerAddress;
-  permissions: Pick<ServerFacts, 'can' | 'why'>;
-  product: string;
-}): string | null {
-  const { host } = input.address;
-  if (/\.cache\.amazonaws\.com$/.test(host))
-    return 'Amazon ElastiCache: CONFIG, DEBUG, REPLICAOF and MIGRATE are switched off there';
-  if (/\.compute(-1)?\.amazonaws\.com$/.test(host))
-    return 'perhaps Heroku Key-Value Store: CONFIG and REPLICAOF are switched off there';
-  if (/\.redis\.cache\.windows\.net$/.test(host)) return 'Azure Cache for Redis';
-  if (/\.redis(-cloud|labs)\.com$|\.rlrcp\.com$/.test(host)) return 'Redis Cloud';
-  if (/\.upstash\.io$/.test(host)) return 'Upstash';
-  if (/\.ondigitalocean\.com$/.test(host)) return 'DigitalOcean';
-  if (/\.aivencloud\.com$/.test(host)) return 'Aiven';
-  return !input.permissions.can.configGet && /unknown/i.test(input.permissions.why.configGet ?? '')
+const HOSTS: readonly [suffix: string, says: string][] = [
+  ['.cache.amazonaws.com', 'Amazon ElastiCache: CONFIG, DEBUG, REPLICAOF and MIGRATE are switched off there'],
+  ['.compute.amazonaws.com', 'perhaps Heroku Key-Value Store: CONFIG and REPLICAOF are switched off there'],
+  ['.compute-1.amazonaws.com', 'perhaps Heroku Key-Value Store: CONFIG and REPLICAOF are switched off there'],
+  ['.redis.cache.windows.net', 'Azure Cache for Redis'],
+  ['.redis-cloud.com', 'Redis Cloud'],
+  ['.redislabs.com', 'Redis Cloud'],
+  ['.rlrcp.com', 'Redis Cloud'],
+  ['.upstash.io', 'Upstash'],
+  ['.ondigitalocean.com', 'DigitalOcean'],
+  ['.aivencloud.com', 'Aiven'],
+];
+
+function hostingOf({ host, can, why }: { host: string } & Pick<ServerFacts, 'can' | 'why'>): string | null {
+  const known = HOSTS.find(([suffix]) => host.endsWith(suffix));
+  if (known) return known[1];
+  return !can.configGet && /unknown/i.test(why.configGet ?? '')
     ? 'seems to be a managed server: CONFIG is switched off'
     : null;
 }

@@ -98,9 +98,9 @@ function fenceValue(before: string | undefined): number {
 
 const LOOPBACK = '127.0.0.1';
 
-// With TLS only the port is 0, but there is still nothing that could answer.
+// With TLS only it is 0, where nothing answers either.
 function ownPort(info: Record<string, string>): string {
-  return info['tcp_port'] && info['tcp_port'] !== '0' ? info['tcp_port'] : (info['tcp_port'] ?? '');
+  return info['tcp_port'] ?? '';
 }
 
 export async function isFenced({ client }: { client: Redis }): Promise<FenceKind | null> {

@@ -27,6 +27,10 @@ export function pairsOf(reply: unknown): [name: string, value: string][] {
   if (!Array.isArray(reply)) return [];
   const flat: unknown[] = reply;
   return flat.flatMap((name, i) =>
-    i % 2 === 0 ? [[String(name), String(flat[i + 1] ?? '')] as [string, string]] : [],
+    i % 2 === 0 ? [[textOf(name), textOf(flat[i + 1])] as [string, string]] : [],
   );
+}
+
+function textOf(value: unknown): string {
+  return typeof value === 'string' || typeof value === 'number' ? String(value) : '';
 }

@@ -15,7 +15,7 @@ export async function repoint(input: RepointInput): Promise<string> {
       return repointFile({ ...input, spec });
     case 'command':
       return repointCommand({ ...input, spec });
-    case 'webhook':
+    default:
       return repointWebhook({ ...input, spec });
   }
 }
@@ -32,7 +32,7 @@ export function describeRepoint(spec: Repoint): string[] {
       return describeFile(spec);
     case 'command':
       return describeCommand(spec);
-    case 'webhook':
+    default:
       return describeWebhook(spec);
   }
 }
@@ -45,7 +45,7 @@ export function repointByHand(input: ByHandInput): string[] {
       return byHandFile({ ...input, spec });
     case 'command':
       return byHandCommand({ ...input, spec });
-    case 'webhook':
+    default:
       return byHandWebhook({ ...input, spec });
   }
 }

@@ -164,8 +164,9 @@ describe('the journal', () => {
   });
 });
 
+const titles = (entries: JournalEntry[]) => pendingUndos(entries).map(({ title }) => title);
+
 describe('pending undos', () => {
-  const titles = (entries: JournalEntry[]) => pendingUndos(entries).map(({ title }) => title);
   const registered = [
     entry(1, 'undo-registered', 'A'),
     entry(2, 'undo-registered', 'B'),

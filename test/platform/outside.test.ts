@@ -145,10 +145,9 @@ describe('a notification', () => {
   });
 });
 
-describe('a probe', () => {
-  const probe = (value: unknown, index = 0) =>
-    runProbe({ probe: Probe.parse(value), index, name: 'sessions' });
+const probe = (value: unknown, index = 0) => runProbe({ probe: Probe.parse(value), index, name: 'sessions' });
 
+describe('a probe', () => {
   it('is a command that ends well', async () => {
     expect(await probe({ command: 'echo logged in', name: 'login' })).toMatchObject({
       name: 'login',

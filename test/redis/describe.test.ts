@@ -85,7 +85,7 @@ describe.each(SERVERS.map((server) => server.name))('%s', (version) => {
       can: old ? { ...ALL, pauseWrites: false } : ALL,
       why: old ? { pauseWrites: 'CLIENT PAUSE … WRITE came with Redis 6.2' } : {},
     });
-    const [product, major = '', minor = ''] = [version[0], version[1], version[2] ?? ''];
+    const [product, major, minor] = [version.slice(0, 1), version.slice(1, 2), version.slice(2)];
     expect(said.version.startsWith(product === 'v' && !minor ? major : `${major}.${minor}`)).toBe(true);
     expect(said.runId).toMatch(/^[0-9a-f]{40}$/);
     expect(said.usedMemory).toBeGreaterThan(100_000);
@@ -209,6 +209,13 @@ describe('other kinds', () => {
   });
 });
 
+async function sh(line: string, env: Record<string, string>, cli: string): Promise<string> {
+  const { stdout, stderr } = await promisify(execFile)('/bin/sh', ['-euc', line], {
+    env: { PATH: `${join(cli, '..')}:${process.env['PATH'] ?? ''}`, ...env },
+  });
+  return stdout + stderr;
+}
+
 describe('break-glass', () => {
   const clis = SERVERS.filter(({ cli }) => cli !== null);
   let dir: string;
@@ -257,13 +264,6 @@ describe('break-glass', () => {
     await tls?.stop();
     await rm(dir, { recursive: true, force: true });
   });
-
-  async function sh(line: string, env: Record<string, string>, cli: string): Promise<string> {
-    const { stdout, stderr } = await promisify(execFile)('/bin/sh', ['-euc', line], {
-      env: { PATH: `${join(cli, '..')}:${process.env['PATH'] ?? ''}`, ...env },
-    });
-    return stdout + stderr;
-  }
 
   async function prefix(endpoint: RedisEndpoint, env: Record<string, string> = {}): Promise<string> {
     Object.assign(process.env, env);
