@@ -1,0 +1,79 @@
+/* The arrows between the rooms, and the runbook pages beside their strategies. */
+import { readFileSync, readdirSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
+import { describe, expect, test } from 'vitest';
+
+const SRC = resolve('src');
+const SHARED = ['contract.ts', 'errors.ts', 'inputs'];
+/** Room → rooms it may import from, besides SHARED and itself. `type:` allows types only. */
+const ARROWS: Record<string, string[]> = {
+  'contract.ts': [],
+  'errors.ts': [],
+  inputs: [],
+  workflows: ['runbook', 'type:activities'],
+  runbook: ['receipt', 'type:activities'],
+  activities: ['redis', 'repoint', 'platform', 'receipt'],
+  redis: [],
+  repoint: ['redis', 'platform'],
+  platform: ['redis'],
+  receipt: ['platform'],
+  setup: [],
+};
+/** Rooms that know nothing of Temporal. */
+const WITHOUT_TEMPORAL = ['redis', 'repoint', 'platform', 'receipt', 'inputs', 'errors.ts'];
+
+interface Import {
+  file: string;
+  room: string;
+  to: string;
+  typeOnly: boolean;
+}
+
+function imports(): Import[] {
+  const files = readdirSync(SRC, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'));
+  return files.flatMap((file) => {
+    const text = readFileSync(join(SRC, file), 'utf8');
+    return [...text.matchAll(/^(?:import|export)\s+(type\s)?[^;]*?from\s+'([^']+)'/gms)].map(([, type, to]) => ({
+      file,
+      room: roomOf(file),
+      to: to?.startsWith('.') ? relative(SRC, resolve(SRC, dirname(file), to)) : (to ?? ''),
+      typeOnly: type !== undefined,
+    }));
+  });
+}
+
+function roomOf(file: string): string {
+  return (file.split('/')[0] ?? '').replace(/\.js$/, '.ts');
+}
+
+describe('structure', () => {
+  const all = imports();
+  test('there is something to look at', () => expect(all.length).toBeGreaterThan(200));
+
+  test('imports follow the arrows', () => {
+    const wrong = all.filter(({ file, room, to, typeOnly }) => {
+      const allowed = ARROWS[room];
+      if (!allowed || to.startsWith('@') || to.startsWith('node:') || !/\.js$/.test(to)) return false;
+      const target = roomOf(to);
+      if (target === room || SHARED.includes(target)) return false;
+      return !allowed.includes(target) && !(typeOnly && allowed.includes(`type:${target}`)) && file !== '';
+    });
+    expect(wrong.map(({ file, to }) => `${file} imports ${to}`)).toEqual([]);
+  });
+
+  test('what is known of Redis and of the platform knows nothing of Temporal', () => {
+    const wrong = all.filter(({ room, to }) => WITHOUT_TEMPORAL.includes(room) && to.startsWith('@temporalio/'));
+    expect(wrong.map(({ file, to }) => `${file} imports ${to}`)).toEqual([]);
+  });
+
+  test('execa has one caller', () => {
+    expect(new Set(all.filter(({ to }) => to === 'execa').map(({ file }) => file))).toEqual(new Set(['platform/exec.ts']));
+  });
+
+  test("a strategy's steps are the headings of its runbook page, in order", () => {
+    const strategy = readFileSync(join(SRC, 'workflows/redis-copy.ts'), 'utf8');
+    const titles = [...strategy.matchAll(/r\.(step|checks|window|pointOfNoReturn|gate)\(\s*(['"])(.*?)\2/g)].map(([, kind, , title]) => (kind === 'gate' ? `Gate: ${title}` : title));
+    const headings = [...readFileSync('docs/runbooks/redis-copy.md', 'utf8').matchAll(/^## (.*)$/gm)].map(([, heading]) => heading);
+    expect(headings).toEqual(titles);
+  });
+});
