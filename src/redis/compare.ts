@@ -179,30 +179,38 @@ export async function compareAll(options: CompareOptions): Promise<CompareResult
     const batches = ahead(scanKeys({ session: source, match, cursor: checkpoint.cursor, pace }));
     const groups = groupBySize({ session: source, batches, bigKey, pace });
     let findings = nothingFound();
+    let suspects: Suspect[] = [];
+    let settled = performance.now();
     for await (const { group, atSource, atTarget } of ahead(readBoth())) {
       if (signal.aborted) return;
       const verdicts = await judgeKeys({ pair: transfer.pair, atSource, atTarget });
-      const suspects: Suspect[] = [];
       atSource.forEach((dumped, i) => {
         const verdict = verdicts[i] ?? null;
-        if (verdict !== null) suspects.push({ key: dumped.key, verdict });
+        const stream = isStream(dumped);
+        if (verdict !== null) suspects.push({ key: dumped.key, verdict, stream });
         if (dumped.payload === null) return;
         findings.counts.keysCompared += 1;
         addHash({ sums: findings.sums, parts: [from, dumped.key, dumped.expireAt, dumped.payload.subarray(-8)] });
-        if (tracker && maybeStream(dumped.payload)) tracker.watch(dumped.key);
+        if (stream) tracker?.watch(dumped.key);
       });
       for (const key of group.big) {
         if (signal.aborted) return;
-        const { verdict, digest, expireAt } = await judgeBigKey({ pair: transfer.pair, key });
-        if (verdict !== null) suspects.push({ key, verdict });
+        const { verdict, digest, expireAt, type } = await judgeBigKey({ pair: transfer.pair, key });
+        if (verdict !== null) suspects.push({ key, verdict, stream: type === 'stream' });
+        if (type === null) continue;
         findings.counts.keysCompared += 1;
-        tracker?.watch(key);
+        if (type === 'stream') tracker?.watch(key);
         addHash({ sums: findings.sums, parts: [from, key, expireAt, ...sumParts(digest)] });
       }
-      await settle({ transfer, suspects, from, findings });
       if (group.next === null) continue;
+      // Looking again takes waiting, so it is done for many keys together; without suspects there is nothing to wait for.
+      const due = group.next === '0' || suspects.length >= 256 || performance.now() - settled > 1_000;
+      if (suspects.length > 0 && !due) continue;
+      await settle({ transfer, suspects, from, findings });
       yield { findings, next: group.next };
       findings = nothingFound();
+      suspects = [];
+      settled = performance.now();
     }
 
     async function* readBoth() {
@@ -226,7 +234,7 @@ export async function compareAll(options: CompareOptions): Promise<CompareResult
       const findings = nothingFound();
       const theirs = keys.filter((key) => !isOurs(key));
       const there = await pace.run({ keys: theirs.length, work: () => source.all(theirs.map((key): Command => ['EXISTS', key])) });
-      const suspects = theirs.flatMap((key, i): Suspect[] => (there[i] === 0 ? [{ key, verdict: 'extra' }] : []));
+      const suspects = theirs.flatMap((key, i): Suspect[] => (there[i] === 0 ? [{ key, verdict: 'extra', stream: false }] : []));
       await settle({ transfer, suspects, from, findings });
       yield { findings, next };
     }
@@ -249,15 +257,16 @@ export async function compareAll(options: CompareOptions): Promise<CompareResult
       await sleep(FIRST_WAIT * 2 ** (look - 1), undefined, { signal }).catch(() => {});
       await tracker?.barrier();
       const claimed = tracker?.claim(open.map(({ key }) => key)) ?? [];
+      const unreported = open.filter(({ key, stream }) => tracker && stream && !claimed.includes(key)).map(({ key }) => key);
       try {
-        if (claimed.length > 0) await followAll(transfer, claimed);
+        if (claimed.length + unreported.length > 0) await followAll(transfer, [...claimed, ...unreported]);
         open = await lookAgain(transfer, open);
       } catch (error) {
         tracker?.add(claimed);
         throw error;
       }
       await tracker?.barrier();
-      moving = open.filter(({ key }) => tracker?.has(key));
+      moving = open.filter(({ key, stream }) => tracker && (stream || tracker.has(key)));
     }
     const stillMoving = new Set(moving.map(({ key }) => key));
     findings.counts.moving += stillMoving.size;
@@ -290,11 +299,12 @@ export async function compareAll(options: CompareOptions): Promise<CompareResult
       const verdicts = await judgeKeys({ pair, atSource, atTarget });
       group.keys.forEach((key, i) => {
         const verdict = verdicts[i] ?? null;
-        if (verdict !== null) still.push({ key, verdict });
+        const there = atSource[i];
+        if (verdict !== null && there) still.push({ key, verdict, stream: isStream(there) });
       });
       for (const key of group.big) {
-        const { verdict } = await judgeBigKey({ pair, key });
-        if (verdict !== null) still.push({ key, verdict });
+        const { verdict, type } = await judgeBigKey({ pair, key });
+        if (verdict !== null) still.push({ key, verdict, stream: type === 'stream' });
       }
     }
     return still;
@@ -321,6 +331,8 @@ export async function compareAll(options: CompareOptions): Promise<CompareResult
 interface Suspect {
   key: Buffer;
   verdict: DifferenceKind;
+  /** Changes of its groups aren't reported. */
+  stream: boolean;
 }
 
 /** A database is compared anew as a whole: what was counted of it doesn't count. */
@@ -356,6 +368,10 @@ function addDigests(digests: readonly string[]): string {
     });
   }
   return hexOf(sums);
+}
+
+function isStream({ payload }: DumpedKey): boolean {
+  return payload !== null && maybeStream(payload);
 }
 
 function sumParts(digest: Digest | null): number[] {

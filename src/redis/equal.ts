@@ -5,7 +5,7 @@ import { createDigest, type Digest } from './digest.js';
 import { isReadable, keyType, readPieces } from './pieces.js';
 import { asNumber, type Command } from './resp.js';
 import { dumpKeys, sameBody, type DumpedKey } from './restore.js';
-import { expiryCommand, milliseconds, settleExpiries } from './ttl.js';
+import { expiryCommand, milliseconds, NO_KEY, settleExpiries } from './ttl.js';
 
 /** How one key stands at the target; null: equal. */
 export type Verdict = Exclude<DifferenceKind, 'extra'> | null;
@@ -66,24 +66,33 @@ async function excuseExpired(options: {
   }
 }
 
+interface Judged {
+  verdict: Verdict;
+  /** Of the source's value. */
+  digest: Digest | null;
+  /** At the source; null when it isn't there. */
+  type: string | null;
+}
+
 /** Reads both values in step, in pieces, and keeps no more of them than a digest. Says nothing of the expiry. */
-export async function judgeByValue({ pair, key }: { pair: Pair; key: Buffer }): Promise<{ verdict: Verdict; digest: Digest | null }> {
+export async function judgeByValue({ pair, key }: { pair: Pair; key: Buffer }): Promise<Judged> {
   const { source, target } = pair;
   try {
     const [sourceType, targetType] = await Promise.all([keyType({ session: source, key }), keyType({ session: target, key })]);
-    if (sourceType === null) return { verdict: null, digest: null };
-    if (targetType === null) return { verdict: 'missing', digest: null };
-    if (sourceType !== targetType) return { verdict: 'type', digest: null };
+    const type = sourceType;
+    if (sourceType === null) return { verdict: null, digest: null, type };
+    if (targetType === null) return { verdict: 'missing', digest: null, type };
+    if (sourceType !== targetType) return { verdict: 'type', digest: null, type };
     // Of a module's type nothing is known but its serialized form, which a newer module may write otherwise.
-    if (!isReadable(sourceType)) return { verdict: (await sameDump({ pair, key })) ? null : 'value', digest: null };
+    if (!isReadable(sourceType)) return { verdict: (await sameDump({ pair, key })) ? null : 'value', digest: null, type };
     const [a, b] = await Promise.all([
       digestValue({ session: source, key, type: sourceType }),
       digestValue({ session: target, key, type: targetType }),
     ]);
-    return { verdict: a.equals(b) ? null : 'value', digest: a };
+    return { verdict: a.equals(b) ? null : 'value', digest: a, type };
   } catch (error) {
     // Whoever asks looks again.
-    if (error instanceof KeyChanged) return { verdict: 'value', digest: null };
+    if (error instanceof KeyChanged) return { verdict: 'value', digest: null, type: '' };
     throw error;
   }
 }
@@ -103,12 +112,12 @@ async function digestValue({ session, key, type }: { session: Session; key: Buff
 }
 
 /** Verdict about one big key, expiry included. */
-export async function judgeBigKey({ pair, key }: { pair: Pair; key: Buffer }): Promise<{ verdict: DifferenceKind | null; digest: Digest | null; expireAt: number }> {
-  const judged = await judgeByValue({ pair, key });
+export async function judgeBigKey({ pair, key }: { pair: Pair; key: Buffer }): Promise<Omit<Judged, 'verdict'> & { verdict: DifferenceKind | null; expireAt: number }> {
+  const { verdict, digest, type } = await judgeByValue({ pair, key });
   const [source, target] = await Promise.all([expiryOf(pair.source, key), expiryOf(pair.target, key)]);
-  if (source === -2) return { verdict: target === -2 ? null : 'extra', digest: null, expireAt: source };
-  const verdict = target === -2 ? 'missing' : (judged.verdict ?? (source === target ? null : 'ttl'));
-  return { verdict, digest: judged.digest, expireAt: source };
+  if (source === NO_KEY) return { verdict: target === NO_KEY ? null : 'extra', digest: null, type: null, expireAt: source };
+  if (target === NO_KEY) return { verdict: 'missing', digest, type, expireAt: source };
+  return { verdict: verdict ?? (source === target ? null : 'ttl'), digest, type, expireAt: source };
 }
 
 async function expiryOf(session: Session, key: Buffer): Promise<number> {

@@ -70,9 +70,10 @@ export interface Seen {
 
 const hex = (value: unknown): string => (Buffer.isBuffer(value) ? value.toString('latin1') : String(value));
 
-function numberBits(text: string): string {
+function numberBits({ text, signOfZero }: { text: string; signOfZero: boolean }): string {
   const bytes = Buffer.alloc(8);
-  bytes.writeDoubleBE(text === 'inf' ? Infinity : text === '-inf' ? -Infinity : Number(text));
+  const value = text === 'inf' ? Infinity : text === '-inf' ? -Infinity : Number(text);
+  bytes.writeDoubleBE(signOfZero ? value : value + 0);
   return bytes.toString('hex');
 }
 
@@ -83,8 +84,17 @@ function flat(reply: unknown): Map<string, unknown> {
   return map;
 }
 
+export interface Reading {
+  /** Only servers from 7.0 have them. */
+  streamCounters?: boolean;
+  /** A small sorted set of 7.0 and later doesn't keep the sign of a zero that it is given by command. */
+  signOfZero?: boolean;
+  ignore?: RegExp;
+}
+
 /** Everything in the selected database, by value. */
-export async function readEverything(redis: Redis, options: { streamCounters?: boolean; ignore?: RegExp } = {}): Promise<Record<string, Seen>> {
+export async function readEverything(redis: Redis, options: Reading = {}): Promise<Record<string, Seen>> {
+  const { streamCounters = true, signOfZero = true } = options;
   const exact = await supports(redis, 'PEXPIRETIME');
   const fieldTimes = await supports(redis, 'HPEXPIRETIME');
   const seen: Record<string, Seen> = {};
@@ -94,7 +104,7 @@ export async function readEverything(redis: Redis, options: { streamCounters?: b
       const name = hex(key);
       if (options.ignore?.test(name)) return;
       const type = await redis.type(key);
-      const value = await readValue(redis, { key, type, fieldTimes, streamCounters: options.streamCounters ?? true });
+      const value = await readValue(redis, { key, type, fieldTimes, streamCounters, signOfZero });
       const expireAt = exact ? Number(await redis.call('PEXPIRETIME', key)) : await expiryBetweenClocks(redis, key);
       if (expireAt !== -2) seen[name] = { type, value, expireAt };
     }),
@@ -113,8 +123,8 @@ async function expiryBetweenClocks(redis: Redis, key: Buffer): Promise<number> {
   }
 }
 
-async function readValue(redis: Redis, options: { key: Buffer; type: string; fieldTimes: boolean; streamCounters: boolean }): Promise<unknown> {
-  const { key, type, fieldTimes, streamCounters } = options;
+async function readValue(redis: Redis, options: { key: Buffer; type: string; fieldTimes: boolean; streamCounters: boolean; signOfZero: boolean }): Promise<unknown> {
+  const { key, type, fieldTimes, streamCounters, signOfZero } = options;
   switch (type) {
     case 'string':
       return hex(await redis.getBuffer(key));
@@ -124,7 +134,7 @@ async function readValue(redis: Redis, options: { key: Buffer; type: string; fie
       return (await redis.smembersBuffer(key)).map(hex).sort();
     case 'zset': {
       const list = (await redis.callBuffer('ZRANGE', key, 0, -1, 'WITHSCORES')) as Buffer[];
-      return [...flat(list)].map(([member, score]) => `${member}=${numberBits(hex(score))}`).sort();
+      return [...flat(list)].map(([member, score]) => `${member}=${numberBits({ text: hex(score), signOfZero })}`).sort();
     }
     case 'hash': {
       const fields = [...flat(await redis.callBuffer('HGETALL', key))];
