@@ -4,6 +4,7 @@ import { CancelledFailure } from '@temporalio/common';
 import { progressSignal, type Progress } from '../contract.js';
 import { FAILURES, FerryError } from '../errors.js';
 import { redact } from '../platform/secrets.js';
+import { connectionName } from '../redis/hands.js';
 
 const HEARTBEAT_EVERY = 1_000;
 /** Progress goes to the workflow at growing intervals: some 25 signals in 10 hours, whatever the size of the data. */
@@ -15,13 +16,23 @@ export interface Border<Beat> {
   /** What the attempt before this one last told, when a worker died. */
   last: Beat | undefined;
   attempt: number;
+  /** The upgrade's, also while it is being recovered. */
   workflowId: string;
+  /** Names the connections of this attempt. A later one of the same upgrade closes those of an earlier one (redis/hands.ts). */
+  hand: string;
   /** Remembers where it is; sent every second. */
   beat: (details: Beat) => void;
   /** Shows how far it is. */
   show: (progress: Omit<Progress, 'rate' | 'at' | 'etaSeconds'>) => void;
   /** Tells Temporal durably where it is, and throws when another attempt has taken over or it was cancelled. */
-  stillCurrent: (details: Beat) => Promise<void>;
+  stillCurrent: (details?: Beat) => Promise<void>;
+  /** True once this attempt is of no concern to anybody: another has taken over, or the workflow is gone. */
+  abandoned: () => boolean;
+}
+
+/** What a failed or cancelled activity last told of itself; the workflow hands it to whoever goes on. */
+export interface Told {
+  checkpoint?: unknown;
 }
 
 /** Runs an activity's work: heartbeats by itself, maps failures. */
@@ -36,13 +47,15 @@ export async function border<T, Beat = unknown>(work: (border: Border<Beat>) => 
   let firstDone: number | undefined;
   let nextSignal = FIRST_SIGNAL_AFTER;
   const beat = () => context.heartbeat({ checkpoint, progress });
+  const workflowId = (workflowExecution?.workflowId ?? '').replace(RECOVERY, '');
   const timer = setInterval(beat, HEARTBEAT_EVERY);
   try {
     return await work({
       signal: context.cancellationSignal,
       last: heartbeat.checkpoint,
       attempt: info.attempt,
-      workflowId: workflowExecution?.workflowId ?? '',
+      workflowId,
+      hand: connectionName(workflowId, { epoch: orderOf(info), attempt: info.attempt }),
       beat: (details) => {
         checkpoint = details;
       },
@@ -63,29 +76,42 @@ export async function border<T, Beat = unknown>(work: (border: Border<Beat>) => 
         context.client.workflow.getHandle(workflowId, runId).signal(progressSignal, progress).catch(() => {});
       },
       stillCurrent: async (details) => {
-        checkpoint = details;
+        checkpoint = details ?? checkpoint;
         try {
           await context.client.activity.heartbeat(info.taskToken, { checkpoint, progress });
         } catch (error) {
           throw new FerryError('Unknown', `another attempt has taken over (${error instanceof Error ? error.name : 'unknown'})`);
         }
       },
+      abandoned: () => {
+        const details = context.cancellationDetails;
+        return details?.notFound === true || details?.timedOut === true || details?.reset === true;
+      },
     });
   } catch (error) {
-    throw failureOf(error);
+    // Whatever an abort broke is no failure of its own.
+    if (context.cancellationSignal.aborted) throw new CancelledFailure('Cancelled', [{ checkpoint } satisfies Told]);
+    throw failureOf(error, { checkpoint });
   } finally {
     clearInterval(timer);
   }
 }
 
+const RECOVERY = /^recover\//;
+
+/** Grows from activity to activity of one upgrade: Temporal numbers them. A recovery comes after all of them. */
+function orderOf({ activityId, workflowExecution }: ReturnType<typeof activityInfo>): number {
+  return (Number(activityId) || 0) + (RECOVERY.test(workflowExecution?.workflowId ?? '') ? 100_000 : 0);
+}
+
 /** What Temporal stores of a failure: the table's type, a message without secrets, no stack, no cause. */
-export function failureOf(error: unknown): Error {
+export function failureOf(error: unknown, told?: Told): Error {
   if (error instanceof ApplicationFailure || error instanceof CancelledFailure || error instanceof CompleteAsyncError) return error;
   const known = error instanceof FerryError ? error : null;
   const type = known?.type ?? 'Unknown';
   const message = redact(error instanceof Error ? error.message : String(error));
   if (!known) log.error('Unexpected failure', { error: redact(error instanceof Error ? (error.stack ?? error.message) : String(error)) });
-  const failure = ApplicationFailure.create({ type, message, nonRetryable: !FAILURES[type].retry });
+  const failure = ApplicationFailure.create({ type, message, nonRetryable: !FAILURES[type].retry, details: told?.checkpoint === undefined ? [] : [told] });
   failure.stack = '';
   return failure;
 }

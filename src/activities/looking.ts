@@ -8,7 +8,7 @@ import { describe, type ServerFacts } from '../redis/describe.js';
 import { fenceBefore, unfenceByHand, type FenceBefore } from '../redis/fence.js';
 import { highestFormat, type Formats } from '../redis/format.js';
 import { connectionName } from '../redis/hands.js';
-import { preflightCopy } from '../redis/preflight.js';
+import { holdOf, preflightCopy, stayBehind, type Hold } from '../redis/preflight.js';
 import { openConnection } from '../redis/resp.js';
 import { servedDatabase } from '../repoint/types.js';
 import { describeRepoint, repointByHand } from '../repoint/index.js';
@@ -22,7 +22,11 @@ export interface Pair {
   /** Whether the source could take back what the target writes: the way back with the writes made since. */
   canReturn: boolean;
   databases: DatabaseMap;
-  /** What the fence of the source would have to put back; null where it can't be fenced, or others use it. */
+  /** What can hold writes at the source. */
+  hold: Hold;
+  /** What stays on the source, so that others use it. */
+  others: string[];
+  /** What the fence of the source has to put back; null where it isn't fenced. */
   fence: FenceBefore | null;
   /** redis-cli for each side, as shell words. */
   cli: { source: string; target: string };
@@ -46,9 +50,10 @@ export async function describePair({ settings }: { settings: RedisCopySettings }
       }
     };
     const formats = { source: await formatOf(source), target: await formatOf(target) };
-    const fence = from.fence === null || from.role !== 'primary' ? null : await withClient({ address: source, name, signal: b.signal }, (client) => fenceBefore({ client }));
-    const cli = { source: breakGlassPrefix({ address: source, endpoint: settings.source }), target: breakGlassPrefix({ address: target, endpoint: settings.target }) };
     const databases = databasesOf({ settings, source: from, target: to });
+    const hold = holdOf({ source: from, target: to, settings, databases });
+    const fence = hold.fence === null || from.role !== 'primary' ? null : await withClient({ address: source, name, signal: b.signal }, (client) => fenceBefore({ client }));
+    const cli = { source: breakGlassPrefix({ address: source, endpoint: settings.source }), target: breakGlassPrefix({ address: target, endpoint: settings.target }) };
     const serving = { address: source, database: servedDatabase({ map: databases, direction: 'back' }) };
     return {
       source: from,
@@ -56,6 +61,8 @@ export async function describePair({ settings }: { settings: RedisCopySettings }
       formats,
       canReturn: formats.target.highest !== null && (formats.source.accepts?.includes(formats.target.highest) ?? false),
       databases,
+      hold,
+      others: stayBehind({ source: from, settings, databases }),
       fence,
       cli,
       repointSays: settings.repoint ? describeRepoint(settings.repoint) : [],
@@ -68,8 +75,15 @@ export async function describePair({ settings }: { settings: RedisCopySettings }
 }
 
 export async function preflight({ settings, pair }: { settings: RedisCopySettings; pair: Pair }): Promise<Check[]> {
-  return border(async () =>
-    preflightCopy({ source: pair.source, target: pair.target, settings, formats: { sourceWrites: pair.formats.source.highest, targetAccepts: pair.formats.target.accepts } }),
+  return border(async (b) =>
+    preflightCopy({
+      source: pair.source,
+      target: pair.target,
+      settings,
+      formats: { sourceWrites: pair.formats.source.highest, targetAccepts: pair.formats.target.accepts },
+      databases: pair.databases,
+      own: connectionName(b.workflowId),
+    }),
   );
 }
 

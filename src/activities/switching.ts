@@ -10,6 +10,7 @@ import { shown, type ServerAddress } from '../redis/address.js';
 import { fenceBefore, fenceStanding, isFenced, unfence, type FenceBefore } from '../redis/fence.js';
 import { connectionName } from '../redis/hands.js';
 import { parseInfo } from '../redis/info.js';
+import { forgetOwnKeys } from '../redis/ledger.js';
 import { watchStragglers as watchFor, type Stragglers } from '../redis/stragglers.js';
 import { switchOver, type SwitchResult } from '../redis/switch.js';
 import { dropTracker, leaveTracker, takeTracker } from '../redis/tracker-pool.js';
@@ -18,7 +19,7 @@ import { border } from './border.js';
 import { bringInStep } from './moving.js';
 import { addressesOf, reversed, type Sides } from './sides.js';
 
-export type { Stragglers };
+export type { FenceBefore, Stragglers };
 
 export interface SwitchInput {
   sides: Sides;
@@ -169,14 +170,26 @@ export async function watchStragglers(input: { sides: Sides; fenced: boolean; fo
   });
 }
 
-/** The end of the way forward: the source is an ordinary server again, and the saved copy of a repointed file goes. */
-export async function settleForward(input: { sides: Sides; fence: FenceBefore | null; repoint: Repoint }): Promise<void> {
+/** The end of the way forward: both are ordinary servers again, and nothing is kept for going back. */
+export async function settle(input: { sides: Sides; fence: FenceBefore | null; repoint: Repoint | null }): Promise<void> {
   return border(async (b) => {
-    const { source } = await addressesOf(input.sides);
-    const { fence } = input;
-    if (fence) await withClient({ address: source, name: connectionName(b.workflowId), signal: b.signal }, (client) => unfence({ client, before: fence }));
-    await finishRepoint({ spec: input.repoint });
+    const { sides, fence } = input;
+    const { source, target } = await addressesOf(sides);
+    const name = connectionName(b.workflowId);
+    if (fence) await withClient({ address: source, name, signal: b.signal }, (client) => unfence({ client, before: fence }));
+    if (input.repoint) await finishRepoint({ spec: input.repoint });
+    await forgetOwnKeys({ address: target, databases: sides.databases.map(([, to]) => to), name, signal: b.signal });
     dropTracker(b.workflowId);
+  });
+}
+
+/** Undo of a copy into a target that had keys: what was replaced is gone, so the copied keys stay. */
+export async function keepTarget({ sides }: { sides: Sides }): Promise<UndoResult> {
+  return border<UndoResult>(async (b) => {
+    const { target } = await addressesOf(sides);
+    await forgetOwnKeys({ address: target, databases: sides.databases.map(([, to]) => to), name: connectionName(b.workflowId), signal: b.signal });
+    dropTracker(b.workflowId);
+    return { note: 'the copied keys stay on the target' };
   });
 }
 

@@ -32,7 +32,7 @@ export const MESSAGE_SCHEMAS = {
 
 /** The parsed message, or a sentence that says what is wrong with it. */
 export function parseMessage<Name extends MessageName>(name: Name, raw: unknown): { message: Messages[Name] } | { problem: string } {
-  const parsed = MESSAGE_SCHEMAS[name].safeParse(raw);
+  const parsed = MESSAGE_SCHEMAS[name].safeParse(raw, { reportInput: true });
   // zod's optional fields may be present as undefined; the contract's may not, and nothing here tells the two apart.
   if (parsed.success) return { message: parsed.data as Messages[Name] };
   return { problem: sentences(parsed.error) };

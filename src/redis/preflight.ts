@@ -12,7 +12,9 @@ export interface PreflightInput {
   settings: RedisCopySettings;
   /** RDB versions: the one that the source's DUMP writes, and those that the target's RESTORE takes. Null: not known. */
   formats: { sourceWrites: number | null; targetAccepts: readonly number[] | null };
-  /** How our own connections' names begin, so that they aren't taken for another upgrade's. */
+  /** What is copied where; by default every database that holds keys, to the same number. */
+  databases?: DatabaseMap | undefined;
+  /** Name of our own connections (`ferry:<workflow ID>`), so that they aren't taken for another upgrade's. */
   own?: string | undefined;
 }
 
@@ -33,19 +35,25 @@ export function preflightCopy(input: PreflightInput): Check[] {
   ];
 }
 
-/** Source database → target database; by default every one that holds keys, to the same number. */
-export function databaseMap({
-  source,
-  settings,
-}: {
-  source: Pick<ServerFacts, 'databases'>;
-  settings: RedisCopySettings;
-}): DatabaseMap {
+/** Source database → target database; unless it is given, every one that holds keys, to the same number. */
+function databaseMap({ source, settings, databases }: Looked): DatabaseMap {
+  if (databases) return databases;
   if (settings.databases)
     return Object.entries(settings.databases).map(([from, to]) => [Number(from), to] as const);
   const numbers = Object.keys(source.databases).map(Number);
   return (numbers.length > 0 ? numbers : [0]).map((number) => [number, number] as const);
 }
+
+/** The numbers of one side: `0, 3`, or `0 to 15`. */
+function listed(map: DatabaseMap, side: 0 | 1): string {
+  const numbers = map.map((pair) => pair[side]).toSorted((a, b) => a - b);
+  const [first = 0, last = 0] = [numbers[0], numbers.at(-1)];
+  return numbers.length > 3 && last - first === numbers.length - 1
+    ? `${first} to ${last}`
+    : numbers.join(', ') || 'any';
+}
+
+type Looked = Pick<PreflightInput, 'source' | 'settings' | 'databases'>;
 
 export function isSameServer(a: ServerFacts, b: ServerFacts): boolean {
   return (
@@ -65,35 +73,51 @@ export interface Hold {
 
 /**
  * What can stop writes on the source. Both are server-wide: on one and the same server they would stop our own writes to the
- * target, and on a shared one those of other applications, which is done only where nothing else stops this one's.
+ * target. Other applications of a shared one can bear a pause, which is short, where nothing else stops this one's writes; not a
+ * fence, which stands until the end.
  */
-export function holdOf({
-  source,
-  target,
-  settings,
-}: Pick<PreflightInput, 'source' | 'target' | 'settings'>): Hold {
+export function holdOf(input: Looked & Pick<PreflightInput, 'target'>): Hold {
+  const { source, target, settings } = input;
   if (isSameServer(source, target))
     return {
       pause: false,
       fence: null,
       why: 'source and target are one server, so its pause would hold the copy too',
     };
-  const others = otherUsers({ source, settings });
-  if (settings.writes === 'stopped' && others.length > 0) {
-    return { pause: false, fence: null, why: `others use the source: ${others.join('; ')}` };
-  }
+  const shared = otherUsers(input).length > 0 || stayBehind(input).length > 0;
+  if (shared && settings.writes === 'stopped')
+    return { pause: false, fence: null, why: 'neither pause nor fence, since others use the source' };
   const why = [
     source.can.pauseWrites ? '' : `no pause: ${source.why.pauseWrites ?? 'not permitted'}`,
-    source.fence
-      ? ''
-      : `no fence: ${source.why.configSet ?? source.why.configGet ?? source.why.replicaOf ?? 'not permitted'}`,
+    source.fence === null
+      ? `no fence: ${source.why.configSet ?? source.why.configGet ?? source.why.replicaOf ?? 'not permitted'}`
+      : shared
+        ? 'no fence, since others use the source'
+        : '',
   ];
-  return { pause: source.can.pauseWrites, fence: source.fence, why: why.filter(Boolean).join('; ') };
+  return {
+    pause: source.can.pauseWrites,
+    fence: shared ? null : source.fence,
+    why: why.filter(Boolean).join('; '),
+  };
+}
+
+/** What stays on the source: names without counts, which are the same for days and so may stand in a plan. */
+export function stayBehind(looked: Looked): string[] {
+  const ours = new Set(databaseMap(looked).map(([from]) => String(from)));
+  const others = Object.entries(looked.source.databases).filter(
+    ([number, { keys: held }]) => held > 0 && !ours.has(number),
+  );
+  return [
+    ...(looked.settings.match === '*' ? [] : [`keys that do not match ${looked.settings.match}`]),
+    ...others.map(([number]) => `database ${number}`),
+  ];
 }
 
 /** Who else uses the source, by database: sentences. */
-function otherUsers({ source, settings }: Pick<PreflightInput, 'source' | 'settings'>): string[] {
-  const ours = new Set(databaseMap({ source, settings }).map(([from]) => String(from)));
+function otherUsers(looked: Looked): string[] {
+  const { source } = looked;
+  const ours = new Set(databaseMap(looked).map(([from]) => String(from)));
   const numbers = new Set([
     ...Object.keys(source.databases),
     ...Object.keys(source.clients?.byDatabase ?? {}),
@@ -219,9 +243,10 @@ function targetTakesWrites({ target }: PreflightInput): Check[] {
   return [check({ name, expected, actual: 'a primary' })];
 }
 
-function twoServers({ source, target, settings }: PreflightInput): Check[] {
+function twoServers(input: PreflightInput): Check[] {
+  const { source, target } = input;
   const same = isSameServer(source, target);
-  const map = databaseMap({ source, settings });
+  const map = databaseMap(input);
   const both = map.filter(([from]) => map.some(([, to]) => to === from)).map(([from]) => from);
   const clash = same && both.length > 0;
   return [
@@ -250,7 +275,7 @@ function nothingLeft({ source, target, own }: PreflightInput): Check[] {
   const left = [source, target].flatMap((facts) => [
     ...(facts.fenced ? [`${facts.shown} is fenced (${facts.fenced})`] : []),
     ...[...new Set(facts.ferryClients)]
-      .filter((name) => own === undefined || !name.startsWith(own))
+      .filter((name) => own === undefined || (name !== own && !name.startsWith(`${own}:`)))
       .map((name) => `${facts.shown} has a connection named ${name}`),
   ]);
   return [
@@ -263,8 +288,9 @@ function nothingLeft({ source, target, own }: PreflightInput): Check[] {
   ];
 }
 
-function keys({ source, target, settings }: PreflightInput): Check[] {
-  const map = databaseMap({ source, settings });
+function keys(input: PreflightInput): Check[] {
+  const { source, target, settings } = input;
+  const map = databaseMap(input);
   const empty = map.filter(([from]) => (source.databases[from]?.keys ?? 0) === 0).map(([from]) => from);
   const held = map.flatMap(([, to]) => {
     const found = target.databases[to]?.keys ?? 0;
@@ -276,15 +302,18 @@ function keys({ source, target, settings }: PreflightInput): Check[] {
       : map.filter(([, to]) => to >= (target.databaseCount ?? 0)).map(([, to]) => to);
   const unknown = target.databaseCount === null && map.some(([, to]) => to > 0);
   const refuse = settings.ifTargetHasKeys === 'refuse';
-  const numbers = map.map(([, to]) => to).join(', ');
+  const numbers = listed(map, 1);
   return [
     check({
       name: 'Source holds keys',
-      expected: `keys in database ${map.map(([from]) => from).join(', ')}`,
-      actual: map
-        .map(([from]) => `database ${from}: ${count(source.databases[from]?.keys ?? 0, 'key')}`)
-        .join('; '),
-      ...(empty.length > 0
+      expected: `keys in database ${listed(settings.databases ? map : map.filter(([from]) => !empty.includes(from)), 0)}`,
+      actual:
+        map
+          .filter(([from]) => settings.databases || !empty.includes(from))
+          .map(([from]) => `database ${from}: ${count(source.databases[from]?.keys ?? 0, 'key')}`)
+          .join('; ') || 'none',
+      // An empty database that nobody asked for is no news.
+      ...(empty.length > 0 && (settings.databases || empty.length === map.length)
         ? { status: 'warn', next: `Database ${empty.join(', ')} is empty: is it the right one?` }
         : {}),
     }),
@@ -357,8 +386,9 @@ function format({ formats, source, target }: PreflightInput): Check[] {
   ];
 }
 
-function memory({ source, target, settings }: PreflightInput): Check[] {
-  const map = databaseMap({ source, settings });
+function memory(input: PreflightInput): Check[] {
+  const { source, target } = input;
+  const map = databaseMap(input);
   const all = Object.values(source.databases).reduce((sum, { keys: held }) => sum + held, 0);
   const ours = map.reduce((sum, [from]) => sum + (source.databases[from]?.keys ?? 0), 0);
   // What one key takes isn't known, so a database's share is taken to be its share of the keys.
@@ -467,6 +497,21 @@ function holding(input: PreflightInput): Check[] {
                 next: 'A program that stopWrites does not stop is only noticed, not stopped.',
               }),
     }),
+    ...(settings.cleanup
+      ? [
+          check({
+            name: 'Clean-up can be proven safe',
+            expected: 'a fence, which shows that the source is as it was compared',
+            actual: hold.fence ? `fence (${hold.fence})` : `no fence: ${hold.why}`,
+            ...(hold.fence
+              ? {}
+              : {
+                  status: 'fail',
+                  next: 'Start without `cleanup`, and delete the keys by hand once you are sure that nobody uses them.',
+                }),
+          }),
+        ]
+      : []),
   ];
 }
 
@@ -475,7 +520,7 @@ function sharing(input: PreflightInput): Check[] {
   const others = otherUsers(input);
   const hold = holdOf(input);
   const stops = settings.repoint !== undefined && (hold.pause || hold.fence !== null);
-  const targets = databaseMap({ source, settings }).map(([, to]) => to);
+  const targets = databaseMap(input).map(([, to]) => to);
   const users = isSameServer(source, target)
     ? 0
     : targets.reduce((sum, to) => sum + (target.clients?.byDatabase[to] ?? 0), 0);
@@ -493,9 +538,8 @@ function sharing(input: PreflightInput): Check[] {
         ? {}
         : stops
           ? {
-              status: 'fail',
-              waivable: true,
-              next: 'Pause and fence are server-wide: they stop these writes too. Waive it when that is agreed, or choose writes: "stopped", which sets neither.',
+              status: 'warn',
+              next: `A pause is server-wide: their writes wait too, for at most ${settings.maxPause}. With writes: "stopped" there is none.`,
             }
           : {
               status: 'warn',
@@ -521,7 +565,7 @@ function sharing(input: PreflightInput): Check[] {
     }),
     check({
       name: 'Nobody uses the target',
-      expected: `no clients in database ${targets.join(', ')}`,
+      expected: `no clients in database ${listed(databaseMap(input), 1)}`,
       actual: target.clients ? count(users, 'client') : 'not known: CLIENT LIST is not permitted',
       ...(users > 0
         ? { status: 'warn', next: 'What they write before the switch is replaced, or shows as a difference.' }

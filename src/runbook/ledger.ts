@@ -1,14 +1,17 @@
 /** The state of one upgrade, and everyone who is told when it changes: queries, the UI's details, the search attribute, the webhook. */
-import { setCurrentDetails, upsertMemo, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
+import { CancellationScope, condition, setCurrentDetails, upsertMemo, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
 import { defineSearchAttributeKey } from '@temporalio/common';
 import { PHASE_ATTRIBUTE, type Phase, type Refusal, type State, type StepState, type StepStatus } from '../contract.js';
 import type { WebhookSpec } from '../inputs/refs.js';
 import { acts, reads } from './acts.js';
 import { details } from './details.js';
+import { problemOf } from './failure.js';
 
 const PhaseKey = defineSearchAttributeKey(PHASE_ATTRIBUTE, 'KEYWORD');
 const KEPT_REFUSALS = 10;
 const KEPT_WARNINGS = 20;
+/** Long enough for a webhook that answers at the second try. */
+const SETTLE_MS = 5_000;
 
 export type Ledger = ReturnType<typeof openLedger>;
 
@@ -59,8 +62,9 @@ export function openLedger(strategy: string) {
     if (!webhook) return;
     const spec = webhook;
     const gate = state.gates.find((candidate) => candidate.status === 'open');
-    const notice = acts({ ...reads, startToCloseTimeout: '2m' }, `Notify: ${state.phase}`)
-      .notify({
+    // Leaving the way forward must not take the news of it back.
+    const notice = CancellationScope.nonCancellable(() =>
+      acts({ ...reads, startToCloseTimeout: '2m' }, `Notify: ${state.phase}`).notify({
         webhook: spec,
         name: state.name,
         strategy,
@@ -72,8 +76,8 @@ export function openLedger(strategy: string) {
         impact: state.impact.map((impact) => impact.what),
         breakGlass: state.breakGlass,
         ...(state.contact === undefined ? {} : { contact: state.contact }),
-      })
-      .catch((error: unknown) => warn(`A notification (${spec ? 'webhook' : ''}) was not delivered: ${error instanceof Error ? (error.cause instanceof Error ? error.cause.message : error.message) : ''}`));
+      }),
+    ).catch((error: unknown) => warn(`A notification was not delivered: ${problemOf(error).message}`));
     notices.push(notice);
   }
 
@@ -139,9 +143,15 @@ export function openLedger(strategy: string) {
       publishPhase();
       show();
     },
-    /** Waits until every notification was delivered or given up. */
+    /** Waits until every notification was delivered or given up; not for long, since nothing waits for a webhook. */
     async settle(): Promise<void> {
-      await Promise.all(notices);
+      const waiting = notices.splice(0);
+      if (waiting.length === 0) return;
+      let all = false;
+      void Promise.all(waiting).then(() => {
+        all = true;
+      });
+      if (!(await condition(() => all, SETTLE_MS))) warn('A notification was not delivered: the webhook has not answered yet');
     },
   };
 }

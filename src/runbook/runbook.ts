@@ -3,6 +3,7 @@
  * once to plan and once for real, and undoes in reverse order what was done when the way forward is left.
  */
 import {
+  ApplicationFailure,
   CancellationScope,
   ChildWorkflowCancellationType,
   ParentClosePolicy,
@@ -82,7 +83,12 @@ export interface Runbook {
   /** Waits for the maintenance window, if there is one; refuses what no longer fits into it. */
   window(title: string, takesMs: number): Promise<void>;
   /** After it nothing can be undone. A gate stands before it. */
-  pointOfNoReturn(title: string, because: string): Promise<void>;
+  pointOfNoReturn(title: string, because: string, finish: Undo): Promise<void>;
+  /**
+   * From here on the only way is forward. What was kept to be undone is dropped, in the journal too: `finish` takes its place, for
+   * whoever has to clean up after an upgrade that was terminated from here on.
+   */
+  closeWayBack(because: string, finish: Undo): Promise<void>;
   /** Holds what identifies a server, so that two upgrades can't touch one under two names. */
   lock(keys: string[]): Promise<void>;
   /** Runs a long activity that returns its checkpoint when cancelled: pausing and changing the rate restart it from there. */
@@ -117,7 +123,8 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
   const { state } = ledger;
   const steering = steer(ledger);
   const info = workflowInfo();
-  const parsed = schema.safeParse(raw);
+  // The values tell a missing field from one of the wrong type; the sentences don't hold them.
+  const parsed = schema.safeParse(raw, { reportInput: true });
   if (!parsed.success) throw ending('InvalidInput', `The input of ${strategy} can't be used: ${sentences(parsed.error)}. Nothing was changed.`);
   const settings = parsed.data;
   const properId = workflowIdOf(strategy, settings.name);
@@ -144,10 +151,13 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
     const surroundings = await local.surroundings();
     ledger.publish({ attribute: surroundings.phaseAttribute, webhook: settings.notify });
 
-    const plan = await makePlan();
-    adopt(plan);
+    try {
+      adopt(await makePlan());
+    } catch (error) {
+      throw await refused(error);
+    }
     if (settings.dryRun) {
-      facts['plan'] = plan;
+      facts['plan'] = steering.plan;
       return finish('Planned', 'The plan was made; nothing was changed');
     }
     try {
@@ -155,7 +165,7 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
       steering.forward = forward;
       await forward.run(async () => {
         await boundary();
-        await body(settings, doing);
+        while (!(await wholeBody()));
         await boundary();
       });
     } catch (error) {
@@ -172,6 +182,29 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
     if (steering.leaving) return leaveBy(steering.leaving.how, steering.leaving.why);
     for (const step of state.steps) if (step.status === 'planned') ledger.mark(step, 'skipped');
     return finish('Completed', 'Every step was done');
+  }
+
+  /** False: the plan was made anew, and the body begins again with what was found then. Nothing was changed yet. */
+  async function wholeBody(): Promise<boolean> {
+    try {
+      await body(settings, doing);
+      return true;
+    } catch (error) {
+      if (error instanceof PlannedAnew) return false;
+      throw error;
+    }
+  }
+
+  /** It can't be planned: fails at once, under the type of what is wrong. Nothing was changed. */
+  async function refused(error: unknown): Promise<Error> {
+    const { type, message, next } = problemOf(error);
+    const problem = message.includes('Nothing was changed') ? message : `${message}${/[.!?]$/.test(message) ? '' : '.'} ${next}${next.includes('Nothing was changed') ? '' : ' Nothing was changed.'}`;
+    const running = state.steps.find((step) => step.status === 'running');
+    if (running) ledger.mark(running, 'failed', message);
+    state.step = null;
+    ledger.phase('Aborted', problem);
+    await ledger.settle();
+    return ending(type, problem, error instanceof ApplicationFailure ? (error.details ?? []) : []);
   }
 
   async function leaveBy(how: 'rollback' | 'abort', why: string): Promise<Receipt> {
@@ -201,7 +234,11 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
       blemishes,
       left: undos.left,
     });
-    if (outcome !== 'Planned') await undos.journal('ended', outcome);
+    try {
+      if (outcome !== 'Planned') await undos.ended(outcome);
+    } catch (error) {
+      receipt.warnings.push(`The end could not be written to the journal: ${problemOf(error).message}`);
+    }
     try {
       receipt.files = await acts({ ...reads, startToCloseTimeout: '1m' }, 'Write the receipt').saveReceipt({ receipt });
     } catch (error) {
@@ -285,6 +322,7 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
       },
       resumable: () => Promise.reject(new Error('A plan moves nothing')),
       keep: async () => {},
+      closeWayBack: async () => {},
       wayBack: () => {},
       record: () => {},
       blemish: () => {},
@@ -318,8 +356,17 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
     }
   }
 
+  /** Looks at everything again, and begins the body again with what it finds. Only while nothing was changed. */
+  async function planAnew(): Promise<never> {
+    ledger.phase('Running', 'Looking again before the first change');
+    adopt(await replan());
+    throw new PlannedAnew();
+  }
+
   /** Makes the plan the one that approvals are for. Steps under way keep their standing. */
   function adopt(plan: Plan): void {
+    const last = steering.plan;
+    if (last && last.hash !== plan.hash) voidApprovals(planChanges(last, plan));
     steering.plan = plan;
     state.planHash = plan.hash;
     const before = new Map(state.steps.map((step) => [step.title, step]));
@@ -335,6 +382,16 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
       return waivedBy === undefined ? check : { ...check, waivedBy };
     });
     ledger.show();
+  }
+
+  /** An approval stands for the plan that it was given for, and for no other. */
+  function voidApprovals(changes: string[]): void {
+    for (const gate of state.gates) {
+      if (gate.auto || gate.approvals.length === 0) continue;
+      for (const { by } of gate.approvals) ledger.refuse({ what: `approval of gate "${gate.name}"`, by, reason: `the plan has changed since: ${changes.join('; ')}` });
+      gate.approvals = [];
+      gate.status = 'planned';
+    }
   }
 
   // ---- doing
@@ -427,8 +484,10 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
         choices: { retry: 'check again', ...waysOut() },
         waivable: failed.every((check) => check.waivable) ? failed.map((check) => check.name) : [],
       });
-      ledger.mark(step, 'running');
       if (choice === 'waived') return checked();
+      // What the checks look at was gathered while planning.
+      if (!steering.written) await planAnew();
+      ledger.mark(step, 'running');
     }
   }
 
@@ -462,6 +521,11 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
     }
   }
 
+  function gateDone(step: StepState, gate: GateState): void {
+    ledger.mark(step, 'done', gate.auto ? 'settled ahead in the input' : `approved by ${gate.approvals.map((approval) => approval.by).join(' and ')}`);
+    if (!gate.auto) ledger.phase('Running', `Gate "${gate.name}" was approved`);
+  }
+
   const doing: Runbook = {
     ...shared,
     planning: false,
@@ -482,8 +546,8 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
       ledger.mark(step, 'running');
       ledger.phase('Running', title);
       if (!('none' in spec.undo)) await undos.register(step, spec.undo);
-      if (spec.impact !== undefined) state.impact.push({ what: spec.impact, since: now(), step: title });
       await boundary();
+      if (spec.impact !== undefined) state.impact.push({ what: spec.impact, since: now(), step: title });
       const result = await attempt(step, spec.do, spec.skippable ? { value: spec.foresee } : null);
       if (spec.certain && step.status === 'running') await undos.settle(step, spec.certain(result));
       if (spec.relieves !== undefined) state.impact = state.impact.filter((impact) => impact.step !== spec.relieves);
@@ -507,11 +571,12 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
         state.gates.push(gate);
       }
       gate.question = question;
+      // Approved, and the plan was made anew since.
+      if (gate.status === 'approved') return gateDone(step, gate);
       if (gate.auto) {
         gate.status = 'approved';
         gate.approvals.push({ by: 'the input', at: now(), note: 'settled ahead' });
-        ledger.mark(step, 'done', 'settled ahead in the input');
-        return;
+        return gateDone(step, gate);
       }
       const background = options.meanwhile ? inBackground(options.meanwhile) : null;
       try {
@@ -528,21 +593,14 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
             await boundary();
             continue;
           }
-          if (steering.written) break;
-          // Days may have passed. Nothing was changed yet, so the plan is made once more: the approval stands only for the same.
-          const before = steering.plan;
-          const again = await replan();
-          if (!before || again.hash === before.hash) break;
-          adopt(again);
-          const changes = planChanges(before, again);
-          for (const approval of gate.approvals) ledger.refuse({ what: `approval of gate "${name}"`, by: approval.by, reason: `the plan has changed since: ${changes.join('; ')}` });
-          gate.approvals = [];
+          break;
         }
       } finally {
         await background?.stop();
       }
-      ledger.mark(step, 'done', `approved by ${gate.approvals.map((approval) => approval.by).join(' and ')}`);
-      ledger.phase('Running', `Gate "${name}" was approved`);
+      // Days may have passed. Nothing was changed yet, so the plan is made once more: the approval stands only for the same.
+      if (!steering.written) await planAnew();
+      gateDone(step, gate);
     },
     async window(title, takesMs) {
       await boundary();
@@ -570,12 +628,9 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
       ledger.mark(step, 'done', undefined);
       ledger.phase('Running', 'The window is open');
     },
-    async pointOfNoReturn(title, because) {
-      await boundary();
-      const step = ledger.stepOf(title, 'point of no return');
-      ledger.mark(step, 'running');
-      state.wayBack = { possible: false, keepsWrites: false, loses: because, takes: '' };
-      ledger.mark(step, 'done', because);
+    async pointOfNoReturn(title, because, finish) {
+      await doing.closeWayBack(because, finish);
+      ledger.mark(ledger.stepOf(title, 'point of no return'), 'done', because);
     },
     async resumable(start) {
       for (let checkpoint: Awaited<ReturnType<typeof start>>['checkpoint'] | undefined; ; ) {
@@ -597,6 +652,12 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
     async keep(title, because) {
       await undos.keep(title, because);
     },
+    async closeWayBack(because, finish) {
+      await boundary();
+      // No await between the two: whoever asks to go back from here on is refused.
+      state.wayBack = { possible: false, keepsWrites: false, loses: because, takes: '' };
+      await undos.close(finish);
+    },
     wayBack(next) {
       state.wayBack = { ...state.wayBack, ...next };
       ledger.show();
@@ -609,6 +670,9 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
   // The outer scope can't be cancelled: a Cancel is a request like any other, and undoing must not be cut off by it.
   return CancellationScope.nonCancellable(run);
 }
+
+/** Unwinds the body, which then begins again. */
+class PlannedAnew extends Error {}
 
 function counted(checks: readonly Check[]): string {
   const of = (status: Check['status']) => checks.filter((check) => check.status === status).length;

@@ -63,8 +63,12 @@ export function steer(ledger: Ledger) {
     if (ENDED.includes(state.phase)) throw refusal(`It has ended already (${state.phase}).`);
     if (steering.undoing || steering.leaving) throw refusal('It is on its way back already.');
     if (!state.wayBack.possible) throw refusal(`There is no way back any more: ${state.wayBack.loses || 'the point of no return is behind it'}.`);
+    const wouldLose = !state.wayBack.keepsWrites && !acceptLoss;
+    if (wouldLose && state.decision) {
+      throw refusal(`Going back now would lose ${state.wayBack.loses}. Say so in so many words: choose rollbackLosingWrites, or roll back with acceptLoss: true.`);
+    }
     return () => {
-      if (!state.wayBack.keepsWrites && !acceptLoss) {
+      if (wouldLose) {
         steering.wantsBack = { by };
         interrupt();
         return `Going back now would lose ${state.wayBack.loses}. Nothing is undone yet: see the decision.`;

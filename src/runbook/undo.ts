@@ -2,7 +2,7 @@
 import type { StepState, UndoResult } from '../contract.js';
 import { local, perform, undoes, type Call } from './acts.js';
 import { problemOf } from './failure.js';
-import type { Ledger } from './ledger.js';
+import { now, type Ledger } from './ledger.js';
 import type { Steering } from './steering.js';
 import type { Decide } from './waiting.js';
 
@@ -13,6 +13,8 @@ export interface Undo {
   call: Call;
   /** The same by hand, as shell commands: the step's part of the break-glass card. */
   byHand: string[];
+  /** What users notice while it goes back, until the named step is undone. */
+  brings?: { what: string; step: string };
   /** When it fails, the undos of earlier steps may run all the same. */
   independent?: boolean;
 }
@@ -23,6 +25,9 @@ interface Registered {
   /** Its number in the journal. */
   seq: number;
 }
+
+/** Stands in the journal for what is left to do once the way back is closed. */
+const FINISH = 'Still to do';
 
 export type UndoStack = ReturnType<typeof undoStack>;
 
@@ -43,7 +48,7 @@ export function undoStack(ledger: Ledger, identity: { workflowId: string; runId:
       title,
       ...(of === undefined ? {} : { of }),
       ...(undo ? { undo: { activity: undo.call.activity, args: undo.call.args, says: undo.says, byHand: undo.byHand } } : {}),
-      card: kind === 'ended' ? [] : ledger.state.breakGlass,
+      card: ledger.state.breakGlass,
     });
     ledger.show();
   }
@@ -64,6 +69,19 @@ export function undoStack(ledger: Ledger, identity: { workflowId: string; runId:
     await journal('undone', step.title, { of });
   }
 
+  /** Nothing is undone any more; only what `finish` does is left to do. */
+  async function close(finish: Undo): Promise<void> {
+    const dropped = stack.splice(0);
+    await register({ title: FINISH, kind: 'write', status: 'planned' }, finish);
+    for (const { step, seq: of } of dropped.toReversed()) await journal('undone', step.title, { of });
+  }
+
+  /** The card stays where something is left to do by hand. */
+  async function ended(outcome: 'Completed' | 'RolledBack' | 'RollbackFailed' | 'Aborted'): Promise<void> {
+    if (outcome === 'Completed' || outcome === 'RolledBack') stack.length = 0;
+    await journal('ended', outcome);
+  }
+
   /** Takes a step out of the undo: it stays as it is, and the receipt says so. */
   async function keep(title: string, because: string | null): Promise<void> {
     const index = stack.findIndex(({ step }) => step.title === title);
@@ -80,6 +98,8 @@ export function undoStack(ledger: Ledger, identity: { workflowId: string; runId:
     for (let entry = stack.pop(); entry; entry = stack.pop()) {
       const { step, undo } = entry;
       ledger.mark(step, 'undoing');
+      const { brings } = undo;
+      if (brings && !ledger.state.impact.some((impact) => impact.step === brings.step)) ledger.state.impact.push({ ...brings, since: now() });
       ledger.phase('RollingBack', undo.says);
       try {
         const result = (await perform(undoes, `Undo: ${step.title}`, undo.call)) as UndoResult | null | undefined;
@@ -127,9 +147,10 @@ export function undoStack(ledger: Ledger, identity: { workflowId: string; runId:
     settle,
     keep,
     rollBack,
-    journal,
+    close,
+    ended,
     left,
-    pending: () => stack.toReversed().map(({ step, undo }) => `${step.title}: to undo: ${undo.says}`),
+    pending: () => stack.toReversed().map(({ step, undo }) => (step.title === FINISH ? `${FINISH}: ${undo.says}` : `${step.title}: to undo: ${undo.says}`)),
   };
 }
 

@@ -24,7 +24,7 @@ export function waiting(ledger: Ledger, steering: Steering, settings: () => { de
 
   /** When a person must have answered, while users are affected. */
   function deadline(): number | null {
-    if (state.impact.length === 0 || steering.undoing) return null;
+    if (state.impact.length === 0) return null;
     const limits = [Date.now() + milliseconds(settings().decideWithin)];
     if (state.settings.window) limits.push(Date.parse(state.settings.window.closesAt));
     return Math.max(Math.min(...limits), Date.now());
@@ -34,7 +34,7 @@ export function waiting(ledger: Ledger, steering: Steering, settings: () => { de
   async function untilAnswered(answered: () => boolean, limit: number | null): Promise<void> {
     if (limit === null) return condition(answered);
     if (await condition(answered, Math.max(limit - Date.now(), 1))) return;
-    if (state.wayBack.possible && state.wayBack.keepsWrites) {
+    if (!steering.undoing && state.wayBack.possible && state.wayBack.keepsWrites) {
       steering.leave('the deadline', `nobody answered within ${settings().decideWithin} while users were affected`)();
       return condition(answered);
     }
@@ -47,12 +47,14 @@ export function waiting(ledger: Ledger, steering: Steering, settings: () => { de
   /** Asks a person. Going back and stopping are taken by the steering; every other choice is returned. */
   const decide: Decide = async ({ about, problem, choices, waivable = [] }) => {
     const limit = deadline();
-    state.decision = { about, problem, choices, waivable, since: now(), ...(limit === null ? {} : { deadline: new Date(limit).toISOString() }) };
+    // While undoing there is nothing to fall back on: past the limit it only reminds.
+    state.decision = { about, problem, choices, waivable, since: now(), ...(limit === null || steering.undoing ? {} : { deadline: new Date(limit).toISOString() }) };
     steering.answer = null;
     ledger.phase('NeedsDecision', `${about}: ${problem}`);
     const waived = () => waivable.length > 0 && waivable.every((name) => state.checks.some((check) => check.name === name && check.waivedBy !== undefined));
     try {
-      await untilAnswered(() => steering.answer !== null || waived(), limit);
+      // Leaving cancels the scope around most questions, but not of those that are asked outside of it.
+      await untilAnswered(() => steering.answer !== null || (steering.leaving !== null && !steering.undoing) || waived(), limit);
     } finally {
       state.decision = null;
     }

@@ -36,8 +36,8 @@ export function sizeOf(pair: Pair): string {
 }
 
 export function comparison(result: CompareOutcome): Record<string, unknown> {
-  const { keysCompared, missing, extra, type, value, ttl, repaired, samples, digest, unbroken } = result;
-  return { keysCompared, missing, extra, type, value, ttl, repaired, digest, changesAllKnown: unbroken, samples };
+  const { keysCompared, missing, extra, type, value, ttl, own, repaired, samples, digest, unbroken } = result;
+  return { keysCompared, missing, extra, type, value, ttl, own, repaired, digest, changesAllKnown: unbroken, samples };
 }
 
 export function differences(result: CompareOutcome, different: number): string {
@@ -77,10 +77,10 @@ function reference(ref: SecretRef): string {
 
 // ---- By hand. Each line is a command for sh on a machine that reaches the servers and has redis-cli.
 
-export function actionByHand(spec: Action): string[] {
+export function actionByHand(spec: Action, event: string): string[] {
   if ('webhook' in spec) {
     const url = typeof spec.webhook === 'string' ? spec.webhook : 'env' in spec.webhook ? `$${spec.webhook.env}` : `$(cat ${spec.webhook.file})`;
-    return [`curl -fsS -X POST -H 'content-type: application/json' -d '{"event":"start-writes"}' "${url}"`];
+    return [`curl -fsS -X POST -H 'content-type: application/json' -d '${JSON.stringify({ event })}' "${url}"`];
   }
   return [typeof spec.command === 'string' ? spec.command : spec.command.map(quoted).join(' ')];
 }

@@ -9,6 +9,7 @@ import type { Sides } from '../activities/sides.js';
 import type { ClearOutcome } from '../activities/switching.js';
 import { milliseconds } from '../inputs/refs.js';
 import { RedisCopyInput, type RedisCopySettings } from '../inputs/redis-copy.js';
+import type { FenceBefore } from '../activities/switching.js';
 import { acts, call, changes, follows, moves, reads, switches } from '../runbook/acts.js';
 import { runbook } from '../runbook/runbook.js';
 import { ending } from '../runbook/failure.js';
@@ -33,7 +34,7 @@ export async function redisCopy(raw: unknown): Promise<Receipt> {
       undo:
         input.ifTargetHasKeys === 'refuse'
           ? { says: 'remove the copied keys from the target, which was empty before', call: call('clearTarget', { sides: how.sides }), byHand: [] }
-          : { none: 'the target had keys of its own, which can not be told from the copied ones; keys that were replaced are gone' },
+          : { says: 'nothing comes back: the copied keys stay on the target, and those that were replaced are gone', call: call('keepTarget', { sides: how.sides }), byHand: [] },
       do: () => r.resumable((checkpoint?: CopyOutcome['checkpoint']) => acts(moves, 'Copy every key').copyKeys({ sides: sides(), checkpoint })),
       note: (result) => (result ? `${result.counts.copied.toLocaleString('en')} keys` : ''),
     });
@@ -44,14 +45,22 @@ export async function redisCopy(raw: unknown): Promise<Receipt> {
     const compared = await r.step('Compare both sides', {
       does: ['compare type, value and expiry of every key, in both directions'],
       foresee: null,
-      read: async () => mustBeEqual(await compare('Compare both sides', sides), input),
+      read: async () => mustBeEqual(await compare('Compare both sides', sides)),
       note: (result) => (result ? `${result.keysCompared.toLocaleString('en')} keys, no difference` : ''),
     });
     if (compared) r.record({ comparison: say.comparison(compared) });
 
     const { repoint } = input;
+    const close = (says: string, fence: FenceBefore | null) =>
+      r.step('Close the way back', {
+        does: [says],
+        foresee: undefined,
+        undo: { none: 'the upgrade is complete' },
+        do: () => acts(changes, 'Close the way back').settle({ sides: how.sides, fence, repoint: repoint ?? null }),
+      });
     if (!repoint) {
       await r.keep('Copy every key', null);
+      await close('keep the copy: nothing is switched, the source goes on serving', null);
       return;
     }
 
@@ -70,14 +79,14 @@ export async function redisCopy(raw: unknown): Promise<Receipt> {
         undo: {
           says: `let the application write again: ${say.action(startWrites)}`,
           call: call('runAction', { action: startWrites, label: 'startWrites', event: 'start-writes', name: input.name }),
-          byHand: say.actionByHand(startWrites),
+          byHand: say.actionByHand(startWrites, 'start-writes'),
         },
         do: () => acts(changes, 'Stop the application writing').runAction({ action: stopWrites, label: 'stopWrites', event: 'stop-writes', name: input.name }),
       });
       const still = await r.step('Compare while nobody writes', {
         does: ['carry over what is left and compare everything once more, while writes are stopped'],
         foresee: null,
-        read: async () => mustBeEqual(await compare('Compare while nobody writes', () => ({ ...sides(), rate: 'full' })), input),
+        read: async () => mustBeEqual(await compare('Compare while nobody writes', () => ({ ...sides(), rate: 'full' }))),
         note: (result) => (result ? `${result.keysCompared.toLocaleString('en')} keys, no difference` : ''),
       });
       if (still) r.record({ comparisonWithWritesStopped: say.comparison(still) });
@@ -89,7 +98,7 @@ export async function redisCopy(raw: unknown): Promise<Receipt> {
       does: how.switchSays,
       foresee: null,
       ...(how.mayLose === undefined ? {} : { mayLose: how.mayLose }),
-      impact: 'writes are held for a moment',
+      impact: how.impact,
       undo: {
         says: pair.canReturn ? 'switch back to the source, with every write made since' : 'switch back to the source; writes made since stay behind on the target',
         call: call('switchBack', { ...backInput, switched: null }),
@@ -102,16 +111,24 @@ export async function redisCopy(raw: unknown): Promise<Receipt> {
     });
     if (switched) r.record({ switch: switched });
     r.wayBack(
-      pair.canReturn
-        ? { keepsWrites: true, loses: '', takes: 'about as long as the comparison took; writes pause for a moment' }
-        : { keepsWrites: false, loses: `the writes made on ${pair.target.shown} since the switch, which ${pair.source.shown} can not read (format)`, takes: 'seconds' },
+      !pair.canReturn
+        ? { keepsWrites: false, loses: `the writes made on ${pair.target.shown} since the switch, which ${pair.source.shown} can not read (format)`, takes: 'seconds' }
+        : how.mayLose === undefined
+          ? { keepsWrites: true, loses: '', takes: 'about as long as the comparison took; writes pause for a moment' }
+          : { keepsWrites: false, loses: `the writes that reach ${pair.target.shown} while the applications move back`, takes: 'about as long as the comparison took' },
     );
+    if (how.mayLose !== undefined) r.blemish(`May have been lost, as the input accepts: ${how.mayLose}`);
 
-    if (startWrites) {
+    if (stopWrites && startWrites) {
       await r.step('Let the application write again', {
         does: [say.action(startWrites)],
         foresee: {},
-        undo: { none: 'the application must be able to write, whichever side serves' },
+        undo: {
+          says: `stop the application writing while it goes back: ${say.action(stopWrites)}`,
+          call: call('runAction', { action: stopWrites, label: 'stopWrites', event: 'stop-writes', name: input.name }),
+          byHand: say.actionByHand(stopWrites, 'stop-writes'),
+          brings: { what: 'the application does not write', step: 'Stop the application writing' },
+        },
         do: () => acts(changes, 'Let the application write again').runAction({ action: startWrites, label: 'startWrites', event: 'start-writes', name: input.name }),
         relieves: 'Stop the application writing',
       });
@@ -142,6 +159,11 @@ export async function redisCopy(raw: unknown): Promise<Receipt> {
       return [say.stragglers(seen, pair)];
     });
 
+    const finish = {
+      says: how.fence ? `lift the fence of ${pair.source.shown}` : 'remove what was kept for the way back',
+      call: call('settle', { sides: how.sides, fence: how.fence, repoint }),
+      byHand: how.fence ? pair.byHand.unfence : [],
+    };
     if (input.cleanup) {
       await r.gate('cleanup', `Delete the copied keys from ${pair.source.shown}? This can not be undone.`);
       await r.step('Prove the source unchanged', {
@@ -149,7 +171,7 @@ export async function redisCopy(raw: unknown): Promise<Receipt> {
         foresee: { unchanged: true as const },
         read: () => acts(reads, 'Prove the source unchanged').proveSourceUnchanged({ sides: how.sides, sourceRunId: pair.source.runId }),
       });
-      await r.pointOfNoReturn('Point of no return', `the keys of ${pair.source.shown} are deleted from here on`);
+      await r.pointOfNoReturn('Point of no return', `the keys of ${pair.source.shown} are deleted from here on`, finish);
       const cleaned = await r.step("Delete the source's keys", {
         does: [`delete the copied keys from ${pair.source.shown}`],
         foresee: null,
@@ -160,21 +182,18 @@ export async function redisCopy(raw: unknown): Promise<Receipt> {
       if (cleaned) r.record({ cleanup: { deleted: cleaned.deleted } });
     }
 
-    await r.step('Close the way back', {
-      does: [how.fence ? 'lift the fence of the source: it is an ordinary server again, which nobody uses' : 'remove what was kept for the way back'],
-      foresee: undefined,
-      undo: { none: 'the upgrade is complete' },
-      do: () => acts(changes, 'Close the way back').settleForward({ sides: how.sides, fence: how.fence, repoint }),
-    });
+    // Before anything is removed that going back would need.
+    if (!input.cleanup) await r.closeWayBack('the way back is being closed', finish);
+    await close(how.fence ? 'lift the fence of the source: it is an ordinary server again, which nobody uses' : 'remove what was kept for the way back', how.fence);
     r.wayBack({ possible: false, loses: 'The upgrade is complete; copy back with another redisCopy.' });
   });
 }
 
 /** How this pair is switched: what the servers allow decides. */
 function choose(input: RedisCopySettings, pair: Pair) {
-  const shared = sharedWith(pair);
-  const pauseMs = pair.source.can.pauseWrites ? milliseconds(input.maxPause) : null;
-  const fence = shared ? null : pair.fence;
+  const { hold, fence } = pair;
+  const shared = pair.others.join(', ');
+  const pauseMs = hold.pause ? milliseconds(input.maxPause) : null;
   const sides: Omit<Sides, 'rate'> & { rate: Sides['rate'] } = {
     source: input.source,
     target: input.target,
@@ -185,7 +204,7 @@ function choose(input: RedisCopySettings, pair: Pair) {
     rate: input.rate,
     track: pair.source.can.tracking,
   };
-  const others = shared ? `, which holds writes of everyone on ${pair.source.shown} (${shared})` : '';
+  const others = shared ? `, which holds the writes of everyone there (${shared})` : '';
   const switchSays = [
     ...(pauseMs === null ? [] : [`pause writes at ${pair.source.shown} for at most ${input.maxPause}${others}`]),
     'carry over and compare the last changes',
@@ -199,23 +218,16 @@ function choose(input: RedisCopySettings, pair: Pair) {
     pauseMs,
     fence,
     switchSays,
+    impact: `writes are held for a moment${pauseMs !== null && shared ? `, also those of others on ${pair.source.shown} (${shared})` : ''}`,
     switchTakesMs: milliseconds(input.maxPause) + 60_000,
     rateSays: input.rate === 'yield' ? 'slow down when the source gets slower' : input.rate === 'full' ? 'at full speed' : `at ${input.rate} keys a second`,
     way: 'DUMP and RESTORE, behind change tracking',
-    mayLose: lossless ? undefined : `writes that reach ${pair.source.shown} while the applications move, since it can not be ${pauseMs === null ? 'paused' : 'fenced'}${shared ? ` (${shared})` : ''}`,
+    mayLose: lossless ? undefined : `writes that reach ${pair.source.shown} while the applications move (${hold.why})`,
   };
 }
 
-/** Who else uses the source: a fence would stop them for good. */
-function sharedWith(pair: Pair): string {
-  const moved = new Set(pair.databases.map(([from]) => String(from)));
-  const keys = Object.entries(pair.source.databases).filter(([number, { keys: held }]) => held > 0 && !moved.has(number));
-  return keys.length > 0 ? `database ${keys.map(([number]) => number).join(', ')} stays there` : '';
-}
-
-function mustBeEqual(result: CompareOutcome, input: RedisCopySettings): CompareOutcome {
-  const extra = input.ifTargetHasKeys === 'refuse' ? result.extra : 0;
-  const different = result.missing + extra + result.type + result.value + result.ttl - result.repaired;
+function mustBeEqual(result: CompareOutcome): CompareOutcome {
+  const different = result.missing + result.extra + result.type + result.value + result.ttl - result.repaired;
   if (different > 0) throw ending('ComparisonDiffers', say.differences(result, different));
   return result;
 }
