@@ -1,22 +1,24 @@
 /** The state as Markdown, for the Temporal UI (tab "User Metadata") and for whoever reads it there at night. */
-import type { State, StepStatus } from '../contract.js';
+import type { Plan, State, StepStatus } from '../contract.js';
 import { ENDED } from '../contract.js';
 
+// Of the plain symbols that every font has.
 const MARK: Record<StepStatus, string> = {
   planned: '☐',
-  running: '▶',
-  waiting: '⏳',
-  done: '✅',
-  skipped: '⏭',
-  failed: '❌',
+  running: '▸',
+  waiting: '▸',
+  done: '☑',
+  skipped: '☐',
+  failed: '☒',
   undoing: '↩',
   undone: '↩',
-  'undo failed': '❌',
+  'undo failed': '☒',
 };
 
 /** Markdown of at most a few kB. */
-export function details(state: State): string {
-  const lines = [`### ${state.phase}: ${state.reason}`, ''];
+export function details(state: State, plan: Plan | null): string {
+  const open = state.gates.find((gate) => gate.status === 'open');
+  const lines = [`### ${state.phase}${open ? '' : `: ${state.reason}`}`, ''];
   if (state.decision) {
     lines.push(`**Needs a decision: ${state.decision.about}**`, '', state.decision.problem, '');
     for (const [choice, effect] of Object.entries(state.decision.choices)) lines.push(`- \`${choice}\`: ${effect}`);
@@ -24,7 +26,6 @@ export function details(state: State): string {
     if (state.decision.deadline) lines.push('', `Answer before ${state.decision.deadline}.`);
     lines.push('');
   }
-  const open = state.gates.find((gate) => gate.status === 'open');
   if (open) {
     lines.push(
       `**Gate \`${open.name}\`: ${open.question}**`,
@@ -34,7 +35,14 @@ export function details(state: State): string {
     );
   }
   for (const impact of state.impact) lines.push(`⚠ **Users are affected:** ${impact.what}, since ${impact.since}`, '');
-  for (const step of state.steps) lines.push(`- ${MARK[step.status]} ${step.title}${step.note ? `: ${step.note}` : ''}`);
+  for (const step of state.steps) {
+    lines.push(`- ${MARK[step.status]} ${step.title}${step.status === 'skipped' ? ' (skipped)' : ''}${step.note ? `: ${step.note}` : ''}`);
+    // While it can still be decided otherwise: what exactly will be done, and how that is undone.
+    const planned = step.status === 'planned' ? plan?.steps.find(({ title, kind }) => title === step.title && kind === 'write') : undefined;
+    for (const line of planned?.does ?? []) lines.push(`    - ${line}`);
+    if (planned?.undo) lines.push(`    - *undo:* ${planned.undo}`);
+  }
+  for (const line of plan?.mayLose ?? []) lines.push('', `⚠ **May be lost:** ${line}`);
   lines.push('');
   if (state.progress && !ENDED.includes(state.phase)) {
     const { done, total, unit, rate } = state.progress;

@@ -1,7 +1,7 @@
 /** The state of one upgrade, and everyone who is told when it changes: queries, the UI's details, the search attribute, the webhook. */
 import { CancellationScope, condition, setCurrentDetails, upsertMemo, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
 import { defineSearchAttributeKey } from '@temporalio/common';
-import { PHASE_ATTRIBUTE, type Phase, type Refusal, type State, type StepState, type StepStatus } from '../contract.js';
+import { PHASE_ATTRIBUTE, type Phase, type Plan, type Refusal, type State, type StepState, type StepStatus } from '../contract.js';
 import type { WebhookSpec } from '../inputs/refs.js';
 import { acts, reads } from './acts.js';
 import { details } from './details.js';
@@ -47,9 +47,10 @@ export function openLedger(strategy: string) {
   let attribute: boolean | undefined;
   let webhook: WebhookSpec | undefined;
   const notices: Promise<unknown>[] = [];
+  let shownPlan: () => Plan | null = () => null;
 
   function show(): void {
-    setCurrentDetails(details(state));
+    setCurrentDetails(details(state, shownPlan()));
   }
 
   function publishPhase(): void {
@@ -136,6 +137,10 @@ export function openLedger(strategy: string) {
     stepOf,
     mark,
     show,
+    /** Where the plan is, once there is one. */
+    showPlan(plan: () => Plan | null): void {
+      shownPlan = plan;
+    },
     /** Called once the surroundings and the input are known. */
     publish(known: { attribute: boolean; webhook: WebhookSpec | undefined }): void {
       attribute = known.attribute;

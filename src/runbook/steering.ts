@@ -50,6 +50,8 @@ export function steer(ledger: Ledger) {
     abort,
   };
 
+  ledger.showPlan(() => steering.plan);
+
   /** Stops what is under way, if it can say where it was; the body then looks at what was asked. */
   function interrupt(): void {
     steering.running?.cancel();
