@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { Check } from '../../src/contract.js';
 import { RedisCopyInput } from '../../src/inputs/redis-copy.js';
 import type { ServerFacts } from '../../src/redis/describe.js';
-import { databaseMap, holdOf, preflightCopy, settingsDiff } from '../../src/redis/preflight.js';
+import { holdOf, preflightCopy, settingsDiff, stayBehind } from '../../src/redis/preflight.js';
 
 const MB = 1024 * 1024;
 
@@ -484,20 +484,30 @@ const table: [check: string, title: string, change: Change, status: string, says
     /one server.*acceptLoss/,
   ],
   [
+    'Writes can be held',
+    'shared, running',
+    {
+      source: { databases: { 0: { keys: 1, expires: 0 }, 4: { keys: 9, expires: 0 } } },
+      settings: { databases: { '0': 0 } },
+    },
+    'fail',
+    /others use the source.*acceptLoss/,
+  ],
+  [
     'Only this application uses the source',
     'other keys',
     {
       source: { databases: { 0: { keys: 1, expires: 0 }, 4: { keys: 9, expires: 0 } } },
       settings: { databases: { '0': 0 } },
     },
-    'waivable',
+    'warn',
     /database 4 has 9 keys and 0 clients.*server-wide/,
   ],
   [
     'Only this application uses the source',
     'other clients',
     { source: { clients: { total: 2, byDatabase: { 0: 1, 5: 1 }, sample: [] } } },
-    'waivable',
+    'warn',
     /database 5 has 0 keys and 1 client\b/,
   ],
   [
@@ -575,16 +585,30 @@ describe('each check', () => {
   });
 });
 
-it('maps databases', () => {
-  const databases = { 0: { keys: 1, expires: 0 }, 5: { keys: 1, expires: 0 } };
-  expect(databaseMap({ source: { databases }, settings: settingsOf() })).toEqual([
-    [0, 0],
-    [5, 5],
-  ]);
-  expect(databaseMap({ source: { databases: {} }, settings: settingsOf() })).toEqual([[0, 0]]);
-  expect(databaseMap({ source: { databases }, settings: settingsOf({ databases: { '5': 1 } }) })).toEqual([
-    [5, 1],
-  ]);
+const one = (name: string, more: Partial<Parameters<typeof preflightCopy>[0]>) =>
+  preflightCopy({
+    source,
+    target,
+    settings: settingsOf(),
+    formats: { sourceWrites: 10, targetAccepts: [10] },
+    ...more,
+  }).find((check) => check.name === name);
+
+it('goes by the databases that are copied', () => {
+  const all = Array.from({ length: 16 }, (_, number) => [number, number] as const);
+  expect(one('Source holds keys', { databases: all })).toMatchObject({
+    status: 'pass',
+    actual: 'database 0: 1,000 keys',
+  });
+  expect(one('Target is empty', { databases: all })).toMatchObject({
+    status: 'pass',
+    expected: 'no keys in database 0 to 15',
+  });
+  const inFive = server({ clients: { total: 1, byDatabase: { 5: 1 }, sample: [] } });
+  expect(one('Only this application uses the source', { source: inFive, databases: all })?.status).toBe(
+    'pass',
+  );
+  expect(one('Only this application uses the source', { source: inFive })?.status).toBe('warn');
 });
 
 it('says how writes are held', () => {
@@ -606,10 +630,19 @@ it('says how writes are held', () => {
     pause: false,
     fence: null,
   });
-  expect(holdOf({ source: shared, target, settings: settingsOf(mapped) })).toMatchObject({
+  expect(holdOf({ source: shared, target, settings: settingsOf(mapped) })).toEqual({
     pause: true,
-    fence: 'min-replicas',
+    fence: null,
+    why: 'no fence, since others use the source',
   });
+});
+
+it('says what stays on the source, without numbers that change', () => {
+  const shared = { ...source, databases: { ...source.databases, 4: { keys: 9, expires: 0 } } };
+  expect(stayBehind({ source: shared, settings: settingsOf() })).toEqual([]);
+  expect(
+    stayBehind({ source: shared, settings: settingsOf({ databases: { '0': 0 }, match: 'app:*' }) }),
+  ).toEqual(['keys that do not match app:*', 'database 4']);
 });
 
 it('lists settings that differ, of those that both have', () => {
