@@ -219,6 +219,7 @@ async function sh(line: string, env: Record<string, string>, cli: string): Promi
 describe('break-glass', () => {
   const clis = SERVERS.filter(({ cli }) => cli !== null);
   let dir: string;
+  let safe: string | undefined;
   let tls: TestServer | undefined;
   const secret = `p%4'a"s$ s:w@o/r+d\\é`;
   const url = (user: string, server: TestServer, port = server.port, scheme = 'redis') =>
@@ -250,9 +251,10 @@ describe('break-glass', () => {
       ],
       { cwd: dir },
     );
-    const safe = await mkdtemp(join(tmpdir(), 'ferry-tls-'));
+    safe = await mkdtemp(join(tmpdir(), 'ferry-tls-'));
     await promisify(execFile)('cp', [join(dir, 'cert.pem'), join(dir, 'key.pem'), safe]);
-    const file = (leaf: string) => join(safe, leaf);
+    const folder = safe;
+    const file = (leaf: string) => join(folder, leaf);
     tls = await serve({
       keep: true,
       name: 'r70',
@@ -262,6 +264,7 @@ describe('break-glass', () => {
   });
   afterAll(async () => {
     await tls?.stop();
+    if (safe) await rm(safe, { recursive: true, force: true });
     await rm(dir, { recursive: true, force: true });
   });
 
