@@ -108,9 +108,18 @@ async function explainSilence(
   )
     return null;
   try {
-    const { taskQueue } = await session.client.withDeadline(Date.now() + PATIENCE, () =>
+    const { taskQueue, raw } = await session.client.withDeadline(Date.now() + PATIENCE, () =>
       session.client.workflow.getHandle(workflowId).describe(),
     );
+    const attempt = raw.pendingWorkflowTask?.attempt ?? 0;
+    if (attempt > 1 && (await pollers(session, taskQueue)) > 0) {
+      return new CliError(
+        `The worker on task queue "${taskQueue}" can't go on with ${workflowId}: its workflow task has failed ${attempt - 1} times.${consequence}`,
+        {
+          next: ["The worker's log says why. Nothing is lost: it goes on when a worker that can is started."],
+        },
+      );
+    }
     return noWorker({ ...session, taskQueue }, consequence);
   } catch (other) {
     // The server itself does not answer.

@@ -190,9 +190,9 @@ function steps({ state, live, now, cutOff }: Seen, theme: Theme, which: 'all' | 
     ]
       .filter(Boolean)
       .join(': ');
-    const room = columns - titles - 16;
+    const room = columns - titles - 18;
     const title = pad(cut(step.title, titles), titles);
-    const line = `  ${paint(MARKS[step.status])} ${active(step) ? colours.bold(title) : step.status === 'planned' ? colours.dim(title) : title}  ${colours.dim(took.padStart(8))}${
+    const line = `  ${paint(MARKS[step.status])} ${active(step) ? colours.bold(title) : step.status === 'planned' ? colours.dim(title) : title}  ${colours.dim(took.padStart(10))}${
       note ? `  ${colours.dim(room < 12 ? note : cut(note, room))}` : ''
     }`;
     const bar =
@@ -295,7 +295,7 @@ function decision({ state, now, cutOff }: Seen, { colours, columns }: Theme): st
   ];
 }
 
-const LABEL = 13;
+const LABEL = 14;
 
 function labelled(name: string, text: string, theme: Theme, paint: Paint = (plain) => plain): string[] {
   return wrap(text, Math.max(30, theme.columns - LABEL - 2)).map(
@@ -357,6 +357,14 @@ function next({ state, cutOff }: Seen, { colours, columns }: Theme): string[] {
   });
 }
 
+function refusals(state: State | null): string[] {
+  return state?.refused.map((refusal) => `${refusal.what} by ${refusal.by}: ${refusal.reason}`) ?? [];
+}
+
+function impacts(state: State | null): string[] {
+  return state?.impact.map(({ what }) => what) ?? [];
+}
+
 /** What is new since `before`, a line each, for logs and pipes. Progress speaks at every tenth, or after 30 s. */
 export function changes(before: Seen | null, after: Seen, spoken: { part: number; at: number }): string[] {
   const { state } = after;
@@ -386,14 +394,11 @@ export function changes(before: Seen | null, after: Seen, spoken: { part: number
   const told = (kind: string, now: readonly string[], then: readonly string[] | undefined) => {
     for (const line of now) if (!then?.includes(line)) say(`${kind}${line}`);
   };
-  const impacts = (from: State | null) => from?.impact.map(({ what }) => what) ?? [];
   told('! users notice: ', impacts(state), impacts(old));
   for (const what of impacts(old)) if (!impacts(state).includes(what)) say(`✓ over: ${what}`);
   if (old?.wayBack.possible === true && !state.wayBack.possible && !ENDED.includes(state.phase))
     say('! there is no way back from here');
   told('! ', state.warnings, old?.warnings);
-  const refusals = (from: State | null) =>
-    from?.refused.map((refusal) => `${refusal.what} by ${refusal.by}: ${refusal.reason}`) ?? [];
   told('refused: ', refusals(state), old ? refusals(old) : refusals(state));
   for (const gate of state.gates) {
     const was = old?.gates.find((each) => each.name === gate.name);

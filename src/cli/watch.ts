@@ -31,6 +31,7 @@ export async function watch(
   const spoken = { part: 0, at: 0 };
   let before: Seen | null = null;
   let last: Look | null = null;
+  let told: string | undefined;
   try {
     for (;;) {
       const looked = await lookAgain(session, workflowId, last);
@@ -40,8 +41,10 @@ export async function watch(
         if (screen) screen.draw(view(seen, { colours: io.colours, ...io.size() }));
         else if (!options.silent) for (const line of changes(before, seen, spoken)) io.print(line);
         before = seen;
-      } else if (looked.trouble !== undefined && !options.silent && !screen) {
-        io.warn(looked.trouble);
+      } else if (looked.trouble !== undefined && !options.silent) {
+        if (screen) screen.draw([`${workflowId}: ${looked.trouble}`]);
+        else if (looked.trouble !== told) io.warn(looked.trouble);
+        told = looked.trouble;
       }
       if (looked.status !== 'RUNNING') return finish(io, looked, { screen, silent: options.silent });
       const phase = looked.state?.phase;

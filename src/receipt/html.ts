@@ -156,13 +156,24 @@ function sameDay(receipt: Receipt): boolean {
   return receipt.startedAt.slice(0, 10) === receipt.endedAt.slice(0, 10);
 }
 
-/** A strategy may put what its readers ask first into `facts.headline`: up to three pairs of a name and a plain value. */
+/** What readers ask first, wherever a strategy has noted it. */
+const HEADLINES = ['writePauseMs', 'keysCompared'];
+
 function headline(all: Record<string, unknown>): [string, string, string][] {
-  if (!isRecord(all['headline'])) return [];
-  return Object.entries(all['headline'])
-    .filter(([, fact]) => isPlain(fact))
-    .slice(0, 3)
-    .map(([key, fact]) => [sentence(label(key)), value(fact, key), '']);
+  return HEADLINES.flatMap((key): [string, string, string][] => {
+    const fact = findFact(all, key, DEEPEST);
+    return fact === undefined ? [] : [[sentence(label(key)), value(fact, key), '']];
+  });
+}
+
+function findFact(facts: Record<string, unknown>, key: string, depth: number): unknown {
+  if (isPlain(facts[key]) && facts[key] !== undefined) return facts[key];
+  if (depth === 0) return undefined;
+  for (const inner of Object.values(facts)) {
+    const found = isRecord(inner) ? findFact(inner, key, depth - 1) : undefined;
+    if (found !== undefined) return found;
+  }
+  return undefined;
 }
 
 function box(tone: 'warn' | 'bad' | 'plain', title: string, lines: readonly string[]): Html | null {
@@ -387,7 +398,7 @@ function refused(receipt: Receipt): Html | null {
 }
 
 function facts(all: Record<string, unknown>): Html | null {
-  const entries = Object.entries(all).filter(([key, fact]) => key !== 'headline' && fact !== undefined);
+  const entries = Object.entries(all).filter(([, fact]) => fact !== undefined);
   if (entries.length === 0) return null;
   const plain = entries.filter(([, fact]) => isPlain(fact));
   const nested = entries.filter(([, fact]) => !isPlain(fact));

@@ -69,8 +69,7 @@ export function receiptText(receipt: Receipt): string {
         `✗ ${answer.gate}: rejected by ${answer.by}, ${moment(answer.at)}${answer.note === undefined ? '' : `: ${answer.note}`}`,
     ),
   ]);
-  const { headline, ...facts } = receipt.facts;
-  list('Measured', factLines({ ...(isRecord(headline) ? headline : {}), ...facts }));
+  list('Measured', factLines(receipt.facts));
   list(
     'Left to do by hand',
     receipt.followUps.map((item) =>

@@ -76,16 +76,16 @@ describe('usage', () => {
   });
 });
 
-describe('an input that is not right', () => {
-  const start = (input: unknown, ...more: string[]) =>
-    ferry([
-      'start',
-      'redisCopy',
-      '--input',
-      typeof input === 'string' ? input : JSON.stringify(input),
-      ...more,
-    ]);
+const start = (input: unknown, ...more: string[]) =>
+  ferry([
+    'start',
+    'redisCopy',
+    '--input',
+    typeof input === 'string' ? input : JSON.stringify(input),
+    ...more,
+  ]);
 
+describe('an input that is not right', () => {
   it.each([
     ['a missing field', { ...GOOD, writes: undefined }, '`writes` is missing'],
     ['a wrong type', { ...GOOD, name: 5 }, '`name` invalid input: expected string, received number'],
@@ -151,15 +151,13 @@ describe('an input that is not right', () => {
   });
 });
 
+const from = (env: Record<string, string>, options = {}) => {
+  const { address, namespace, taskQueue } = resolveTarget(fakeIo({ env: { HOME: folder, ...env } }), options);
+  return [address, namespace, taskQueue];
+};
+
 describe('where Temporal is', () => {
   it('comes from flags, then variables, then the defaults', () => {
-    const from = (env: Record<string, string>, options = {}) => {
-      const { address, namespace, taskQueue } = resolveTarget(
-        fakeIo({ env: { HOME: folder, ...env } }),
-        options,
-      );
-      return [address, namespace, taskQueue];
-    };
     expect(from({})).toEqual(['localhost:7233', 'default', 'redis-ferry']);
     const env = { TEMPORAL_ADDRESS: 'a:1', TEMPORAL_NAMESPACE: 'n', FERRY_TASK_QUEUE: 'q' };
     expect(from(env)).toEqual(['a:1', 'n', 'q']);

@@ -98,7 +98,7 @@ export const AT_GATE: State = {
       : gate,
   ),
   progress: null,
-  impact: [{ what: 'writes are stopped', since: before(45) }],
+  impact: [{ what: 'writes are stopped', since: before(45), step: 'Stop writes' }],
   wayBack: { possible: true, keepsWrites: false, loses: 'about 1,200 writes', takes: '2 s' },
   breakGlass: [
     'redis-cli -u "$OLD_REDIS_URL" CLIENT UNPAUSE',

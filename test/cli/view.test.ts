@@ -21,9 +21,9 @@ describe('the whole view', () => {
       ● Running  for 3 min 12 s
         Copying the keys
 
-        ✓ Gather information              800 ms  Redis 6.0.16 → 8.0.2
-        ✓ Pre-flight                       1.0 s
-        ✓ Approval: start               1 min 6 s  approved by Ana Lima
+        ✓ Gather information                800 ms  Redis 6.0.16 → 8.0.2
+        ✓ Pre-flight                         1.0 s
+        ✓ Approval: start                1 min 6 s  approved by Ana Lima
         ▸ Copy the keys                 3 min 12 s
             ━━━━━━━━━━━━━━━─────────────── 50 %  1,000,000 of 2,000,000 keys
             6,420 a second · about 2 min 34 s left · copied 999,990 · skipped 10
@@ -33,7 +33,7 @@ describe('the whole view', () => {
 
         ! Somebody is notified: none, expected a webhook
 
-        Way back     open, loses nothing, takes about 1 s
+        Way back      open, loses nothing, takes about 1 s
 
         ferry pause sessions     hold it at the next safe place
         ferry rollback sessions  undo everything done so far"
@@ -46,12 +46,12 @@ describe('the whole view', () => {
       ● Awaiting approval  for 40 s
         Waits for approval of "cutover"
 
-        ✓ Gather information              800 ms  Redis 6.0.16 → 8.0.2
-        ✓ Pre-flight                       1.0 s
-        ✓ Approval: start               1 min 6 s  approved by Ana Lima
+        ✓ Gather information                800 ms  Redis 6.0.16 → 8.0.2
+        ✓ Pre-flight                         1.0 s
+        ✓ Approval: start                1 min 6 s  approved by Ana Lima
         ✓ Copy the keys                 2 min 22 s
         ✓ Compare both sides            2 min 22 s
-        ? Approval: cutover                 40 s
+        ? Approval: cutover                   40 s
         · Switch the applications over
 
         ! Somebody is notified: none, expected a webhook
@@ -59,16 +59,16 @@ describe('the whole view', () => {
         Switch the applications to redis-new:6379?
         1 of 2 approvals (Ana Lima); answer within 10 min
 
-        Users notice writes are stopped, for 45 s
+        Users notice  writes are stopped, for 45 s
 
-        Way back     open, but it loses about 1,200 writes, takes 2 s
+        Way back      open, but it loses about 1,200 writes, takes 2 s
 
         Break glass: restores service by hand, without Redis Ferry
           redis-cli -u "$OLD_REDIS_URL" CLIENT UNPAUSE
           kubectl scale deployment web --replicas=3 --namespace a-rather-long-namespace-name-for-a-test
 
-        Warnings     The webhook answered 503.
-        Refused      approve cutover by Ana Lima: has approved already
+        Warnings      The webhook answered 503.
+        Refused       approve cutover by Ana Lima: has approved already
 
         ferry approve sessions cutover  go on
         ferry reject sessions cutover   roll back
@@ -82,9 +82,9 @@ describe('the whole view', () => {
       ● Needs decision  for 3 min 12 s
         A check failed
 
-        ✓ Gather information              800 ms  Redis 6.0.16 → 8.0.2
-        ✓ Pre-flight                       1.0 s
-        ✓ Approval: start               1 min 6 s  approved by Ana Lima
+        ✓ Gather information                800 ms  Redis 6.0.16 → 8.0.2
+        ✓ Pre-flight                         1.0 s
+        ✓ Approval: start                1 min 6 s  approved by Ana Lima
         ▸ Copy the keys                 3 min 12 s
         · Compare both sides
         · Approval: cutover
@@ -96,7 +96,7 @@ describe('the whole view', () => {
         Login page: HTTP 502, expected HTTP 200.
         Answer within 5 min
 
-        Way back     open, loses nothing, takes about 1 s
+        Way back      open, loses nothing, takes about 1 s
 
         ferry decide sessions retry                 check again
         ferry decide sessions rollback              undo everything; takes about 1 s
@@ -149,10 +149,11 @@ describe('the whole view', () => {
   });
 });
 
-describe('only what changed', () => {
-  const spoken = () => ({ part: 0, at: NOW });
-  const seen = (state: State, rest: object = {}) => ({ state, live: null, now: NOW, ...rest });
+const spoken = () => ({ part: 0, at: NOW });
+const seen = (state: State) => ({ state, live: null, now: NOW });
+const at = (done: number) => seen({ ...COPYING, progress: { ...COPYING.progress!, done } });
 
+describe('only what changed', () => {
   it('begins with what is done, and what it waits for', () => {
     expect(changes(null, seen(AT_GATE), spoken()).join('\n')).toMatchInlineSnapshot(`
       "02:05:00  ✓ Gather information (800 ms, Redis 6.0.16 → 8.0.2)
@@ -202,7 +203,6 @@ describe('only what changed', () => {
   });
 
   it('says progress at every tenth only', () => {
-    const at = (done: number) => seen({ ...COPYING, progress: { ...COPYING.progress!, done } });
     const memory = { part: 0, at: NOW };
     expect(changes(at(0), at(210_000), memory)).toHaveLength(1);
     expect(changes(at(210_000), at(250_000), memory)).toHaveLength(0);

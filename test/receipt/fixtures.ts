@@ -91,12 +91,13 @@ export const CLEAN: Receipt = {
   left: [],
   planHash: '4f1c9be2a7d03',
   facts: {
-    headline: { writePauseMs: 412, keysCompared: 2_104_332 },
     versions: { source: 'Redis 6.0.16', target: 'Redis 8.0.2' },
     method: 'DUMP/RESTORE, 3 delta passes, final pass under CLIENT PAUSE',
     tls: false,
     lostWrites: null,
+    switch: { writePauseMs: 412, attempts: 1 },
     comparison: {
+      keysCompared: 2_104_332,
       databases: {
         '0': { keys: 2_000_120, differences: 0, seconds: 121.2 },
         '3': { keys: 104_212, differences: 0, seconds: 7.4 },
@@ -149,12 +150,10 @@ export const ROLLBACK_FAILED: Receipt = {
   blemishes: ['Rolling back stopped on the way.'],
   rejections: [{ gate: 'cleanup', by: 'Ben Okafor', at: at(720), note: 'errors in the log' }],
   approvals: CLEAN.approvals.slice(0, 3),
-  steps: CLEAN.steps
-    .slice(0, 8)
-    .map((each, index) => ({
-      ...each,
-      status: index === 7 ? 'undo failed' : index === 3 || index === 4 ? 'undone' : 'done',
-    })),
+  steps: CLEAN.steps.slice(0, 8).map((each, index) => ({
+    ...each,
+    status: index === 7 ? 'undo failed' : index === 3 || index === 4 ? 'undone' : 'done',
+  })),
   left: [
     'The applications still write to the target redis-new:6379.',
     '2,104,332 copied keys on the target.',

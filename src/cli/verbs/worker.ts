@@ -1,12 +1,17 @@
 import type { Command } from 'commander';
-import { globals, type Cli } from '../cli.js';
+import { globals } from '../cli.js';
 
-export function worker(program: Command, cli: Cli): void {
+export function worker(program: Command): void {
   program
     .command('worker')
     .description('run a worker here, which does the work of upgrades; ends with Ctrl-C')
-    .action(async (_: unknown, command: Command) => {
-      void globals(command);
-      void cli;
+    .action(async (_options: unknown, command: Command) => {
+      const { address, namespace, profile, taskQueue } = globals(command);
+      // The worker reads Temporal's settings where everybody does: from the environment.
+      if (address !== undefined) process.env['TEMPORAL_ADDRESS'] = address;
+      if (namespace !== undefined) process.env['TEMPORAL_NAMESPACE'] = namespace;
+      if (profile !== undefined) process.env['TEMPORAL_PROFILE'] = profile;
+      const { runWorker } = await import('../../worker.js');
+      await runWorker({ taskQueue });
     });
 }
