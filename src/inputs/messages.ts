@@ -49,8 +49,10 @@ function problemOf(issue: z.core.$ZodIssue): string {
     const keys = issue.keys.map((key) => `\`${[...issue.path, key].join('.')}\``).join(', ');
     return `${keys} is not a known field`;
   }
+  // Only where the input is reported with the issues: without it everything would seem to be missing.
+  if (issue.code !== 'custom' && 'input' in issue && issue.input === undefined) return `\`${field}\` is missing`;
   if (issue.code === 'invalid_union') return `\`${field}\` ${closest(issue)}`;
-  if (issue.code === 'invalid_type' && issue.input === undefined) return `\`${field}\` is missing`;
+  if (issue.code === 'invalid_key') return `\`${field}\` ${issue.issues.map((inner) => inner.message).join('; ')}`;
   return `\`${field}\` ${issue.message.charAt(0).toLowerCase()}${issue.message.slice(1)}`;
 }
 

@@ -27,6 +27,9 @@ export const reads: ActivityOptions = {
   retry: { initialInterval: '500ms', backoffCoefficient: 2, maximumInterval: '5s', maximumAttempts: 4 },
 };
 
+/** The first look at everything: what can't be reached is said at once. */
+export const looks: ActivityOptions = { ...reads, retry: { ...reads.retry, maximumAttempts: 2 } };
+
 /** Runs for as long as the data is large. Goes on from its checkpoint, so it may be tried often before a person is asked. */
 export const moves: ActivityOptions = {
   ...waits,

@@ -10,14 +10,14 @@ import type { ClearOutcome } from '../activities/switching.js';
 import { milliseconds } from '../inputs/refs.js';
 import { RedisCopyInput, type RedisCopySettings } from '../inputs/redis-copy.js';
 import type { FenceBefore } from '../activities/switching.js';
-import { acts, call, changes, follows, moves, reads, switches } from '../runbook/acts.js';
+import { acts, call, changes, follows, looks, moves, reads, switches } from '../runbook/acts.js';
 import { runbook } from '../runbook/runbook.js';
 import { ending } from '../runbook/failure.js';
 import * as say from './redis-copy-words.js';
 
 export async function redisCopy(raw: unknown): Promise<Receipt> {
   return runbook('redisCopy', RedisCopyInput, raw, async (input, r) => {
-    const pair = await r.step('Gather information', { read: () => acts(reads, 'Ask both servers').describePair({ settings: input }) });
+    const pair = await r.step('Gather information', { read: () => acts(looks, 'Ask both servers').describePair({ settings: input }) });
     await r.lock([...pair.source.resolved, ...pair.target.resolved].map((address) => `redis/${address}`));
     const how = choose(input, pair);
     const sides = (): Sides => ({ ...how.sides, rate: (r.rate() as Sides['rate'] | undefined) ?? input.rate });
