@@ -12,8 +12,10 @@ import { parseInfo } from './info.js';
 import { startTracking, type Tracker } from './tracker.js';
 
 export interface Stragglers {
-  /** Keys that changed, or expired; null where tracking isn't permitted or was lost. Not told apart by database. */
+  /** Keys that were written to; null where tracking isn't permitted or was lost. */
   changed: number | null;
+  /** Keys that went: expired, most likely, or were deleted, which can't be told apart. */
+  gone: number | null;
   /** At most 20. */
   changedSample: string[];
   /** Writes that the fence refused, in all databases; null where the server doesn't count them (before 6.2). */
@@ -44,6 +46,8 @@ export interface WatchInput {
 
 const LOOK_EVERY = 1_000;
 const SAMPLES = 20;
+const BATCH = 1_000;
+const MOST = 1_000_000;
 
 /** @throws FerryError when the server can't be reached any more */
 export async function watchStragglers(input: WatchInput): Promise<Stragglers> {
@@ -56,6 +60,7 @@ export async function watchStragglers(input: WatchInput): Promise<Stragglers> {
       const before = await refusedSoFar(client);
       const clients = new Map<string, ClientFacts>();
       const changed = new Set<string>();
+      const gone = new Set<string>();
       let listed = true;
       let held = true;
       for (;;) {
@@ -63,10 +68,11 @@ export async function watchStragglers(input: WatchInput): Promise<Stragglers> {
         const last = signal.aborted;
         listed = (await noteClients({ client, databases: input.databases, clients })) && listed;
         if (input.fenced) held = (await isFenced({ client })) !== null && held;
-        await noteChanges(tracker, changed);
+        await noteChanges({ client, tracker, databases: input.databases, changed, gone });
         const refused = await refusedSoFar(client);
         const soFar: Stragglers = {
           changed: tracker && tracker.lost() === null ? changed.size : changed.size || null,
+          gone: tracker && tracker.lost() === null ? gone.size : gone.size || null,
           changedSample: [...changed].slice(0, SAMPLES),
           refused: refused === null || before === null ? null : Math.max(0, refused - before),
           clients: listed ? clients.size : null,
@@ -93,12 +99,26 @@ async function tracking({ address, match, name }: WatchInput): Promise<Tracker |
   }
 }
 
-async function noteChanges(tracker: Tracker | null, changed: Set<string>): Promise<void> {
+/** The database isn't told, so a name counts as written where any of the databases has it. */
+async function noteChanges(on: { client: Redis; tracker: Tracker | null; databases: readonly number[]; changed: Set<string>; gone: Set<string> }): Promise<void> {
+  const { client, tracker, databases, changed, gone } = on;
   if (!tracker) return;
   await tracker.barrier();
-  for (const key of tracker.take(100_000)) {
-    // Names only count, but for the few that are shown.
-    if (changed.size < 1_000_000) changed.add(key.toString('utf8'));
+  for (let keys = tracker.take(BATCH); keys.length > 0; keys = tracker.take(BATCH)) {
+    const there = new Set<Buffer>();
+    for (const database of databases) {
+      await client.select(database);
+      const replies = await Promise.all(keys.map((key) => client.exists(key)));
+      replies.forEach((exists, i) => {
+        const key = keys[i];
+        if (exists > 0 && key) there.add(key);
+      });
+    }
+    for (const key of keys) {
+      const seen = there.has(key) ? changed : gone;
+      // Names only count, but for the few that are shown.
+      if (seen.size < MOST) seen.add(key.toString('utf8'));
+    }
   }
 }
 
