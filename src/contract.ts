@@ -198,6 +198,11 @@ export interface State {
   receipt?: Receipt;
 }
 
+/** What a failed or cancelled activity last told of itself; the workflow hands it to whoever goes on, or undoes it. */
+export interface Told {
+  checkpoint?: unknown;
+}
+
 /** What an undo activity may answer. */
 export interface UndoResult {
   note?: string;

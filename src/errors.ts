@@ -20,7 +20,7 @@ export const FAILURES = {
   SameServer: { retry: false, next: 'Give a target that is another server, or map to another database.' },
   TargetNotEmpty: { retry: false, next: 'Empty the target, or choose `ifTargetHasKeys`: "replace" or "skip".' },
   FormatRefused: { retry: false, next: 'The target is too old for the source\'s format. Choose a newer target.' },
-  PauseTooLong: { retry: true, next: 'Everything resumed on the source. Try again at a calmer moment, or raise `maxPause`.' },
+  PauseTooLong: { retry: false, next: 'Everything resumed on the source. Try again at a calmer moment, or raise `maxPause`.' },
   SourceChanged: { retry: false, next: 'The source was written to since the comparison. Look at the keys named, then decide.' },
   ComparisonDiffers: { retry: false, next: 'Look at the sample keys named, then retry the comparison or roll back.' },
   WindowMissed: { retry: false, next: 'Give a later window, or roll back.' },
@@ -28,6 +28,7 @@ export const FAILURES = {
   WebhookFailed: { retry: true, next: 'Check the webhook\'s address and its log.' },
   ProbeFailed: { retry: false, next: 'Look at the application, then retry, waive the probe by name, or roll back.' },
   FileFailed: { retry: false, next: 'Check that the worker may write the named path and that the disk has room.' },
+  Unclear: { retry: false, next: 'Look at where the applications write. If it is the source, nothing is left to undo for this step: leave it. If not, use the break-glass card.' },
   Unknown: { retry: true, next: 'Read the message. If it makes no sense, report it with the journal.' },
 } as const satisfies Record<string, { retry: boolean; next: string }>;
 

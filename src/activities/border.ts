@@ -1,7 +1,7 @@
 /** The border with Temporal: its context becomes an AbortSignal, heartbeats and typed failures, and nothing behind it knows Temporal. */
 import { ApplicationFailure, CompleteAsyncError, Context, activityInfo, log } from '@temporalio/activity';
 import { CancelledFailure } from '@temporalio/common';
-import { progressSignal, type Progress } from '../contract.js';
+import { progressSignal, type Progress, type Told } from '../contract.js';
 import { FAILURES, FerryError } from '../errors.js';
 import { redact } from '../platform/secrets.js';
 import { connectionName } from '../redis/hands.js';
@@ -30,10 +30,6 @@ export interface Border<Beat> {
   abandoned: () => boolean;
 }
 
-/** What a failed or cancelled activity last told of itself; the workflow hands it to whoever goes on. */
-export interface Told {
-  checkpoint?: unknown;
-}
 
 /** Runs an activity's work: heartbeats by itself, maps failures. */
 export async function border<T, Beat = unknown>(work: (border: Border<Beat>) => Promise<T>): Promise<T> {

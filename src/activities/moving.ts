@@ -6,6 +6,7 @@ import { copyChanged } from '../redis/delta.js';
 import { connectionName } from '../redis/hands.js';
 import { leaveTracker, takeTracker, type Lease } from '../redis/tracker-pool.js';
 import { border, type Border } from './border.js';
+import { takeHold } from './holding.js';
 import { addressesOf, type Sides } from './sides.js';
 
 export interface CopyInput {
@@ -25,6 +26,7 @@ export async function copyKeys({ sides, checkpoint: given }: CopyInput): Promise
   return border<CopyOutcome, CopyCheckpoint>(async (b) => {
     const { source, target } = await addressesOf(sides);
     const checkpoint = b.last ?? given;
+    const confirm = await takeHold(b, [source, target]);
     return tracked(b, sides, source, async (lease) => {
       // A fresh start behind a running tracker misses nothing; going on behind a new one misses what happened between.
       // While a copy is interrupted, "in step" says that it may go on behind this tracker.
@@ -36,7 +38,8 @@ export async function copyKeys({ sides, checkpoint: given }: CopyInput): Promise
         rate: () => sides.rate,
         checkpoint,
         tracker: lease.tracker,
-        name: connectionName(b.workflowId),
+        name: b.hand,
+        confirm,
         signal: b.signal,
         onProgress: (progress, at) => {
           b.beat(at);
@@ -65,15 +68,24 @@ export interface CompareOutcome extends CompareResult {
 export async function compareKeys({ sides, checkpoint: given, repair }: CompareInput): Promise<CompareOutcome> {
   return border<CompareOutcome, CompareCheckpoint>(async (b) => {
     const { source, target } = await addressesOf(sides);
-    return tracked(b, sides, source, async (lease) => compareUnder(b, { sides, source, target, lease, repair, checkpoint: b.last ?? given }));
+    const confirm = await takeHold(b, [source, target]);
+    return tracked(b, sides, source, async (lease) => compareUnder(b, { sides, source, target, lease, repair, confirm, checkpoint: b.last ?? given, beat: b.beat }));
   });
+}
+
+interface InStep {
+  sides: Sides;
+  source: ServerAddress;
+  target: ServerAddress;
+  lease: Lease;
+  confirm: () => Promise<void>;
 }
 
 async function compareUnder<Beat>(
   b: Border<Beat>,
-  input: { sides: Sides; source: ServerAddress; target: ServerAddress; lease: Lease; repair: CompareInput['repair']; checkpoint?: CompareCheckpoint | undefined },
+  input: InStep & { repair: CompareInput['repair']; checkpoint?: CompareCheckpoint | undefined; beat?: (at: CompareCheckpoint) => void },
 ): Promise<CompareOutcome> {
-  const { sides, source, target, lease, repair, checkpoint } = input;
+  const { sides, source, target, lease, confirm, repair, checkpoint, beat } = input;
   const unbroken = lease.inStep || checkpoint === undefined;
   const result = await compareAll({
     ...sides,
@@ -83,10 +95,11 @@ async function compareUnder<Beat>(
     checkpoint,
     repair: repair === 'always' || (repair === 'when changes were missed' && !lease.inStep),
     tracker: lease.tracker,
-    name: connectionName(b.workflowId),
+    name: b.hand,
+    confirm,
     signal: b.signal,
     onProgress: (progress, at) => {
-      b.beat(at as Beat);
+      beat?.(at);
       const { database, keysInSource, ...counts } = progress;
       b.show({ step: 'Compare both sides', done: counts.keysCompared, total: keysInSource, unit: 'keys', counts: { ...counts, database } });
     },
@@ -103,11 +116,12 @@ export async function followKeys({ sides }: { sides: Sides }): Promise<{ passes:
   return border<{ passes: number }, undefined>(async (b) => {
     const { source, target } = await addressesOf(sides);
     return tracked(b, sides, source, async (lease) => {
+      const confirm = await takeHold(b, [source, target]);
       let passes = 0;
       for (; !b.signal.aborted; passes += 1) {
-        if (!lease.inStep && sides.track) await compareUnder(b, { sides, source, target, lease, repair: 'always' });
+        if (!lease.inStep && sides.track) await compareUnder(b, { sides, source, target, lease, confirm, repair: 'always' });
         else if (lease.tracker.pending() > 0) {
-          await copyChanged({ ...sides, source, target, tracker: lease.tracker, watched: false, verify: false, name: connectionName(b.workflowId), signal: b.signal });
+          await copyChanged({ ...sides, source, target, tracker: lease.tracker, watched: false, verify: false, name: b.hand, confirm, signal: b.signal });
         }
         // Thrown, so that the next attempt starts with a new tracker and compares everything.
         const lost = lease.tracker.lost();
@@ -121,7 +135,7 @@ export async function followKeys({ sides }: { sides: Sides }): Promise<{ passes:
 }
 
 /** Brings the target in step behind a running tracker, if it isn't. */
-export async function bringInStep<Beat>(b: Border<Beat>, input: { sides: Sides; source: ServerAddress; target: ServerAddress; lease: Lease }): Promise<CompareOutcome | null> {
+export async function bringInStep<Beat>(b: Border<Beat>, input: InStep): Promise<CompareOutcome | null> {
   return input.lease.inStep ? null : compareUnder(b, { ...input, repair: 'always' });
 }
 
@@ -130,7 +144,9 @@ async function tracked<T, Beat>(b: Border<Beat>, sides: Sides, source: ServerAdd
   try {
     return await use(lease);
   } finally {
-    leaveTracker(b.workflowId, lease);
+    // After a termination nobody comes for it, and its connection would be taken for another upgrade's.
+    if (b.abandoned()) lease.tracker.close();
+    else leaveTracker(b.workflowId, lease);
   }
 }
 

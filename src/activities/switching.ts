@@ -1,4 +1,5 @@
 /** Switching the applications over, and back; the end of both. */
+import type { Redis } from 'ioredis';
 import type { Repoint } from '../inputs/redis-copy.js';
 import { finishRepoint, repoint, type Direction, type Serving } from '../repoint/index.js';
 import { servedDatabase } from '../repoint/types.js';
@@ -7,15 +8,17 @@ import { deleteKeys, type ClearCheckpoint, type ClearResult } from '../redis/cle
 import { withClient } from '../redis/connect.js';
 import { FerryError } from '../errors.js';
 import { shown, type ServerAddress } from '../redis/address.js';
-import { fenceBefore, fenceStanding, isFenced, unfence, type FenceBefore } from '../redis/fence.js';
+import { endReturn, fenceBefore, fenceStanding, isFenced, openForReturn, unfence, type FenceBefore } from '../redis/fence.js';
 import { connectionName } from '../redis/hands.js';
 import { parseInfo } from '../redis/info.js';
+import { resumeWrites } from '../redis/pause.js';
 import { forgetOwnKeys } from '../redis/ledger.js';
 import { watchStragglers as watchFor, type Stragglers } from '../redis/stragglers.js';
 import { switchOver, type SwitchResult } from '../redis/switch.js';
 import { dropTracker, leaveTracker, takeTracker } from '../redis/tracker-pool.js';
-import type { UndoResult } from '../contract.js';
-import { border } from './border.js';
+import type { Told, UndoResult } from '../contract.js';
+import { border, type Border } from './border.js';
+import { takeHold } from './holding.js';
 import { bringInStep } from './moving.js';
 import { addressesOf, reversed, type Sides } from './sides.js';
 
@@ -29,32 +32,42 @@ export interface SwitchInput {
   pauseMs: number | null;
   /** What to put back when the fence is lifted; null where there is none. */
   fence: FenceBefore | null;
-  /** Counts the switches of this upgrade, forth and back. */
-  epoch: number;
+  /** What an earlier try told of itself when it failed. */
+  told?: Told | undefined;
 }
 
 export interface SwitchOutcome extends SwitchResult {
-  /** run_id of the target when it took over. */
+  /** run_id of the source when it was left, and of the target when it took over. */
+  sourceRunId: string;
   targetRunId: string;
+  /** The source was restarted behind its seal, and had no fence for a moment. */
+  sourceRestarted: boolean;
   /** Everything had to be compared once more before the pause, since changes were missed. */
   comparedAgain: number | null;
 }
 
+/** How far it got, and the run of the server that is left: a fence that is gone after a restart says nothing. */
 interface Standing {
-  standing: 'begun' | 'sealed';
+  standing: 'begun' | 'sealed' | 'back begun' | 'back sealed' | 'home';
+  runId: string;
 }
 
 export async function switchForward(input: SwitchInput): Promise<SwitchOutcome> {
   return border<SwitchOutcome, Standing>(async (b) => {
     const { sides, name, fence } = input;
     const { source, target } = await addressesOf(sides);
-    const hand = connectionName(b.workflowId, { epoch: input.epoch, attempt: b.attempt });
     const at = ends({ source, target, sides });
-    const sealed = b.last?.standing === 'sealed' || (fence !== null && (await withClient({ address: source, name: hand, signal: b.signal }, (client) => fenceStanding({ client }))) === 'sealed');
+    const last = b.last ?? standingOf(input.told);
+    const confirm = await takeHold(b, [source, target]);
+    const runId = await runIdOf(source, b.hand);
+    const seal = fence === null ? 'none' : await standingOn(b, source);
+    const sealed = seal === 'sealed' || last?.standing === 'sealed';
+    await b.stillCurrent({ standing: sealed ? 'sealed' : 'begun', runId });
     const lease = await takeTracker({ key: b.workflowId, address: source, match: sides.match, name: connectionName(b.workflowId), track: sides.track });
     try {
       // Behind a seal the target may have taken writes already: nothing is carried over it any more.
-      const compared = sealed ? null : await bringInStep(b, { sides, source, target, lease });
+      const compared = sealed ? null : await bringInStep(b, { sides, source, target, lease, confirm });
+      b.signal.throwIfAborted();
       const result = await switchOver({
         ...sides,
         from: source,
@@ -62,14 +75,20 @@ export async function switchForward(input: SwitchInput): Promise<SwitchOutcome> 
         tracker: lease.tracker,
         pauseMs: input.pauseMs,
         fence,
-        name: hand,
+        name: b.hand,
         signal: b.signal,
         sealedBefore: sealed,
-        stillCurrent: (standing) => b.stillCurrent({ standing }),
+        stillCurrent: (standing) => b.stillCurrent({ standing, runId }),
         repoint: () => repoint({ spec: input.repoint, direction: 'forward', name, serving: at.forward, signal: b.signal }),
         repointBack: () => repoint({ spec: input.repoint, direction: 'back', name, serving: at.back }),
       });
-      return { ...result, targetRunId: await runIdOf(target, hand), comparedAgain: compared?.keysCompared ?? null };
+      return {
+        ...result,
+        sourceRunId: runId,
+        targetRunId: await runIdOf(target, b.hand),
+        sourceRestarted: fence !== null && sealed && seal !== 'sealed' && last?.runId !== runId,
+        comparedAgain: compared?.keysCompared ?? null,
+      };
     } finally {
       leaveTracker(b.workflowId, lease);
     }
@@ -79,7 +98,7 @@ export async function switchForward(input: SwitchInput): Promise<SwitchOutcome> 
 export interface SwitchBackInput extends SwitchInput {
   /** Null while it isn't clear whether the switch was made: then the servers are asked. */
   switched: { targetRunId: string } | null;
-  /** run_id of the source before the switch. */
+  /** run_id of the source before the upgrade. */
   sourceRunId: string;
   /** False: the writes made since are given up, which a person has accepted. */
   keepWrites: boolean;
@@ -87,69 +106,152 @@ export interface SwitchBackInput extends SwitchInput {
   keepSteps: string[];
 }
 
-/** Goes back to the source with the writes made since. Harmless when nothing was switched. */
+/**
+ * Goes back to the source with the writes made since. Harmless when nothing was switched, and when it went back already.
+ *
+ * Where the applications are is read from the servers: the seal of the side that they were told to leave outlives worker and
+ * workflow. Where that can't tell, a person is asked: carrying one side over the other would destroy what it took meanwhile.
+ */
 export async function switchBack(input: SwitchBackInput): Promise<UndoResult> {
   return border<UndoResult, Standing>(async (b) => {
-    const { sides, name, fence } = input;
+    const { sides, name, fence, switched, keepWrites } = input;
     const { source, target } = await addressesOf(sides);
-    const hand = connectionName(b.workflowId, { epoch: input.epoch, attempt: b.attempt });
     const at = ends({ source, target, sides });
+    const forward = () => repoint({ spec: input.repoint, direction: 'forward', name, serving: at.forward });
     const back = () => repoint({ spec: input.repoint, direction: 'back', name, serving: at.back, signal: b.signal });
+    const told = standingOf(input.told);
     dropTracker(b.workflowId);
+    const confirm = await takeHold(b, [source, target]);
 
-    const standing = fence === null ? 'unknown' : await withClient({ address: source, name: hand, signal: b.signal }, (client) => fenceStanding({ client }));
-    if (b.last === undefined && input.switched === null && standing !== 'sealed' && standing !== 'unknown') {
-      if ((await runIdOf(source, hand)) !== input.sourceRunId) {
-        throw new FerryError('Unknown', `${shown(source)} was restarted during the switch, so it can't be told whether the applications have moved. Look at where they write, then use the break-glass card`);
-      }
-      await withClient({ address: source, name: hand, signal: b.signal }, (client) => unfence({ client, ...(fence ? { before: fence } : {}) }));
+    // Where writes are given up nothing is carried over anything, so it matters less.
+    const where = switched && !keepWrites ? 'target' : await whereabouts(b, { source, target, input, told });
+    if (where === 'not moved') {
+      await onServer(b, source, async (client) => {
+        await endReturn({ client, before: fence ?? NO_FENCE });
+        await resumeWrites({ client });
+      });
       return { note: 'the applications had not moved' };
     }
-
-    const lift = () => withClient({ address: source, name: hand, signal: b.signal }, (client) => unfence({ client, ...(fence ? { before: fence } : {}) }));
-    if (!input.keepWrites) {
-      await lift();
+    if (!keepWrites) {
+      if (fence) await onServer(b, source, (client) => endReturn({ client, before: fence }));
       await back();
-      await withClient({ address: target, name: hand, signal: b.signal }, async (client) => {
+      await onServer(b, target, async (client) => {
         await dropClients({ client, ids: (await clientsOf({ client, databases: sides.databases.map(([, to]) => to) })).map(({ id }) => id) });
       });
       return { note: 'repointed; the writes made since stay on the target', keep: { steps: input.keepSteps, because: `${shown(target)} keeps its keys: it holds the writes made since the switch` } };
     }
 
-    const restarted = input.switched !== null && (await runIdOf(target, hand)) !== input.switched.targetRunId;
-    if (restarted) {
-      throw new FerryError('Unknown', `${shown(target)} was restarted since the switch, so it may have lost keys that the source still has: carrying its state back could delete them. Compare both by hand, then use the break-glass card`);
+    const targetFence = fence === null ? null : await onServer(b, target, (client) => fenceBefore({ client }));
+    const runId = await runIdOf(target, b.hand);
+    let result: SwitchResult | null = null;
+    if (where !== 'home') {
+      if (where === 'target' && switched !== null && runId !== switched.targetRunId) {
+        throw new FerryError('Unknown', `${shown(target)} was restarted since the switch, so it may have lost keys that the source still has: carrying its state back could delete them. Compare both by hand, then use the break-glass card`);
+      }
+      if (where === 'between') {
+        // Some may have been told already. Where all are on one side, all can be brought to the other.
+        await forward();
+        await onServer(b, source, async (client) => {
+          await dropClients({ client, ids: (await clientsOf({ client })).map(({ id }) => id) });
+          await resumeWrites({ client });
+        });
+      }
+      if (where !== 'returned' && fence) await onServer(b, source, (client) => openForReturn({ client, before: fence }));
+      const mirrored: Sides = { ...sides, source: sides.target, target: sides.source, databases: reversed(sides.databases), ifTargetHasKeys: sides.ifTargetHasKeys === 'refuse' ? 'refuse' : 'replace' };
+      const key = `${b.workflowId} back`;
+      const lease = await takeTracker({ key, address: target, match: sides.match, name: connectionName(b.workflowId), track: sides.track });
+      try {
+        // Told to have returned, the applications have written at the source: nothing is carried over that.
+        if (where !== 'returned') await bringInStep(b, { sides: mirrored, source: target, target: source, lease, confirm });
+        b.signal.throwIfAborted();
+        result = await switchOver({
+          ...mirrored,
+          from: target,
+          to: source,
+          tracker: lease.tracker,
+          pauseMs: input.pauseMs,
+          fence: targetFence,
+          name: b.hand,
+          signal: b.signal,
+          sealedBefore: where === 'returned',
+          stillCurrent: (standing) => b.stillCurrent({ standing: `back ${standing}`, runId }),
+          repoint: back,
+          repointBack: forward,
+        });
+      } finally {
+        dropTracker(key);
+        lease.tracker.close();
+      }
     }
-    await lift();
-    const mirrored: Sides = { ...sides, source: sides.target, target: sides.source, databases: reversed(sides.databases), ifTargetHasKeys: sides.ifTargetHasKeys === 'refuse' ? 'refuse' : 'replace' };
-    const key = `${b.workflowId} back`;
-    const lease = await takeTracker({ key, address: target, match: sides.match, name: connectionName(b.workflowId), track: sides.track });
-    try {
-      const targetFence = fence === null ? null : await withClient({ address: target, name: hand, signal: b.signal }, (client) => fenceBefore({ client }));
-      await bringInStep(b, { sides: mirrored, source: target, target: source, lease });
-      const result = await switchOver({
-        ...mirrored,
-        from: target,
-        to: source,
-        tracker: lease.tracker,
-        pauseMs: input.pauseMs,
-        fence: targetFence,
-        name: hand,
-        signal: b.signal,
-        sealedBefore: b.last?.standing === 'sealed',
-        stillCurrent: (now) => b.stillCurrent({ standing: now }),
-        repoint: back,
-        repointBack: () => repoint({ spec: input.repoint, direction: 'forward', name, serving: at.forward }),
-      });
-      // Whoever still holds the target's address is refused for a moment rather than believed, then it is free.
-      const seen = await watchFor({ address: target, name: hand, databases: sides.databases.map(([, to]) => to), match: sides.match, until: SETTLE_MS, fenced: targetFence !== null });
-      if (targetFence) await withClient({ address: target, name: hand, signal: b.signal }, (client) => unfence({ client, before: targetFence }));
-      return { note: `went back with every write; writes paused ${result.writePauseMs ?? '?'} ms${seen.refused ? `, ${seen.refused} late writes refused` : ''}` };
-    } finally {
-      dropTracker(key);
-      lease.tracker.close();
-    }
+    // Whoever still holds the target's address is refused for a moment rather than believed, then it is free.
+    const seen = await watchFor({ address: target, name: b.hand, databases: sides.databases.map(([, to]) => to), match: sides.match, until: SETTLE_MS, fenced: targetFence !== null && where !== 'home' });
+    await b.stillCurrent({ standing: 'home', runId });
+    if (fence) await onServer(b, source, (client) => endReturn({ client, before: fence }));
+    if (targetFence) await onServer(b, target, (client) => unfence({ client, before: targetFence }));
+    return { note: `went back with every write; writes paused ${result?.writePauseMs ?? '?'} ms${seen.refused ? `, ${seen.refused} late writes refused` : ''}` };
   });
+}
+
+/**
+ * Where the applications write, as far as it can be known.
+ * - not moved: on the source, and were never told otherwise
+ * - between: told to move, but perhaps not all of them
+ * - target: on the target
+ * - returned: told to go back to the source
+ * - home: back on the source, and only fences are left to be lifted
+ */
+type Whereabouts = 'not moved' | 'between' | 'target' | 'returned' | 'home';
+
+async function whereabouts(b: Border<Standing>, on: { source: ServerAddress; target: ServerAddress; input: SwitchBackInput; told: Standing | undefined }): Promise<Whereabouts> {
+  const { source, target, input, told } = on;
+  const { fence, switched } = input;
+  const ofUndo = told !== undefined && told.standing !== 'begun' && told.standing !== 'sealed';
+  const own = b.last ?? (ofUndo ? told : undefined);
+  const ofSwitch = ofUndo ? undefined : told;
+  if (own?.standing === 'home') return 'home';
+  const unclear = (why: string): FerryError =>
+    new FerryError('Unclear', `${why}, so it can't be told where the applications write. Nothing was changed now`);
+
+  if (fence === null) {
+    // Nothing on the servers tells: only what was told.
+    if (own) return own.standing === 'back sealed' ? 'returned' : 'target';
+    if (switched) return 'target';
+    if (ofSwitch) return ofSwitch.standing === 'begun' ? 'not moved' : 'between';
+    throw unclear(`${shown(source)} could not be fenced, and the switch was broken off`);
+  }
+
+  if ((await standingOn(b, target)) === 'sealed') return 'returned';
+  switch (await standingOn(b, source)) {
+    case 'sealed':
+      return switched ? 'target' : 'between';
+    case 'returning':
+      return 'target';
+    case 'fenced':
+      return 'not moved';
+    case 'none': {
+      if (switched) throw unclear(`The fence of ${shown(source)} is gone (lifted by hand, or the server was restarted)`);
+      if (own === undefined) {
+        if (ofSwitch?.standing === 'begun') return 'not moved';
+        if ((await runIdOf(source, b.hand)) === (ofSwitch?.runId ?? input.sourceRunId)) return 'not moved';
+      }
+      throw unclear(`${shown(source)} was restarted during the switch`);
+    }
+  }
+}
+
+const NO_FENCE: FenceBefore = { kind: 'min-replicas', settings: {} };
+
+function standingOf(told: Told | undefined): Standing | undefined {
+  const checkpoint = told?.checkpoint;
+  return typeof checkpoint === 'object' && checkpoint !== null && 'standing' in checkpoint ? (checkpoint as Standing) : undefined;
+}
+
+function standingOn(b: Border<Standing>, address: ServerAddress) {
+  return onServer(b, address, (client) => fenceStanding({ client }));
+}
+
+function onServer<T>(b: Pick<Border<never>, 'hand' | 'signal'>, address: ServerAddress, use: (client: Redis) => Promise<T>): Promise<T> {
+  return withClient({ address, name: b.hand, signal: b.signal, commandTimeoutMs: 10_000 }, use);
 }
 
 /** How long late clients of the side that was left are refused before its fence is lifted. */
@@ -198,14 +300,19 @@ export type ClearOutcome = ClearResult;
 /** Undo of the copy: takes the copied keys away from a target that was empty before. */
 export async function clearTarget({ sides }: { sides: Sides }): Promise<UndoResult> {
   return border<UndoResult, ClearCheckpoint>(async (b) => {
-    const { target } = await addressesOf(sides);
+    const { source, target } = await addressesOf(sides);
     dropTracker(b.workflowId);
+    const confirm = await takeHold(b, [source, target]);
+    if ((await fenceStandingOf(b, source)) === 'sealed') {
+      throw new FerryError('Unclear', `${shown(source)} is sealed: the applications were told to use ${shown(target)}, so its keys are not removed`);
+    }
     const result = await deleteKeys({
       address: target,
       databases: sides.databases.map(([, to]) => to),
       match: sides.match,
       checkpoint: b.last,
-      name: connectionName(b.workflowId),
+      name: b.hand,
+      confirm,
       signal: b.signal,
       onProgress: (_, checkpoint) => b.beat(checkpoint),
     });
@@ -233,15 +340,16 @@ export async function clearSource(input: { sides: Sides; fence: FenceBefore | nu
   return border<ClearOutcome, ClearCheckpoint>(async (b) => {
     const { sides, fence } = input;
     const { source } = await addressesOf(sides);
-    const name = connectionName(b.workflowId);
+    const confirm = await takeHold(b, [source]);
     // The fence refuses deletions too. Its watch has shown that nobody is left to write.
-    if (fence) await withClient({ address: source, name, signal: b.signal }, (client) => unfence({ client, before: fence }));
+    if (fence) await onServer(b, source, (client) => unfence({ client, before: fence }));
     return deleteKeys({
       address: source,
       databases: sides.databases.map(([from]) => from),
       match: sides.match,
       checkpoint: b.last ?? input.checkpoint,
-      name,
+      name: b.hand,
+      confirm,
       signal: b.signal,
       onProgress: (deleted, checkpoint) => {
         b.beat(checkpoint);
@@ -251,8 +359,16 @@ export async function clearSource(input: { sides: Sides; fence: FenceBefore | nu
   });
 }
 
+/** Where CONFIG isn't permitted no fence of ours can stand. */
+async function fenceStandingOf(b: Pick<Border<never>, 'hand' | 'signal'>, address: ServerAddress): Promise<string> {
+  return onServer(b, address, (client) => fenceStanding({ client })).catch((error: unknown) => {
+    if (error instanceof FerryError && error.type === 'NotPermitted') return 'none';
+    throw error;
+  });
+}
+
 async function runIdOf(address: ServerAddress, name: string): Promise<string> {
-  return withClient({ address, name }, async (client) => parseInfo(String(await client.call('INFO', 'server')))['run_id'] ?? '');
+  return withClient({ address, name, commandTimeoutMs: 10_000 }, async (client) => parseInfo(String(await client.call('INFO', 'server')))['run_id'] ?? '');
 }
 
 /** The two ends as an application that knows one database reaches them. */

@@ -19,6 +19,8 @@ export interface ClearOptions {
   match: string;
   checkpoint?: ClearCheckpoint | undefined;
   name?: string | undefined;
+  /** Asked once connected, before anything is written; throws when this attempt has no right to write any more. */
+  confirm?: (() => Promise<void>) | undefined;
   signal: AbortSignal;
   onProgress?: ((deleted: number, checkpoint: ClearCheckpoint) => void) | undefined;
 }
@@ -44,6 +46,7 @@ export async function deleteKeys(options: ClearOptions): Promise<ClearResult> {
   async function work(hard: AbortSignal): Promise<ClearResult> {
     const session = await openSession({ server: address, name, signal: hard });
     try {
+      await options.confirm?.();
       const sameLife = checkpoint.runId === session.runId && session.runId !== '';
       checkpoint = { ...checkpoint, runId: session.runId, cursor: sameLife ? checkpoint.cursor : '0' };
       const first = Math.max(0, databases.indexOf(checkpoint.database));

@@ -79,6 +79,8 @@ export interface CompareOptions {
   /** With it, keys being written to meanwhile are copied again before they are judged. Told of streams. */
   tracker?: Tracker | undefined;
   name?: string | undefined;
+  /** Asked once connected, before anything is written; throws when this attempt has no right to write any more. */
+  confirm?: (() => Promise<void>) | undefined;
   signal: AbortSignal;
   onProgress?: ((progress: CompareProgress, checkpoint: CompareCheckpoint) => void) | undefined;
 }
@@ -129,7 +131,7 @@ export async function compareAll(options: CompareOptions): Promise<CompareResult
   if (checkpoint.cursor === END) return result(true);
 
   async function work(hard: AbortSignal): Promise<CompareResult> {
-    const pair = await openPair({ source: options.source, target: options.target, name, signal: hard });
+    const pair = await openPair({ source: options.source, target: options.target, name, signal: hard, confirm: options.confirm });
     const pace = startPace({ rate: options.rate, source: options.source, name: `${name}:ping`, signal });
     try {
       const sizes = await countKeys({ session: pair.source, databases: databases.map(([from]) => from) });

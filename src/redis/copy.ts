@@ -66,6 +66,8 @@ export interface CopyOptions {
   tracker?: Tracker | undefined;
   /** Name of the connections in CLIENT LIST. */
   name?: string | undefined;
+  /** Asked once connected, before anything is written; throws when this attempt has no right to write any more. */
+  confirm?: (() => Promise<void>) | undefined;
   signal: AbortSignal;
   onProgress?: ((progress: CopyProgress, checkpoint: CopyCheckpoint) => void) | undefined;
 }
@@ -97,7 +99,7 @@ export async function copyAll(options: CopyOptions): Promise<CopyResult> {
   if (checkpoint.cursor === END) return result(true);
 
   async function work(hard: AbortSignal): Promise<CopyResult> {
-    const pair = await openPair({ source: options.source, target: options.target, name, signal: hard });
+    const pair = await openPair({ source: options.source, target: options.target, name, signal: hard, confirm: options.confirm });
     const pace = startPace({ rate: options.rate, source: options.source, name: `${name}:ping`, signal });
     try {
       const { source, target } = pair;

@@ -33,6 +33,8 @@ export interface ChangedOptions {
   /** Milliseconds since 1970 after which no further batch is begun. */
   deadline?: number | undefined;
   name?: string | undefined;
+  /** Asked once connected, before anything is written; throws when this attempt has no right to write any more. */
+  confirm?: (() => Promise<void>) | undefined;
   signal: AbortSignal;
 }
 
@@ -111,7 +113,7 @@ export async function copyChanged(options: ChangedOptions): Promise<ChangedResul
   }
 
   async function work(hard: AbortSignal): Promise<ChangedResult> {
-    const pair = await openPair({ source: options.source, target: options.target, name, signal: hard });
+    const pair = await openPair({ source: options.source, target: options.target, name, signal: hard, confirm: options.confirm });
     try {
       const transfer: Transfer = { pair, mode, tracker, pace: UNHURRIED, signal };
       if (options.watched) tracker.add(tracker.watched());

@@ -39,6 +39,8 @@ const TO_WRITE = 'min-replicas-to-write';
 const MAX_LAG = 'min-replicas-max-lag';
 /** min-replicas-to-write counts for nothing while the lag is 0; this instead of 10 says that 0 stood there. */
 const LAG_FOR_NONE = '33779';
+/** Instead of the lag before: the seal was broken for going back, so that writes can be carried here (see openForReturn). */
+const LAG_RETURNING = '33780';
 
 /** Whether a fence of ours stands, by INFO and CONFIG GET. */
 export function fenceOf({
@@ -81,11 +83,31 @@ export async function seal({ client }: { client: Redis }): Promise<void> {
   await set(client, TO_WRITE, String(value + SEAL));
 }
 
+export type Standing = 'none' | 'fenced' | 'sealed' | 'returning';
+
 /** How far a switch away from this server got, whoever began it. */
-export async function fenceStanding({ client }: { client: Redis }): Promise<'none' | 'fenced' | 'sealed'> {
+export async function fenceStanding({ client }: { client: Redis }): Promise<Standing> {
   const state = await look(client);
-  if (fenceOf(state) === null) return 'none';
+  if (fenceOf(state) === null) return state.settings[MAX_LAG] === LAG_RETURNING ? 'returning' : 'none';
   return isSealed(state.settings) ? 'sealed' : 'fenced';
+}
+
+/**
+ * Breaks the seal, so that the way back can write here, while the server goes on saying that the applications are on the other
+ * side. Whoever lifts the fence by hand (the break-glass card) or restarts the server ends that saying: then nobody may carry
+ * anything over what has been written here since.
+ */
+export async function openForReturn({ client, before }: { client: Redis; before: FenceBefore }): Promise<void> {
+  const { [MAX_LAG]: _, ...settings } = before.settings;
+  await set(client, MAX_LAG, LAG_RETURNING);
+  await unfence({ client, before: { ...before, settings } });
+}
+
+/** The applications are here again: nothing of fence, seal and way back is left. Harmless when nothing was. */
+export async function endReturn({ client, before }: { client: Redis; before: FenceBefore }): Promise<void> {
+  await unfence({ client, before });
+  const { settings } = await look(client);
+  if (settings[MAX_LAG] === LAG_RETURNING) await set(client, MAX_LAG, before.settings[MAX_LAG] ?? '10');
 }
 
 function isSealed(settings: Record<string, string>): boolean {
@@ -114,12 +136,13 @@ export async function fenceBefore({ client }: { client: Redis }): Promise<FenceB
   if (standing === 'min-replicas') return { kind: standing, settings: recorded(settings) };
   const { [TO_WRITE]: toWrite = '0', [MAX_LAG]: maxLag = '10' } = settings;
   if (standing === null && atLeast(info['redis_version'] ?? '0', '6.2'))
-    return { kind: 'min-replicas', settings: { [TO_WRITE]: toWrite, [MAX_LAG]: maxLag } };
+    return { kind: 'min-replicas', settings: { [TO_WRITE]: toWrite, [MAX_LAG]: maxLag === LAG_RETURNING ? '10' : maxLag } };
   const { 'replica-read-only': readOnly = 'yes', 'replica-serve-stale-data': serveStale = 'yes' } = settings;
   return {
     kind: 'replica-of-itself',
     settings: {
       [TO_WRITE]: isFenceValue(toWrite) ? (recorded(settings)[TO_WRITE] ?? '0') : toWrite,
+      [MAX_LAG]: maxLag === LAG_RETURNING ? '10' : maxLag,
       ...(readOnly === 'yes' ? {} : { 'replica-read-only': readOnly }),
       ...(serveStale === 'yes' ? {} : { 'replica-serve-stale-data': serveStale }),
     },
@@ -158,7 +181,7 @@ export async function fence({
     await set(client, TO_WRITE, String(fenceValue(toWrite)));
   } else {
     for (const setting of Object.keys(was.settings)) {
-      if (setting !== TO_WRITE) await set(client, setting, 'yes');
+      if (setting.startsWith('replica-')) await set(client, setting, 'yes');
     }
     await attempt(client, () => client.call('REPLICAOF', LOOPBACK, ownPort(state.info)));
   }

@@ -114,6 +114,8 @@ export async function openPair(options: {
   target: ServerAddress | Connection;
   name: string;
   signal?: AbortSignal | undefined;
+  /** Asked once the connections stand and before anything is done on them; what it throws closes them. */
+  confirm?: (() => Promise<void>) | undefined;
 }): Promise<Pair> {
   const { name, signal } = options;
   const [source, target] = await Promise.allSettled([
@@ -121,7 +123,7 @@ export async function openPair(options: {
     openSession({ server: options.target, name, signal }),
   ]);
   if (source.status === 'fulfilled' && target.status === 'fulfilled') {
-    return {
+    const pair: Pair = {
       source: source.value,
       target: target.value,
       close() {
@@ -129,6 +131,13 @@ export async function openPair(options: {
         target.value.close();
       },
     };
+    try {
+      await options.confirm?.();
+      return pair;
+    } catch (error) {
+      pair.close();
+      throw error;
+    }
   }
   if (source.status === 'fulfilled') source.value.close();
   if (target.status === 'fulfilled') target.value.close();

@@ -63,13 +63,15 @@ type Carry = (rest: { watched: boolean; verify: boolean; deadline?: number }) =>
 
 const NEVER = new AbortController().signal;
 const TRIES = 5;
+/** No command on the control connection takes long; a server that vanished without a word must not hold us for ever. */
+const COMMAND_TIMEOUT_MS = 10_000;
 /** What must be left of a pause for the fence to stand before it ends. */
 const FENCE_MARGIN_MS = 250;
 
 export async function switchOver(options: SwitchOptions): Promise<SwitchResult> {
   const { from, to, name, tracker, signal } = options;
   // Cancelling is heeded between two tries, never in the middle of one: half a switch would be worse than a whole one.
-  const control = await connect({ address: from, name });
+  const control = await connect({ address: from, name, commandTimeoutMs: COMMAND_TIMEOUT_MS });
   const source = await openConnection({ address: from, name });
   const target = await openConnection({ address: to, name });
   const carry: Carry = (rest) =>
@@ -80,8 +82,11 @@ export async function switchOver(options: SwitchOptions): Promise<SwitchResult> 
     const standing = options.fence ? await fenceStanding({ client: control }) : 'none';
     if (standing === 'sealed' || options.sealedBefore) {
       await options.stillCurrent('sealed');
-      // A source that was restarted in between has lost its fence.
-      if (options.fence) await fence({ client: control, before: options.fence });
+      // A source that was restarted in between has lost its fence; an attempt may have ended just before its seal.
+      if (options.fence) {
+        await fence({ client: control, before: options.fence });
+        await seal({ client: control });
+      }
       return { writePauseMs: null, keysUnderPause: 0, pausesGivenUp: 0, droppedClients: await finish(options, control), finishedLater: true };
     }
     // An attempt died between fence and seal: nobody was told to move, so it begins anew.
@@ -147,6 +152,9 @@ async function finish(options: SwitchOptions, control: Redis): Promise<number> {
   try {
     await options.repoint();
   } catch (error) {
+    // Told first: a later attempt must not believe the seal of this one once the fence is lifted. While the server's own seal
+    // stands, that counts.
+    await options.stillCurrent('begun');
     // When this fails too, some may have moved: the fence stays, and a person decides.
     await options.repointBack();
     await unfence({ client: control, before: options.fence ?? undefined });

@@ -1,5 +1,6 @@
 /** Failures as a person reads them. */
-import { ActivityFailure, ApplicationFailure, ChildWorkflowFailure, TimeoutFailure, isCancellation } from '@temporalio/workflow';
+import { ActivityFailure, ApplicationFailure, CancelledFailure, ChildWorkflowFailure, TimeoutFailure, isCancellation } from '@temporalio/workflow';
+import type { Told } from '../contract.js';
 import { FAILURES, isFailureType, type FailureType } from '../errors.js';
 
 export interface Problem {
@@ -17,6 +18,14 @@ export function problemOf(error: unknown): Problem {
   const type = cause instanceof ApplicationFailure && isFailureType(cause.type) ? cause.type : 'Unknown';
   const message = cause instanceof Error ? cause.message : String(cause);
   return { type, message, next: FAILURES[type].next };
+}
+
+/** What an activity that failed, was cancelled or timed out last told of itself. */
+export function toldBy(error: unknown): Told | undefined {
+  const cause = error instanceof ActivityFailure ? error.cause : undefined;
+  const details: unknown =
+    cause instanceof TimeoutFailure ? cause.lastHeartbeatDetails : cause instanceof ApplicationFailure || cause instanceof CancelledFailure ? cause.details?.[0] : undefined;
+  return typeof details === 'object' && details !== null && 'checkpoint' in details ? details : undefined;
 }
 
 /** A failure that ends the workflow, without a stack: it is expected, and its message says everything. */

@@ -15,14 +15,14 @@ import {
 } from '@temporalio/workflow';
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import type { z } from 'zod';
-import type { Check, Choice, GateState, Phase, Plan, PlanStep, Receipt, StepState, Strategy, WayBack } from '../contract.js';
+import type { Check, Choice, GateState, Phase, Plan, PlanStep, Receipt, StepState, Strategy, Told, WayBack } from '../contract.js';
 import { workflowIdOf } from '../contract.js';
 import type { GatePolicy, MaintenanceWindow } from '../inputs/common.js';
 import { sentences } from '../inputs/messages.js';
 import type { WebhookSpec } from '../inputs/refs.js';
 import { buildReceipt } from '../receipt/build.js';
 import { acts, local, reads } from './acts.js';
-import { ending, problemOf } from './failure.js';
+import { ending, problemOf, toldBy } from './failure.js';
 import { now, openLedger } from './ledger.js';
 import { planChanges, planHash } from './plan.js';
 import { steer } from './steering.js';
@@ -52,7 +52,8 @@ interface ReadStep<T> {
 }
 
 interface WriteStep<T> {
-  do: () => Promise<T>;
+  /** Is given what the try before it told of itself when it failed. */
+  do: (told?: Told) => Promise<T>;
   /** Sentences for the plan: an approval stands for exactly these. */
   does: string[];
   /** What later steps may count on while planning. */
@@ -144,6 +145,8 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
   /** What planning read, used again by the real run until the first write: the approval was given on just that. */
   const seen = new Map<string, unknown>();
   const locks = new Set<string>();
+  /** What the last try of a step told of itself, by the step's title. */
+  const told = new Map<string, Told>();
 
   let gatesOfPlan: GateState[] = [];
 
@@ -436,6 +439,9 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
         if (steering.leaving) throw new Error('Leaving');
         return result;
       } catch (error) {
+        const last = toldBy(error);
+        if (last) told.set(step.title, last);
+        undos.tell(step, last);
         if (steering.leaving) throw error;
         const problem = problemOf(error);
         ledger.mark(step, 'failed', problem.message);
@@ -548,7 +554,13 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
       if (!('none' in spec.undo)) await undos.register(step, spec.undo);
       await boundary();
       if (spec.impact !== undefined) state.impact.push({ what: spec.impact, since: now(), step: title });
-      const result = await attempt(step, spec.do, spec.skippable ? { value: spec.foresee } : null);
+      const work = async () => {
+        const outcome = await spec.do(told.get(title));
+        // It may be done although the way forward was left meanwhile.
+        if (spec.certain && steering.leaving) undos.know(step, spec.certain(outcome));
+        return outcome;
+      };
+      const result = await attempt(step, work, spec.skippable ? { value: spec.foresee } : null);
       if (spec.certain && step.status === 'running') await undos.settle(step, spec.certain(result));
       if (spec.relieves !== undefined) state.impact = state.impact.filter((impact) => impact.step !== spec.relieves);
       if (step.status === 'running') ledger.mark(step, 'done', spec.note?.(result));
@@ -633,16 +645,23 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
       ledger.mark(ledger.stepOf(title, 'point of no return'), 'done', because);
     },
     async resumable(start) {
-      for (let checkpoint: Awaited<ReturnType<typeof start>>['checkpoint'] | undefined; ; ) {
+      const title = state.step ?? '';
+      // A try that failed for good has told how far it got.
+      type Checkpoint = Awaited<ReturnType<typeof start>>['checkpoint'];
+      for (let checkpoint = told.get(title)?.checkpoint as Checkpoint | undefined; ; ) {
         const scope = new CancellationScope({ cancellable: true });
         steering.running = scope;
         try {
           const result = await scope.run(() => start(checkpoint));
-          if (result.done) return result;
+          if (result.done) {
+            told.delete(title);
+            return result;
+          }
           checkpoint = result.checkpoint;
         } catch (error) {
           // Cancelled between two attempts, when nobody was there to hand back a checkpoint: start from the last one known.
           if (steering.leaving || !isCancellation(error)) throw error;
+          checkpoint = (toldBy(error)?.checkpoint as Checkpoint | undefined) ?? checkpoint;
         } finally {
           steering.running = null;
         }

@@ -1,7 +1,7 @@
 /** What was done and can be undone, newest last. Registered before a step acts, so that an unclear outcome is undone too. */
-import type { StepState, UndoResult } from '../contract.js';
+import type { StepState, Told, UndoResult } from '../contract.js';
 import { local, perform, undoes, type Call } from './acts.js';
-import { problemOf } from './failure.js';
+import { problemOf, toldBy } from './failure.js';
 import { now, type Ledger } from './ledger.js';
 import type { Steering } from './steering.js';
 import type { Decide } from './waiting.js';
@@ -15,6 +15,8 @@ export interface Undo {
   byHand: string[];
   /** What users notice while it goes back, until the named step is undone. */
   brings?: { what: string; step: string };
+  /** Titles of earlier steps that must stay as they are when this could not be undone, and why. */
+  holds?: { steps: string[]; because: string };
   /** When it fails, the undos of earlier steps may run all the same. */
   independent?: boolean;
 }
@@ -69,6 +71,18 @@ export function undoStack(ledger: Ledger, identity: { workflowId: string; runId:
     await journal('undone', step.title, { of });
   }
 
+  /** The undo learns how far the step, or an earlier try of itself, got. */
+  function tell(step: StepState, told: Told | undefined): void {
+    const entry = stack.find((candidate) => candidate.step === step);
+    if (entry && told && typeof entry.undo.call.args === 'object') entry.undo = { ...entry.undo, call: { ...entry.undo.call, args: { ...entry.undo.call.args, told } } };
+  }
+
+  /** Says better how a step is undone, where there is no time to write that down: it is undone next. */
+  function know(step: StepState, call: Call): void {
+    const entry = stack.find((candidate) => candidate.step === step);
+    if (entry) entry.undo = { ...entry.undo, call };
+  }
+
   /** Nothing is undone any more; only what `finish` does is left to do. */
   async function close(finish: Undo): Promise<void> {
     const dropped = stack.splice(0);
@@ -118,12 +132,14 @@ export function undoStack(ledger: Ledger, identity: { workflowId: string; runId:
           continue;
         }
         stack.push(entry);
+        tell(step, toldBy(error));
+        const rest = stack.slice(0, -1).toReversed().filter((other) => !undo.holds?.steps.includes(other.step.title));
         const choice = await decide({
           about: `Undo of: ${step.title}`,
           problem: `${problem.message} ${problem.next}`,
           choices: {
             retry: 'try this undo again',
-            ...(stack.length > 1 ? { continue: `leave it and go on with: ${stack.slice(0, -1).toReversed().map((other) => other.step.title).join(', ')}` } : {}),
+            ...(rest.length > 0 ? { continue: `leave it and go on with: ${rest.map((other) => other.step.title).join(', ')}` } : {}),
             stop: 'stop here; the break-glass card says what is left to do by hand',
           },
         });
@@ -131,12 +147,13 @@ export function undoStack(ledger: Ledger, identity: { workflowId: string; runId:
         failed = true;
         left.push(`${step.title}: not undone (${problem.message})`);
         if (choice === 'stop') {
-          for (const rest of stack.slice(0, -1).toReversed()) left.push(`${rest.step.title}: not undone`);
+          for (const other of stack.slice(0, -1).toReversed()) left.push(`${other.step.title}: not undone`);
           await journal('undo-failed', step.title, { of: entry.seq });
           return 'RollbackFailed';
         }
         stack.pop();
         await journal('undo-failed', step.title, { of: entry.seq });
+        for (const title of undo.holds?.steps ?? []) await keep(title, undo.holds?.because ?? '');
       }
     }
     return failed ? 'RollbackFailed' : 'RolledBack';
@@ -145,6 +162,8 @@ export function undoStack(ledger: Ledger, identity: { workflowId: string; runId:
   return {
     register,
     settle,
+    tell,
+    know,
     keep,
     rollBack,
     close,

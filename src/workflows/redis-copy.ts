@@ -38,7 +38,7 @@ export async function redisCopy(raw: unknown): Promise<Receipt> {
       do: () => r.resumable((checkpoint?: CopyOutcome['checkpoint']) => acts(moves, 'Copy every key').copyKeys({ sides: sides(), checkpoint })),
       note: (result) => (result ? `${result.counts.copied.toLocaleString('en')} keys` : ''),
     });
-    if (copied) r.record({ copied: copied.counts });
+    if (copied) r.record({ copied: { ...copied.counts, resumedFrom: copied.resumedFrom } });
 
     const compare = (title: string, of: () => Sides) =>
       r.resumable((checkpoint?: CompareOutcome['checkpoint']) => acts(moves, title).compareKeys({ sides: of(), checkpoint, repair: 'when changes were missed' }));
@@ -92,8 +92,8 @@ export async function redisCopy(raw: unknown): Promise<Receipt> {
       if (still) r.record({ comparisonWithWritesStopped: say.comparison(still) });
     }
 
-    const switchInput = { sides: how.sides, name: input.name, repoint, pauseMs: how.pauseMs, fence: how.fence, epoch: 1 };
-    const backInput = { ...switchInput, epoch: 2, sourceRunId: pair.source.runId, keepWrites: pair.canReturn, keepSteps: ['Copy every key'] };
+    const switchInput = { sides: how.sides, name: input.name, repoint, pauseMs: how.pauseMs, fence: how.fence };
+    const backInput = { ...switchInput, sourceRunId: pair.source.runId, keepWrites: pair.canReturn, keepSteps: ['Copy every key'] };
     const switched = await r.step('Switch the applications over', {
       does: how.switchSays,
       foresee: null,
@@ -103,13 +103,15 @@ export async function redisCopy(raw: unknown): Promise<Receipt> {
         says: pair.canReturn ? 'switch back to the source, with every write made since' : 'switch back to the source; writes made since stay behind on the target',
         call: call('switchBack', { ...backInput, switched: null }),
         byHand: say.switchBackByHand(pair),
+        holds: { steps: ['Copy every key'], because: `${pair.target.shown} keeps its keys: the applications may be using it` },
       },
-      do: () => acts(switches, 'Switch the applications over').switchForward(switchInput),
+      do: (told) => acts(switches, 'Switch the applications over').switchForward({ ...switchInput, told }),
       certain: (result) => call('switchBack', { ...backInput, switched: result === null ? null : { targetRunId: result.targetRunId } }),
       relieves: 'Switch the applications over',
       note: (result) => (result ? (result.writePauseMs === null ? 'finished by a later attempt' : `writes were held ${result.writePauseMs} ms`) : ''),
     });
     if (switched) r.record({ switch: switched });
+    if (switched?.sourceRestarted) r.blemish(`${pair.source.shown} was restarted during the switch and took writes until it was fenced again; they are not on ${pair.target.shown}`);
     r.wayBack(
       !pair.canReturn
         ? { keepsWrites: false, loses: `the writes made on ${pair.target.shown} since the switch, which ${pair.source.shown} can not read (format)`, takes: 'seconds' }
@@ -169,7 +171,7 @@ export async function redisCopy(raw: unknown): Promise<Receipt> {
       await r.step('Prove the source unchanged', {
         does: ['check that the source was not written to since the comparison'],
         foresee: { unchanged: true as const },
-        read: () => acts(reads, 'Prove the source unchanged').proveSourceUnchanged({ sides: how.sides, sourceRunId: pair.source.runId }),
+        read: () => acts(reads, 'Prove the source unchanged').proveSourceUnchanged({ sides: how.sides, sourceRunId: switched?.sourceRunId ?? pair.source.runId }),
       });
       await r.pointOfNoReturn('Point of no return', `the keys of ${pair.source.shown} are deleted from here on`, finish);
       const cleaned = await r.step("Delete the source's keys", {
