@@ -151,7 +151,7 @@ function inputs() {
       const objects = objectsOf(field);
       if (objects.length === 0) continue;
       lines.push(`### ${strategy}: \`${name}\``, sentence(field.description));
-      const { description, default: _, examples, ...form } = field;
+      const { description: _, default: __, examples: ___, ...form } = field;
       const key = JSON.stringify(form);
       if (shown.has(key)) {
         lines.push(
@@ -175,30 +175,30 @@ function inputs() {
     }
   }
   return lines.filter(Boolean).join('\n\n');
+}
 
-  function fieldsTable(object, { linked }) {
-    const rows = Object.entries(object.properties ?? {}).map(([name, field]) => {
-      const hasForms = linked && objectsOf(field).length > 0;
-      return [
-        hasForms ? `[\`${name}\`](#${anchor(`${object.title}: ${name}`)})` : code(name),
-        hasForms
-          ? alternatives(field)
-              .map((each) =>
-                isObject(each) ? 'object' : each.type === 'array' ? 'list of objects' : code(shape(each)),
-              )
-              .filter(unique)
-              .join(' or ')
-          : code(shape(field)),
-        (object.required ?? []).includes(name)
-          ? '**needed**'
-          : field.default === undefined
-            ? ''
-            : code(JSON.stringify(field.default)),
-        sentence(field.description ?? PLAIN_FIELDS[name] ?? ''),
-      ];
-    });
-    return table(['Field', 'Type', 'Default', 'Meaning'], rows);
-  }
+function fieldsTable(object, { linked }) {
+  const rows = Object.entries(object.properties ?? {}).map(([name, field]) => {
+    const hasForms = linked && objectsOf(field).length > 0;
+    return [
+      hasForms ? `[\`${name}\`](#${anchor(`${object.title}: ${name}`)})` : code(name),
+      hasForms
+        ? alternatives(field)
+            .map((each) =>
+              isObject(each) ? 'object' : each.type === 'array' ? 'list of objects' : code(shape(each)),
+            )
+            .filter(unique)
+            .join(' or ')
+        : code(shape(field)),
+      (object.required ?? []).includes(name)
+        ? '**needed**'
+        : field.default === undefined
+          ? ''
+          : code(JSON.stringify(field.default)),
+      sentence(field.description ?? PLAIN_FIELDS[name] ?? ''),
+    ];
+  });
+  return table(['Field', 'Type', 'Default', 'Meaning'], rows);
 }
 
 function example(strategy, schema) {
@@ -462,15 +462,15 @@ function state() {
     queue.unshift(...named.filter((each) => !seen.has(each)));
   }
   return lines.filter(Boolean).join('\n\n');
+}
 
-  function linkTypes(type) {
-    const names = [...type.matchAll(/\b[A-Z]\w+/g)]
-      .map(([each]) => each)
-      .filter((each) => contract.has(each) && each !== 'Phase')
-      .filter(unique);
-    const links = names.map((each) => `[${each}](#${each.toLowerCase()})`);
-    return `${code(type.replaceAll("'", '"'))}${links.length > 0 ? ` ${links.join(', ')}` : ''}`;
-  }
+function linkTypes(type) {
+  const names = [...type.matchAll(/\b[A-Z]\w+/g)]
+    .map(([each]) => each)
+    .filter((each) => contract.has(each) && each !== 'Phase')
+    .filter(unique);
+  const links = names.map((each) => `[${each}](#${each.toLowerCase()})`);
+  return `${code(type.replaceAll("'", '"'))}${links.length > 0 ? ` ${links.join(', ')}` : ''}`;
 }
 
 /**
@@ -506,10 +506,12 @@ function parseContract(text) {
 
 // ── Markdown ─────────────────────────────────────────────────────────────────────────────────────
 
+function row(cells) {
+  return `| ${cells.map((cell) => cell.replaceAll('|', '\\|').replaceAll('\n', ' ')).join(' | ')} |`;
+}
+
 function table(headings, rows) {
-  const line = (cells) =>
-    `| ${cells.map((cell) => cell.replaceAll('|', '\\|').replaceAll('\n', ' ')).join(' | ')} |`;
-  return [line(headings), line(headings.map(() => '---')), ...rows.map(line)].join('\n');
+  return [row(headings), row(headings.map(() => '---')), ...rows.map(row)].join('\n');
 }
 
 function code(text) {

@@ -225,7 +225,7 @@ export async function look(session: Session, workflowId: string): Promise<Look> 
   try {
     const state = await ask({ ...session, taskQueue }, workflowId, queries.state);
     // Terminated from outside, the workflow's own last word is not how it stands.
-    const saidSo = end === null || ENDED.includes(state.phase);
+    const saidSo = end === null || (ENDED.includes(state.phase) && end.receipt !== null);
     return { ...base, state, live, end, ...(saidSo ? {} : { cutOff: cutOffOf(status, end, workflowId) }) };
   } catch (error) {
     const told = end?.receipt ?? null;
