@@ -36,8 +36,8 @@ export function sizeOf(pair: Pair): string {
 }
 
 export function comparison(result: CompareOutcome): Record<string, unknown> {
-  const { keysCompared, missing, extra, type, value, ttl, own, repaired, samples, digest, unbroken } = result;
-  return { keysCompared, missing, extra, type, value, ttl, own, repaired, digest, changesAllKnown: unbroken, samples };
+  const { keysCompared, missing, extra, type, value, ttl, own, repaired, samples, digest, unbroken, resumedFrom } = result;
+  return { keysCompared, missing, extra, type, value, ttl, own, repaired, digest, changesAllKnown: unbroken, resumedFrom, samples };
 }
 
 export function differences(result: CompareOutcome, different: number): string {
