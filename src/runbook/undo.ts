@@ -35,13 +35,15 @@ export type UndoStack = ReturnType<typeof undoStack>;
 
 export function undoStack(ledger: Ledger, identity: { workflowId: string; runId: string }) {
   const stack: Registered[] = [];
+  /** What could not be undone and was left: the card keeps telling how it is done by hand. */
+  const abandoned: Registered[] = [];
   const left: string[] = [];
   let seq = 0;
 
   /** The journal and the break-glass card outlive Temporal's history; both are written before anything happens. */
   async function journal(kind: 'undo-registered' | 'undone' | 'undo-failed' | 'ended', title: string, more: { undo?: Undo; of?: number } = {}): Promise<void> {
     const { undo, of } = more;
-    ledger.state.breakGlass = stack.toReversed().flatMap(({ step, undo: { byHand } }) => (byHand.length > 0 ? [`# ${step.title}`, ...byHand] : []));
+    ledger.state.breakGlass = [...abandoned, ...stack].toReversed().flatMap(({ step, undo: { byHand } }) => (byHand.length > 0 ? [`# ${step.title}`, ...byHand] : []));
     seq += 1;
     await local.writeJournal({
       ...identity,
@@ -53,6 +55,11 @@ export function undoStack(ledger: Ledger, identity: { workflowId: string; runId:
       card: ledger.state.breakGlass,
     });
     ledger.show();
+  }
+
+  /** Of what has been done already: when it can't be written down, undoing it once more does no harm. */
+  async function note(kind: 'undone' | 'undo-failed', title: string, of: number | undefined): Promise<void> {
+    await journal(kind, title, of === undefined ? {} : { of }).catch((error: unknown) => ledger.warn(`The journal could not be written: ${problemOf(error).message}`));
   }
 
   async function register(step: StepState, undo: Undo): Promise<void> {
@@ -68,7 +75,7 @@ export function undoStack(ledger: Ledger, identity: { workflowId: string; runId:
     entry.undo = { ...entry.undo, call };
     entry.seq = seq + 1;
     await journal('undo-registered', step.title, { undo: entry.undo });
-    await journal('undone', step.title, { of });
+    await note('undone', step.title, of);
   }
 
   /** The undo learns how far the step, or an earlier try of itself, got. */
@@ -87,7 +94,7 @@ export function undoStack(ledger: Ledger, identity: { workflowId: string; runId:
   async function close(finish: Undo): Promise<void> {
     const dropped = stack.splice(0);
     await register({ title: FINISH, kind: 'write', status: 'planned' }, finish);
-    for (const { step, seq: of } of dropped.toReversed()) await journal('undone', step.title, { of });
+    for (const { step, seq: of } of dropped.toReversed()) await note('undone', step.title, of);
   }
 
   /** The card stays where something is left to do by hand. */
@@ -102,7 +109,7 @@ export function undoStack(ledger: Ledger, identity: { workflowId: string; runId:
     if (index < 0) return;
     const [entry] = stack.splice(index, 1);
     if (because !== null) left.push(because);
-    await journal('undone', title, entry ? { of: entry.seq } : {});
+    await note('undone', title, entry?.seq);
   }
 
   /** Undoes everything in reverse. A failing undo asks, since the next one could take down what still serves. */
@@ -120,7 +127,7 @@ export function undoStack(ledger: Ledger, identity: { workflowId: string; runId:
         ledger.mark(step, 'undone', result?.note);
         ledger.state.impact = ledger.state.impact.filter((impact) => impact.step !== step.title);
         for (const title of result?.keep?.steps ?? []) await keep(title, result?.keep?.because ?? '');
-        await journal('undone', step.title, { of: entry.seq });
+        await note('undone', step.title, entry.seq);
         continue;
       } catch (error) {
         const problem = problemOf(error);
@@ -128,7 +135,8 @@ export function undoStack(ledger: Ledger, identity: { workflowId: string; runId:
         if (undo.independent) {
           failed = true;
           left.push(`${step.title}: not undone (${problem.message})`);
-          await journal('undo-failed', step.title, { of: entry.seq });
+          abandoned.push(entry);
+          await note('undo-failed', step.title, entry.seq);
           continue;
         }
         stack.push(entry);
@@ -148,11 +156,12 @@ export function undoStack(ledger: Ledger, identity: { workflowId: string; runId:
         left.push(`${step.title}: not undone (${problem.message})`);
         if (choice === 'stop') {
           for (const other of stack.slice(0, -1).toReversed()) left.push(`${other.step.title}: not undone`);
-          await journal('undo-failed', step.title, { of: entry.seq });
+          await note('undo-failed', step.title, entry.seq);
           return 'RollbackFailed';
         }
         stack.pop();
-        await journal('undo-failed', step.title, { of: entry.seq });
+        abandoned.push(entry);
+        await note('undo-failed', step.title, entry.seq);
         for (const title of undo.holds?.steps ?? []) await keep(title, undo.holds?.because ?? '');
       }
     }

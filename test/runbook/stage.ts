@@ -1,0 +1,170 @@
+/* redisCopy on a stage: the real workflow on a real Temporal server, with activities that only say that they were called. */
+import { randomBytes } from 'node:crypto';
+import { join, resolve } from 'node:path';
+import { Context } from '@temporalio/activity';
+import { Client, Connection } from '@temporalio/client';
+import { ApplicationFailure } from '@temporalio/common';
+import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
+import { inject } from 'vitest';
+import * as real from '../../src/activities/index.js';
+import type { Check } from '../../src/contract.js';
+import { workflowIdOf } from '../../src/contract.js';
+import type { RedisCopyInput } from '../../src/inputs/redis-copy.js';
+import { upgradeOf, type Upgrade } from '../support/world.js';
+
+type Name = keyof typeof real;
+/** Stands in for an activity; what it returns is the activity's result, what it throws its failure. */
+export type Part = (input: never) => unknown;
+export type Parts = Partial<Record<Name, Part>>;
+
+export interface Play extends Upgrade {
+  /** What was called, in order: the activity, and which of several (`runAction start-writes`). */
+  calls: string[];
+  /** The journal, in order: `undo-registered Copy every key`. */
+  journal: string[];
+  /** The break-glass card as it was written last. */
+  card: string[];
+  /** Phases that were notified. */
+  told: string[];
+  receipts: number;
+}
+
+export interface Stage {
+  client: Client;
+  /** `pair`: what is different about the two servers. */
+  play(input?: Partial<RedisCopyInput>, parts?: Parts, pair?: Record<string, unknown>): Promise<Play>;
+  close(): Promise<void>;
+}
+
+const counts = { keysCompared: 10, missing: 0, extra: 0, type: 0, value: 0, ttl: 0, own: 0, moving: 0, repaired: 0 };
+
+function side(port: number) {
+  return {
+    shown: `127.0.0.1:${port}`,
+    resolved: [`127.0.0.1:${port}`],
+    product: 'redis',
+    version: '7.0.0',
+    runId: String(port),
+    role: 'primary',
+    databases: { 0: { keys: 10, expires: 0 } },
+    usedMemory: 1_000_000,
+    can: { pauseWrites: true, tracking: true },
+  };
+}
+
+/** What the activities answer where a test says nothing else. */
+function usual(ports: [number, number], pair: Record<string, unknown>): Parts {
+  return {
+    surroundings: () => ({ phaseAttribute: true }),
+    describePair: () => ({
+      source: side(ports[0]),
+      target: side(ports[1]),
+      formats: { source: { accepts: [10], highest: 10 }, target: { accepts: [10], highest: 10 } },
+      canReturn: true,
+      databases: [[0, 0]],
+      hold: { pause: true, fence: 'min-replicas', why: '' },
+      others: [],
+      fence: { kind: 'min-replicas', settings: {} },
+      cli: { source: 'redis-cli', target: 'redis-cli' },
+      repointSays: ['write the file'],
+      byHand: { unfence: ['redis-cli unfence'], repointBack: ['cp before after'] },
+      ...pair,
+    }),
+    preflight: () => [passed('Versions')],
+    copyKeys: () => ({ done: true, checkpoint: {}, counts: { copied: 10 }, resumedFrom: 0 }),
+    compareKeys: () => ({ done: true, checkpoint: {}, ...counts, samples: [], digest: 'd', resumedFrom: 0, unbroken: true }),
+    followKeys: async () => {
+      await Context.current().cancelled.catch(() => undefined);
+      return { passes: 1 };
+    },
+    switchForward: () => ({ writePauseMs: 5, keysUnderPause: 0, pausesGivenUp: 0, droppedClients: 0, finishedLater: false, targetRunId: 't', comparedAgain: null }),
+    switchBack: () => ({ note: 'went back' }),
+    watchStragglers: () => ({ changed: 0, changedSample: [], refused: 0, clients: 0, clientSample: [], seconds: 0, fenceHeld: true }),
+    proveSourceUnchanged: () => ({ unchanged: true }),
+    clearSource: () => ({ done: true, checkpoint: {}, deleted: 10 }),
+    saveReceipt: () => ({ json: 'receipt.json', html: 'receipt.html' }),
+    whoHolds: () => null,
+  };
+}
+
+export function passed(name: string): Check {
+  return { name, status: 'pass', expected: 'it passes', actual: 'it passes', waivable: false };
+}
+
+export function failed(name: string, waivable: boolean): Check {
+  return { name, status: 'fail', expected: 'it passes', actual: 'it does not', waivable };
+}
+
+/** A failure that no retry helps. */
+export function broken(message = 'it is broken', type = 'CommandFailed'): never {
+  throw ApplicationFailure.create({ type, message, nonRetryable: true });
+}
+
+export async function stage(): Promise<Stage> {
+  Runtime.install({ logger: new DefaultLogger('ERROR') });
+  const address = inject('temporalAddress');
+  const connection = await NativeConnection.connect({ address });
+  const client = new Client({ connection: await Connection.connect({ address }) });
+  const taskQueue = `stage-${randomBytes(6).toString('hex')}`;
+  const plays = new Map<string, { parts: Parts; play: Play }>();
+  let port = 0;
+
+  const call = (name: Name) => async (input: never) => {
+    const found = plays.get(Context.current().info.workflowExecution?.workflowId ?? '');
+    if (!found) throw ApplicationFailure.nonRetryable('not on stage');
+    const { parts, play } = found;
+    const told = input as { event?: string; kind?: string; title?: string; phase?: string; card?: string[] } | undefined;
+    if (name === 'writeJournal') {
+      play.journal.push(`${told?.kind} ${told?.title}`);
+      play.card = told?.card ?? [];
+    } else if (name === 'notify') play.told.push(told?.phase ?? '');
+    else if (name === 'saveReceipt') play.receipts += 1;
+    else if (name !== 'surroundings') play.calls.push(told?.event ? `${name} ${told.event}` : name);
+    return (await parts[name]?.(input)) ?? {};
+  };
+  const worker = await Worker.create({
+    connection,
+    taskQueue,
+    activities: Object.fromEntries(Object.keys(real).map((name) => [name, call(name as Name)])),
+    workflowBundle: { codePath: resolve(join(process.env['FERRY_TEST_DIST'] ?? 'dist', 'workflow-bundle.js')) },
+    shutdownForceTime: '1s',
+  });
+  const running = worker.run();
+  // Its failure shows where it is awaited; until then the tests say what is missing.
+  running.catch(() => undefined);
+  const handles: Upgrade['handle'][] = [];
+
+  return {
+    client,
+    async play(input = {}, parts = {}, pair = {}) {
+      port += 2;
+      const name = `s${randomBytes(5).toString('hex')}`;
+      const whole = {
+        name,
+        source: { env: 'A' },
+        target: { env: 'B' },
+        writes: 'running',
+        watch: '1s',
+        repoint: { kind: 'file', path: '/somewhere' },
+        gates: { start: 'auto', cutover: 'auto', cleanup: 'auto' },
+        ...input,
+      };
+      const id = workflowIdOf('redisCopy', name);
+      const quiet = { calls: [], journal: [], card: [], told: [], receipts: 0 };
+      // Each play on servers of its own, or their locks would make them wait for each other.
+      const ports: [number, number] = [process.pid * 1_000 + port, process.pid * 1_000 + port + 1];
+      const entry = { parts: { ...usual(ports, pair), ...parts }, play: quiet as unknown as Play };
+      plays.set(id, entry);
+      const handle = await client.workflow.start('redisCopy', { taskQueue, workflowId: id, args: [whole] });
+      handles.push(handle);
+      Object.assign(entry.play, upgradeOf(handle, id));
+      return entry.play;
+    },
+    async close() {
+      await Promise.all(handles.map((handle) => handle.terminate('the test is over').catch(() => undefined)));
+      worker.shutdown();
+      await running;
+      await Promise.all([connection.close(), client.connection.close()]);
+    },
+  };
+}
