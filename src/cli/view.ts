@@ -8,7 +8,7 @@ import {
   type StepState,
   type StepStatus,
 } from '../contract.js';
-import { between, bytes, count, duration } from '../receipt/words.js';
+import { between, bytes, count, duration, label, value } from '../receipt/words.js';
 import { cut, pad, rowsOf, width, wrap } from './layout.js';
 import { nextCommands, type NextCommand } from './next.js';
 
@@ -217,7 +217,7 @@ function active(step: StepState): boolean {
 
 const BAR = 30;
 
-function progressLines(progress: Progress, { colours }: Theme, now: number): string[] {
+function progressLines(progress: Progress, { colours, columns }: Theme, now: number): string[] {
   const { done, total, unit } = progress;
   const amount = (number: number) => (unit === 'bytes' ? bytes(number) : count(Math.round(number)));
   const part = total > 0 ? Math.min(1, Math.max(0, done / total)) : null;
@@ -228,13 +228,25 @@ function progressLines(progress: Progress, { colours }: Theme, now: number): str
   const told = (now - Date.parse(progress.at)) / 1_000;
   const second = [
     progress.rate > 0 ? `${amount(progress.rate)} a second` : '',
-    progress.etaSeconds === undefined
-      ? ''
-      : `about ${duration(Math.max(0, progress.etaSeconds - Math.max(0, told || 0)) * 1_000)} left`,
-    ...Object.entries(progress.counts).map(([name, number]) => `${name} ${count(number)}`),
+    remaining(progress, told),
+    ...Object.entries(progress.counts)
+      .filter(([, number]) => number !== 0)
+      .map(([name, number]) => (name === 'bytes' ? bytes(number) : `${label(name)} ${value(number, name)}`)),
     told > 15 ? `told ${duration(told * 1_000)} ago` : '',
   ].filter(Boolean);
-  return [`      ${first}`, ...(second.length > 0 ? [`      ${colours.dim(second.join(' · '))}`] : [])];
+  return [
+    `      ${first}`,
+    ...(second.length > 0
+      ? [`      ${colours.dim(cut(second.join(' · '), Math.max(30, columns - 6)))}`]
+      : []),
+  ];
+}
+
+/** What is left by the clock: the estimate was made when the progress was told. */
+function remaining({ etaSeconds }: Progress, toldSecondsAgo: number): string {
+  if (etaSeconds === undefined) return '';
+  const seconds = etaSeconds - Math.max(0, toldSecondsAgo || 0);
+  return seconds < 1 ? 'nearly done' : `about ${duration(Math.round(seconds) * 1_000)} left`;
 }
 
 function percent(part: number): string {
@@ -275,7 +287,8 @@ function gates({ state, now, cutOff }: Seen, { colours, columns }: Theme): strin
           : `answer within ${duration(Math.max(0, Date.parse(gate.deadline) - now))}`,
       ].filter(Boolean);
       return [
-        ...wrap(gate.question, Math.max(30, columns - 2)).map(
+        // The reason, above, is often the question itself.
+        ...(gate.question === state.reason ? [] : wrap(gate.question, Math.max(30, columns - 2))).map(
           (line) => `  ${colours.yellow(colours.bold(line))}`,
         ),
         ...(aside.length > 0 ? [`  ${aside.join('; ')}`] : []),
@@ -413,7 +426,8 @@ export function changes(before: Seen | null, after: Seen, spoken: { part: number
     for (const { command, does } of cutOff.next) say(`  ${command}   (${does})`);
   } else if (old?.phase !== state.phase || old.reason !== state.reason) {
     say(`${phaseWords(state.phase)}: ${state.reason}`);
-    for (const gate of state.gates) if (gate.status === 'open') say(`  ${gate.question}`);
+    for (const gate of state.gates)
+      if (gate.status === 'open' && gate.question !== state.reason) say(`  ${gate.question}`);
     if (state.decision) say(`  ${state.decision.about}: ${state.decision.problem}`);
     if (state.phase === 'AwaitingApproval' || state.phase === 'NeedsDecision' || state.phase === 'Paused') {
       for (const { command, does } of nextCommands(state)) say(`  ${command}   (${does})`);
