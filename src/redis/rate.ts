@@ -16,7 +16,7 @@ export interface Pace {
 const FULL_BATCH = 1_000;
 
 /** A server answers the other clients only between two reads of our pipeline, so small ones keep their waits short. */
-const YIELD_BATCH = { least: 16, most: 128 };
+const YIELD_BATCH = 64;
 
 /** Without a brake. */
 export const UNHURRIED: Pace = { batch: () => FULL_BATCH, run: ({ work }) => work(), stop: () => {} };
@@ -47,7 +47,7 @@ export function startPace(options: {
     batch() {
       const now = rate();
       if (now === 'full') return FULL_BATCH;
-      if (now === 'yield') return YIELD_BATCH.most;
+      if (now === 'yield') return YIELD_BATCH;
       // Ten pipelines a second, so that it is a flow and not a gush.
       return Math.max(1, Math.min(FULL_BATCH, Math.round(now / 10)));
     },
@@ -77,69 +77,73 @@ interface Yielding {
   stop(): void;
 }
 
-const PING_EVERY = 5;
+/** Milliseconds between PINGs, while we work and while we rest. */
+const PING_EVERY = 4;
 /** Weight of the newest ping. */
 const SMOOTHING = 0.1;
-/** What the source's answers may take longer while we work: half as long again, and what a clock can't tell from it. */
-const ALLOWED = { times: 1.5, milliseconds: 0.25 };
-/** Part of the time in which we work. */
-const SHARE = { first: 0.25, least: 0.02, most: 0.9 };
+/** What the source's answers may take longer while we work: half as long again, and what a busy worker can't tell from it. */
+const ALLOWED = { times: 1.5, milliseconds: 1 };
+/** Part of the time in which we work, and how it moves with each PING. */
+const SHARE = { first: 0.25, least: 0.1, most: 0.7, less: 0.95, more: 0.01 };
 
 /**
  * Compares PINGs while our work is under way with PINGs while it rests. So what is held against us is only what we
  * cause: when the application itself gets busier, both rise.
  */
 async function startYielding(connection: Connection): Promise<Yielding> {
-  let working = 0;
-  let worked = false;
   let quiet = Number.NaN;
   let busy = Number.NaN;
   let share = SHARE.first;
+  let pinging = false;
+  let lastPing = 0;
 
   const smooth = (old: number, value: number): number => (Number.isNaN(old) ? value : old + SMOOTHING * (value - old));
-  async function ping(): Promise<void> {
-    worked = working > 0;
-    const start = performance.now();
+  async function ping(): Promise<number> {
+    lastPing = performance.now();
     await connection.call(['PING']);
-    const took = performance.now() - start;
-    if (worked) busy = smooth(busy, took);
-    else quiet = smooth(quiet, took);
+    return performance.now() - lastPing;
   }
 
-  for (let i = 0; i < 20; i += 1) await ping();
-
-  let pinging = false;
-  const pings = setInterval(() => {
-    if (pinging) return;
+  /** Not more often than every few milliseconds, and one at a time. Its failure shows in the work, on the same server. */
+  function sample(take: (took: number) => void): void {
+    if (pinging || performance.now() - lastPing < PING_EVERY) return;
     pinging = true;
     ping()
-      .catch(() => clearInterval(pings))
+      .then(take, () => {})
       .finally(() => {
         pinging = false;
       });
-  }, PING_EVERY);
-  const steps = setInterval(() => {
+  }
+
+  function whileBusy(took: number): void {
+    busy = smooth(busy, took);
     const tooSlow = busy > quiet * ALLOWED.times + ALLOWED.milliseconds;
-    share = tooSlow ? Math.max(SHARE.least, share * 0.7) : Math.min(SHARE.most, share * 1.1);
-  }, 50);
-  pings.unref();
-  steps.unref();
+    share = tooSlow ? Math.max(SHARE.least, share * SHARE.less) : Math.min(SHARE.most, share + SHARE.more);
+  }
+
+  for (let i = 0; i < 20; i += 1) quiet = smooth(quiet, await ping());
+
+  let working = 0;
+  const resting = setInterval(() => {
+    if (working === 0) sample((took) => (quiet = smooth(quiet, took)));
+  }, PING_EVERY);
+  resting.unref();
 
   return {
     async measure(work) {
       working += 1;
-      worked = true;
       const start = performance.now();
       try {
-        const result = await work();
-        return { result, rest: Math.min(1_000, (performance.now() - start) * (1 / share - 1)) };
+        const result = work();
+        // Sent right after the work, so it waits behind it as an application's command would.
+        sample(whileBusy);
+        return { result: await result, rest: Math.min(1_000, (performance.now() - start) * (1 / share - 1)) };
       } finally {
         working -= 1;
       }
     },
     stop() {
-      clearInterval(pings);
-      clearInterval(steps);
+      clearInterval(resting);
       connection.close();
     },
   };

@@ -63,14 +63,15 @@ test('a hash of a million fields and a string of 100 MB, in flat memory, while t
   const digest = (key: string) => other.eval("return redis.sha1hex(redis.call('GET', KEYS[1]))", 1, key);
   expect(await digest('big string')).toBe(await client.eval("return redis.sha1hex(redis.call('GET', KEYS[1]))", 1, 'big string'));
   expect(await other.lrange('big list', 199_998, -1)).toEqual(['element 199999', 'element 200000']);
-  expect(await other.zscore('big zset', 'm100001')).toBe(await client.zscore('big zset', 'm100001'));
+  // Each version writes a number in its own way.
+  expect(Number(await other.zscore('big zset', 'm100001'))).toBe(100_001 / 3);
 
-  // One field of a million.
-  await other.hset('big hash', 'field:77', 'other');
-  await other.setrange('big string', 99 * MB, 'x');
-  expect(await compareAll({ ...options, repair: true, checkpoint: undefined, onProgress: undefined })).toMatchObject({ value: 2, repaired: 2 });
-  expect(await other.hget('big hash', 'field:77')).toBe('value 77');
-});
+  // One member of many.
+  await other.zincrby('big zset', 1e-10, 'm77');
+  const part = { ...options, match: 'big zset', checkpoint: undefined, onProgress: undefined };
+  expect(await compareAll({ ...part, repair: true })).toMatchObject({ value: 1, repaired: 1 });
+  expect(Number(await other.zscore('big zset', 'm77'))).toBe(77 / 3);
+}, 120_000);
 
 test('an abort leaves no half key behind', async () => {
   const [source, target] = await Promise.all([server('r70'), server('r80')]);
