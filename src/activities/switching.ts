@@ -9,7 +9,7 @@ import { withClient } from '../redis/connect.js';
 import { FerryError } from '../errors.js';
 import { shown, type ServerAddress } from '../redis/address.js';
 import { endReturn, fenceBefore, fenceStanding, isFenced, openForReturn, unfence, type FenceBefore } from '../redis/fence.js';
-import { connectionName } from '../redis/hands.js';
+import { connectionName, dismiss } from '../redis/hands.js';
 import { parseInfo } from '../redis/info.js';
 import { resumeWrites } from '../redis/pause.js';
 import { forgetOwnKeys } from '../redis/ledger.js';
@@ -90,7 +90,8 @@ export async function switchForward(input: SwitchInput): Promise<SwitchOutcome> 
         comparedAgain: compared?.keysCompared ?? null,
       };
     } finally {
-      leaveTracker(b.workflowId, lease);
+      if (b.abandoned()) lease.tracker.close();
+      else leaveTracker(b.workflowId, lease);
     }
   });
 }
@@ -257,19 +258,44 @@ function onServer<T>(b: Pick<Border<never>, 'hand' | 'signal'>, address: ServerA
 /** How long late clients of the side that was left are refused before its fence is lifted. */
 const SETTLE_MS = 3_000;
 
-export async function watchStragglers(input: { sides: Sides; fenced: boolean; forMs: number }): Promise<Stragglers> {
-  return border<Stragglers>(async (b) => {
+export interface WatchOutcome {
+  /** False when it was interrupted: what was seen so far counts. */
+  done: boolean;
+  checkpoint: Stragglers;
+}
+
+export async function watchStragglers(input: { sides: Sides; fenced: boolean; forMs: number; checkpoint?: Stragglers | undefined }): Promise<WatchOutcome> {
+  return border<WatchOutcome, Stragglers>(async (b) => {
     const { source } = await addressesOf(input.sides);
+    const before = b.last ?? input.checkpoint;
     dropTracker(b.workflowId);
-    return watchFor({
+    const seen = await watchFor({
       address: source,
       name: connectionName(b.workflowId),
       databases: input.sides.databases.map(([from]) => from),
       match: input.sides.match,
-      until: AbortSignal.any([b.signal, AbortSignal.timeout(input.forMs)]),
+      until: AbortSignal.any([b.signal, AbortSignal.timeout(Math.max(0, input.forMs - (before?.seconds ?? 0) * 1_000))]),
       fenced: input.fenced,
+      onSeen: (soFar) => b.beat(together(before, soFar)),
     });
+    return { done: !b.signal.aborted, checkpoint: together(before, seen) };
   });
+}
+
+/** Two watches, one after the other, as one. */
+function together(before: Stragglers | undefined, seen: Stragglers): Stragglers {
+  if (!before) return seen;
+  const sum = (a: number | null, b: number | null): number | null => (a === null || b === null ? (a ?? b) : a + b);
+  return {
+    changed: sum(before.changed, seen.changed),
+    changedSample: [...new Set([...before.changedSample, ...seen.changedSample])].slice(0, 20),
+    gone: sum(before.gone, seen.gone),
+    refused: sum(before.refused, seen.refused),
+    clients: before.clients === null || seen.clients === null ? (before.clients ?? seen.clients) : Math.max(before.clients, seen.clients),
+    clientSample: [...seen.clientSample, ...before.clientSample.filter(({ id }) => !seen.clientSample.some((other) => other.id === id))].slice(0, 20),
+    seconds: before.seconds + seen.seconds,
+    fenceHeld: before.fenceHeld === false ? false : seen.fenceHeld,
+  };
 }
 
 /** The end of the way forward: both are ordinary servers again, and nothing is kept for going back. */
@@ -281,16 +307,16 @@ export async function settle(input: { sides: Sides; fence: FenceBefore | null; r
     if (fence) await withClient({ address: source, name, signal: b.signal }, (client) => unfence({ client, before: fence }));
     if (input.repoint) await finishRepoint({ spec: input.repoint });
     await forgetOwnKeys({ address: target, databases: sides.databases.map(([, to]) => to), name, signal: b.signal });
-    dropTracker(b.workflowId);
+    await leave(b, [source, target]);
   });
 }
 
 /** Undo of a copy into a target that had keys: what was replaced is gone, so the copied keys stay. */
 export async function keepTarget({ sides }: { sides: Sides }): Promise<UndoResult> {
   return border<UndoResult>(async (b) => {
-    const { target } = await addressesOf(sides);
+    const { source, target } = await addressesOf(sides);
     await forgetOwnKeys({ address: target, databases: sides.databases.map(([, to]) => to), name: connectionName(b.workflowId), signal: b.signal });
-    dropTracker(b.workflowId);
+    await leave(b, [source, target]);
     return { note: 'the copied keys stay on the target' };
   });
 }
@@ -317,6 +343,7 @@ export async function clearTarget({ sides }: { sides: Sides }): Promise<UndoResu
       onProgress: (_, checkpoint) => b.beat(checkpoint),
     });
     b.signal.throwIfAborted();
+    await leave(b, [source, target]);
     return { note: `${result.deleted} copied keys removed from the target` };
   });
 }
@@ -357,6 +384,12 @@ export async function clearSource(input: { sides: Sides; fence: FenceBefore | nu
       },
     });
   });
+}
+
+/** The last to touch the servers: no connection of this upgrade is left, wherever its worker is. */
+async function leave(b: Pick<Border<never>, 'hand' | 'signal' | 'workflowId'>, addresses: readonly ServerAddress[]): Promise<void> {
+  dropTracker(b.workflowId);
+  for (const address of addresses) await onServer(b, address, (client) => dismiss({ client, workflowId: b.workflowId }));
 }
 
 /** Where CONFIG isn't permitted no fence of ours can stand. */

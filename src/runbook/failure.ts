@@ -28,6 +28,11 @@ export function toldBy(error: unknown): Told | undefined {
   return typeof details === 'object' && details !== null && 'checkpoint' in details ? details : undefined;
 }
 
+/** What went wrong, then what to do, as sentences. */
+export function whole({ message, next }: Pick<Problem, 'message' | 'next'>): string {
+  return `${message}${/[.!?]$/.test(message) ? '' : '.'} ${next}`;
+}
+
 /** A failure that ends the workflow, without a stack: it is expected, and its message says everything. */
 export function ending(type: string, message: string, details: unknown[] = []): ApplicationFailure {
   const failure = ApplicationFailure.create({ type, message, nonRetryable: true, details });

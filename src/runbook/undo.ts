@@ -1,7 +1,7 @@
 /** What was done and can be undone, newest last. Registered before a step acts, so that an unclear outcome is undone too. */
 import type { StepState, Told, UndoResult } from '../contract.js';
 import { local, perform, undoes, type Call } from './acts.js';
-import { problemOf, toldBy } from './failure.js';
+import { problemOf, toldBy, whole } from './failure.js';
 import { now, type Ledger } from './ledger.js';
 import type { Steering } from './steering.js';
 import type { Decide } from './waiting.js';
@@ -144,7 +144,7 @@ export function undoStack(ledger: Ledger, identity: { workflowId: string; runId:
         const rest = stack.slice(0, -1).toReversed().filter((other) => !undo.holds?.steps.includes(other.step.title));
         const choice = await decide({
           about: `Undo of: ${step.title}`,
-          problem: `${problem.message} ${problem.next}`,
+          problem: whole(problem),
           choices: {
             retry: 'try this undo again',
             ...(rest.length > 0 ? { continue: `leave it and go on with: ${rest.map((other) => other.step.title).join(', ')}` } : {}),

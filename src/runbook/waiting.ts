@@ -17,6 +17,7 @@ export interface Question {
   /** Names of failed checks: waiving them all answers too. */
   waivable?: string[];
 }
+export type Waiting = ReturnType<typeof waiting>;
 export type Decide = (question: Question) => Promise<Choice | 'waived'>;
 
 export function waiting(ledger: Ledger, steering: Steering, settings: () => { decideWithin: string }) {
@@ -64,5 +65,15 @@ export function waiting(ledger: Ledger, steering: Steering, settings: () => { de
     return choice?.choice ?? 'waived';
   };
 
-  return { deadline, untilAnswered, decide };
+  /** The ways out that a person has at any question. */
+  function waysOut(): Partial<Record<Choice, string>> {
+    const { wayBack } = state;
+    return {
+      ...(wayBack.possible && wayBack.keepsWrites ? { rollback: `undo everything; takes ${wayBack.takes}` } : {}),
+      ...(wayBack.possible && !wayBack.keepsWrites ? { rollbackLosingWrites: `undo everything and lose ${wayBack.loses}; takes ${wayBack.takes}` } : {}),
+      stop: 'stop here and leave everything as it is',
+    };
+  }
+
+  return { deadline, untilAnswered, decide, waysOut };
 }

@@ -1,7 +1,7 @@
 /** Undoes, by the journal, what a terminated upgrade left behind: a terminated workflow runs no undo of its own. */
 import { log } from '@temporalio/workflow';
 import { acts, local, perform, reads, undoes, type Call } from '../runbook/acts.js';
-import { ending, problemOf } from '../runbook/failure.js';
+import { ending, problemOf, whole } from '../runbook/failure.js';
 import type { UndoResult } from '../contract.js';
 
 export interface Recovery {
@@ -30,7 +30,7 @@ export async function recover({ workflowId, by }: { workflowId: string; by: stri
           recovery.undone.push({ title, note: result?.note ?? 'done' });
         } catch (error) {
           const problem = problemOf(error);
-          throw ending('RecoveryFailed', `"${title}" could not be undone: ${problem.message} ${problem.next} Undone so far: ${recovery.undone.map((done) => done.title).join(', ') || 'nothing'}. Run it again when that is mended.`, [recovery]);
+          throw ending('RecoveryFailed', `"${title}" could not be undone: ${whole(problem)} Undone so far: ${recovery.undone.map((done) => done.title).join(', ') || 'nothing'}. Run it again when that is mended.`, [recovery]);
         }
       }
       seq += 1;

@@ -6,7 +6,7 @@ import type { Receipt } from '../contract.js';
 import type { Pair } from '../activities/looking.js';
 import type { CompareOutcome, CopyOutcome } from '../activities/moving.js';
 import type { Sides } from '../activities/sides.js';
-import type { ClearOutcome } from '../activities/switching.js';
+import type { ClearOutcome, WatchOutcome } from '../activities/switching.js';
 import { milliseconds } from '../inputs/refs.js';
 import { RedisCopyInput, type RedisCopySettings } from '../inputs/redis-copy.js';
 import type { FenceBefore } from '../activities/switching.js';
@@ -27,6 +27,7 @@ export async function redisCopy(raw: unknown): Promise<Receipt> {
     await r.gate('start', `Copy ${say.whatIsCopied(input, pair)}?`);
 
     // ---- The copy. Applications go on as they are.
+    r.wayBack({ takes: input.ifTargetHasKeys === 'refuse' ? 'as long as it takes to remove the copied keys from the target' : 'seconds; the copied keys stay on the target' });
     const copied = await r.step('Copy every key', {
       does: [`copy ${say.whatIsCopied(input, pair)} by DUMP and RESTORE, with their exact expiry`, how.rateSays],
       notes: [say.sizeOf(pair)],
@@ -152,11 +153,10 @@ export async function redisCopy(raw: unknown): Promise<Receipt> {
     }
 
     await r.checks('Watch for stragglers', async () => {
-      const seen = await acts({ ...moves, heartbeatTimeout: '10s' }, 'Watch the source for clients that stayed').watchStragglers({
-        sides: how.sides,
-        fenced: how.fence !== null,
-        forMs: milliseconds(input.watch),
-      });
+      // Interrupted by whoever asks to go back, or pauses: a watch may be long.
+      const { checkpoint: seen } = await r.resumable((checkpoint?: WatchOutcome['checkpoint']) =>
+        acts(moves, 'Watch the source for clients that stayed').watchStragglers({ sides: how.sides, fenced: how.fence !== null, forMs: milliseconds(input.watch), checkpoint }),
+      );
       r.record({ stragglers: seen });
       return [say.stragglers(seen, pair)];
     });

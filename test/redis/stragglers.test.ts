@@ -106,7 +106,7 @@ describe('the watch', () => {
   });
 
 it('tells a key that was written to from one that expired', async () => {
-  const server = await serve('r70');
+  const server = await serve();
   const client = server.client();
   await client.set('session', '1', 'PX', 300);
   const watching = watch(server);

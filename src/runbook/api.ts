@@ -1,0 +1,118 @@
+/** What a strategy's body is given to write its runbook with, and what the ground under it shares. */
+import type { Check, Choice, Strategy, Told, WayBack } from '../contract.js';
+import type { GatePolicy, MaintenanceWindow } from '../inputs/common.js';
+import type { WebhookSpec } from '../inputs/refs.js';
+import type { Ledger } from './ledger.js';
+import type { Steering } from './steering.js';
+import type { Undo, UndoStack } from './undo.js';
+import type { Waiting } from './waiting.js';
+
+/** What every strategy's input has; see inputs/common.ts. */
+export interface CommonSettings {
+  name: string;
+  dryRun: boolean;
+  onFailure: 'hold' | 'rollback';
+  decideWithin: string;
+  window?: MaintenanceWindow | undefined;
+  notify?: WebhookSpec | undefined;
+  contact?: string | undefined;
+  followUps: string[];
+  gates: Partial<Record<string, GatePolicy>>;
+}
+
+export interface ReadStep<T> {
+  read: () => Promise<T>;
+  does?: string[];
+  /** Needed after the first write, where planning can't read: what the result stands for. */
+  foresee?: T;
+  note?: (result: T) => string;
+  skippable?: boolean;
+}
+
+export interface WriteStep<T> {
+  /** Is given what the try before it told of itself when it failed. */
+  do: (told?: Told) => Promise<T>;
+  /** Sentences for the plan: an approval stands for exactly these. */
+  does: string[];
+  /** What later steps may count on while planning. */
+  foresee: T;
+  /** How it is undone, or why it isn't. */
+  undo: Undo | { none: string };
+  /** How it is undone once its outcome is certain, where that is known better then. */
+  certain?: (result: T) => Undo['call'];
+  /** Counts and durations for the plan, which may change without changing it. */
+  notes?: string[];
+  /** What users notice from its start until it is undone or relieved. */
+  impact?: string;
+  /** The impacts that end with this step, by the step that brought them. */
+  relieves?: string;
+  /** What may be lost by it, accepted by name in the input. */
+  mayLose?: string;
+  note?: (result: T) => string;
+  skippable?: boolean;
+}
+
+export interface Runbook {
+  /** A titled unit of work: `read` changes nothing, `do` changes something and says how that is undone. */
+  step<T>(title: string, spec: ReadStep<T> | WriteStep<T>): Promise<T>;
+  /** A checklist. Failed checks hold the upgrade until they pass or are waived by name. */
+  checks(title: string, read: () => Promise<Check[]>): Promise<void>;
+  /** Waits for approval. `meanwhile` runs in the background and is stopped, and awaited, before the next step. */
+  gate(name: string, question: string, options?: { meanwhile?: () => Promise<unknown> }): Promise<void>;
+  /** Waits for the maintenance window, if there is one; refuses what no longer fits into it. */
+  window(title: string, takesMs: number): Promise<void>;
+  /** After it nothing can be undone. A gate stands before it. */
+  pointOfNoReturn(title: string, because: string, finish: Undo): Promise<void>;
+  /**
+   * From here on the only way is forward. What was kept to be undone is dropped, in the journal too: `finish` takes its place, for
+   * whoever has to clean up after an upgrade that was terminated from here on.
+   */
+  closeWayBack(because: string, finish: Undo): Promise<void>;
+  /** Holds what identifies a server, so that two upgrades can't touch one under two names. */
+  lock(keys: string[]): Promise<void>;
+  /** Runs a long activity that returns its checkpoint when cancelled: pausing and changing the rate restart it from there. */
+  resumable<C, R extends { done: boolean; checkpoint: C }>(start: (checkpoint: C | undefined) => Promise<R>): Promise<R>;
+  /** Leaves a step as it is from here on: it is not undone any more. A reason, if there is one, goes into the receipt. */
+  keep(title: string, because: string | null): Promise<void>;
+  wayBack(wayBack: Partial<WayBack>): void;
+  /** Notes for the receipt: numbers, sentences and names; never values or URLs. */
+  record(facts: Record<string, unknown>): void;
+  /** Why the receipt is not clean. */
+  blemish(sentence: string): void;
+  warn(sentence: string): void;
+  /** Asks a person what the strategy itself can't know. */
+  decide(question: { about: string; problem: string; choices: Partial<Record<Choice, string>> }): Promise<Choice | 'waived'>;
+  /** True while the body runs to plan only. */
+  planning: boolean;
+  /** The rate as it is set now. */
+  rate(): string | number | undefined;
+}
+
+export type Body<Settings> = (settings: Settings, runbook: Runbook) => Promise<void>;
+
+/** One upgrade under way: what planning and doing share. */
+export interface Upgrade {
+  strategy: Strategy;
+  settings: CommonSettings;
+  /** The strategy's body with its settings. */
+  body: (runbook: Runbook) => Promise<void>;
+  ledger: Ledger;
+  steering: Steering;
+  undos: UndoStack;
+  waiting: Waiting;
+  lock: Runbook['lock'];
+  /** What planning read, used again by the real run until the first write: the approval was given on just that. */
+  seen: Map<string, unknown>;
+  facts: Record<string, unknown>;
+  blemishes: string[];
+}
+
+export function gateTitle(name: string): string {
+  return `Gate: ${name}`;
+}
+
+/** "25 passed, 1 warned". */
+export function counted(checks: readonly Check[]): string {
+  const of = (status: Check['status']) => checks.filter((check) => check.status === status).length;
+  return [`${of('pass')} passed`, ...(of('warn') > 0 ? [`${of('warn')} warned`] : []), ...(of('fail') > 0 ? [`${of('fail')} failed`] : [])].join(', ');
+}

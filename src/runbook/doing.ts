@@ -1,0 +1,292 @@
+/** Doing: the body's steps for real. Between two of them people are heard; a step that fails asks what to do. */
+import { CancellationScope, condition, isCancellation } from '@temporalio/workflow';
+import type { Check, GateState, Phase, StepState, Told } from '../contract.js';
+import { counted, gateTitle, type Runbook, type Upgrade } from './api.js';
+import { problemOf, toldBy } from './failure.js';
+import { now } from './ledger.js';
+import type { Planning } from './planning.js';
+
+export function doing(upgrade: Upgrade, { planAnew }: Planning): Runbook & { boundary: () => Promise<void> } {
+  const { settings, ledger, steering, undos, seen, facts, blemishes } = upgrade;
+  const { state } = ledger;
+  const { deadline, untilAnswered, decide, waysOut } = upgrade.waiting;
+  /** What the last try of a step told of itself, by the step's title. */
+  const told = new Map<string, Told>();
+
+  /** Between two steps: where a pause, a decision to go back, or leaving takes hold. */
+  async function boundary(): Promise<void> {
+    for (;;) {
+      if (steering.leaving) throw new Error('Leaving');
+      if (steering.wantsBack) {
+        const { by } = steering.wantsBack;
+        steering.wantsBack = null;
+        await decide({
+          about: 'Going back now would lose writes',
+          problem: `${by} asked to go back. That would lose ${state.wayBack.loses}.`,
+          choices: { continue: 'go on forward', ...waysOut() },
+        });
+        continue;
+      }
+      if (!steering.paused) return;
+      const before: [Phase, string] = [state.phase, state.reason];
+      ledger.phase('Paused', `Paused by ${steering.paused.by}`);
+      await untilAnswered(() => steering.paused === null || steering.wantsBack !== null, deadline());
+      ledger.phase(...before);
+    }
+  }
+
+  /** Runs one step's work until it succeeds, is skipped by a person, or the way forward is left. */
+  async function attempt<T>(step: StepState, work: () => Promise<T>, skipped: { value: T } | null): Promise<T> {
+    for (;;) {
+      try {
+        const result = await work();
+        // An activity that finishes despite its cancellation returns normally.
+        if (steering.leaving) throw new Error('Leaving');
+        return result;
+      } catch (error) {
+        const last = toldBy(error);
+        if (last) told.set(step.title, last);
+        undos.tell(step, last);
+        if (steering.leaving) throw error;
+        const problem = problemOf(error);
+        ledger.mark(step, 'failed', problem.message);
+        if (settings.onFailure === 'rollback' && state.wayBack.possible && state.wayBack.keepsWrites) {
+          steering.leave('onFailure', `step "${step.title}" failed: ${problem.message}`)();
+          throw error;
+        }
+        const choice = await decide({
+          about: step.title,
+          problem: `${problem.message} ${problem.next}`,
+          choices: { retry: 'try this step again', ...(skipped ? { skip: 'go on without it' } : {}), ...waysOut() },
+        });
+        if (choice === 'skip' && skipped) {
+          ledger.mark(step, 'skipped', 'skipped by a person');
+          blemishes.push(`"${step.title}" failed and was skipped: ${problem.message}`);
+          return skipped.value;
+        }
+        ledger.mark(step, 'running');
+      }
+    }
+  }
+
+  async function holdOnChecks(title: string, step: StepState, read: () => Promise<Check[]>, first: Check[] | null): Promise<Check[]> {
+    for (let found = first; ; found = null) {
+      const fresh = found ?? (await attempt(step, read, null));
+      const names = new Set(fresh.map((check) => check.name));
+      const waivers = new Map(state.checks.map((check) => [check.name, check.waivedBy]));
+      state.checks = [
+        ...state.checks.filter((check) => !names.has(check.name)),
+        ...fresh.map((check) => {
+          const waivedBy = waivers.get(check.name);
+          return waivedBy === undefined ? check : { ...check, waivedBy };
+        }),
+      ];
+      const failed = state.checks.filter((check) => names.has(check.name) && check.status === 'fail' && check.waivedBy === undefined);
+      const checked = () => state.checks.filter((check) => names.has(check.name));
+      if (failed.length === 0) return checked();
+      ledger.mark(step, 'failed', failed.map((check) => check.name).join(', '));
+      if (settings.onFailure === 'rollback' && state.wayBack.possible && state.wayBack.keepsWrites) {
+        steering.leave('onFailure', `checks failed: ${failed.map((check) => check.name).join(', ')}`)();
+        throw new Error('Leaving');
+      }
+      const choice = await decide({
+        about: title,
+        problem: failed.map((check) => `${check.name}: ${check.actual}, expected ${check.expected}.${check.next ? ` ${check.next}` : ''}`).join(' '),
+        choices: { retry: 'check again', ...waysOut() },
+        waivable: failed.every((check) => check.waivable) ? failed.map((check) => check.name) : [],
+      });
+      if (choice === 'waived') return checked();
+      // What the checks look at was gathered while planning.
+      if (!steering.written) await planAnew();
+      ledger.mark(step, 'running');
+    }
+  }
+
+  function gateDone(step: StepState, gate: GateState): void {
+    ledger.mark(step, 'done', gate.auto ? 'settled ahead in the input' : `approved by ${gate.approvals.map((approval) => approval.by).join(' and ')}`);
+    if (!gate.auto) ledger.phase('Running', `Gate "${gate.name}" was approved`);
+  }
+
+  const api: Runbook = {
+    lock: upgrade.lock,
+    warn: (sentence) => ledger.warn(sentence),
+    rate: () => state.settings.rate,
+    planning: false,
+    async step(title, spec) {
+      await boundary();
+      const step = ledger.stepOf(title, 'do' in spec ? 'write' : 'read');
+      if (!('do' in spec)) {
+        const known = !steering.written && seen.has(title);
+        ledger.mark(step, 'running');
+        if (!known) ledger.phase('Running', title);
+        const result = known
+          ? (seen.get(title) as Awaited<ReturnType<typeof spec.read>>)
+          : await attempt(step, spec.read, spec.skippable && spec.foresee !== undefined ? { value: spec.foresee } : null);
+        if (step.status === 'running') ledger.mark(step, 'done', spec.note?.(result));
+        return result;
+      }
+      steering.written = true;
+      ledger.mark(step, 'running');
+      ledger.phase('Running', title);
+      if (!('none' in spec.undo)) await undos.register(step, spec.undo);
+      await boundary();
+      if (spec.impact !== undefined) state.impact.push({ what: spec.impact, since: now(), step: title });
+      const work = async () => {
+        const outcome = await spec.do(told.get(title));
+        // It may be done although the way forward was left meanwhile.
+        if (spec.certain && steering.leaving) undos.know(step, spec.certain(outcome));
+        return outcome;
+      };
+      const result = await attempt(step, work, spec.skippable ? { value: spec.foresee } : null);
+      if (spec.certain && step.status === 'running') await undos.settle(step, spec.certain(result));
+      if (spec.relieves !== undefined) state.impact = state.impact.filter((impact) => impact.step !== spec.relieves);
+      if (step.status === 'running') ledger.mark(step, 'done', spec.note?.(result));
+      return result;
+    },
+    async checks(title, read) {
+      await boundary();
+      const step = ledger.stepOf(title, 'checks');
+      ledger.mark(step, 'running');
+      const known = steering.written ? null : ((seen.get(title) as Check[] | undefined) ?? null);
+      if (!known) ledger.phase('Running', title);
+      const held = await holdOnChecks(title, step, read, known);
+      ledger.mark(step, 'done', counted(held));
+    },
+    async gate(name, question, options = {}) {
+      await boundary();
+      const step = ledger.stepOf(gateTitle(name), 'gate');
+      let gate = state.gates.find((candidate) => candidate.name === name);
+      if (!gate) {
+        gate = { name, question, status: 'planned', needs: 1, approvals: [], auto: settings.gates[name] === 'auto' };
+        state.gates.push(gate);
+      }
+      gate.question = question;
+      // Approved, and the plan was made anew since.
+      if (gate.status === 'approved') return gateDone(step, gate);
+      if (gate.auto) {
+        gate.status = 'approved';
+        gate.approvals.push({ by: 'the input', at: now(), note: 'settled ahead' });
+        return gateDone(step, gate);
+      }
+      const background = options.meanwhile ? inBackground(options.meanwhile) : null;
+      try {
+        for (;;) {
+          const limit = deadline();
+          gate.status = 'open';
+          if (limit !== null) gate.deadline = new Date(limit).toISOString();
+          step.startedAt ??= now();
+          state.step = step.title;
+          ledger.mark(step, 'waiting');
+          ledger.phase('AwaitingApproval', question);
+          await untilAnswered(() => isApproved(gate) || steering.wantsBack !== null, limit);
+          if (!isApproved(gate)) {
+            await boundary();
+            continue;
+          }
+          break;
+        }
+      } finally {
+        await background?.stop();
+      }
+      // Days may have passed. Nothing was changed yet, so the plan is made once more: the approval stands only for the same.
+      if (!steering.written) await planAnew();
+      gateDone(step, gate);
+    },
+    async window(title, takesMs) {
+      await boundary();
+      if (!state.settings.window) return;
+      const step = ledger.stepOf(title, 'window');
+      for (;;) {
+        const { opensAt, closesAt } = state.settings.window;
+        if (Date.now() + takesMs > Date.parse(closesAt)) {
+          ledger.mark(step, 'failed', 'does not fit into the window any more');
+          await decide({
+            about: title,
+            problem: `The window closes at ${closesAt}; what is left takes about ${Math.ceil(takesMs / 1000)} s and no longer fits. Give a later one with \`adjust\`, then retry.`,
+            choices: { retry: 'look at the window again', ...waysOut() },
+          });
+          continue;
+        }
+        const early = Date.parse(opensAt) - Date.now();
+        if (early <= 0) break;
+        ledger.mark(step, 'waiting');
+        ledger.phase('AwaitingWindow', `The window opens at ${opensAt}`);
+        const window = state.settings.window;
+        await condition(() => steering.wantsBack !== null || steering.paused !== null || state.settings.window !== window, early);
+        await boundary();
+      }
+      ledger.mark(step, 'done', undefined);
+      ledger.phase('Running', 'The window is open');
+    },
+    async pointOfNoReturn(title, because, finish) {
+      await api.closeWayBack(because, finish);
+      ledger.mark(ledger.stepOf(title, 'point of no return'), 'done', because);
+    },
+    async resumable(start) {
+      const title = state.step ?? '';
+      // A try that failed for good has told how far it got.
+      type Checkpoint = Awaited<ReturnType<typeof start>>['checkpoint'];
+      for (let checkpoint = told.get(title)?.checkpoint as Checkpoint | undefined; ; ) {
+        const scope = new CancellationScope({ cancellable: true });
+        steering.running = scope;
+        try {
+          const result = await scope.run(() => start(checkpoint));
+          if (result.done) {
+            told.delete(title);
+            return result;
+          }
+          checkpoint = result.checkpoint;
+        } catch (error) {
+          // Cancelled between two attempts, when nobody was there to hand back a checkpoint: start from the last one known.
+          if (steering.leaving || !isCancellation(error)) throw error;
+          checkpoint = (toldBy(error)?.checkpoint as Checkpoint | undefined) ?? checkpoint;
+        } finally {
+          steering.running = null;
+        }
+        await boundary();
+      }
+    },
+    async keep(title, because) {
+      await undos.keep(title, because);
+    },
+    async closeWayBack(because, finish) {
+      await boundary();
+      // No await between the two: whoever asks to go back from here on is refused.
+      state.wayBack = { possible: false, keepsWrites: false, loses: because, takes: '' };
+      await undos.close(finish);
+    },
+    wayBack(next) {
+      state.wayBack = { ...state.wayBack, ...next };
+      ledger.show();
+    },
+    record: (more) => void Object.assign(facts, more),
+    blemish: (sentence) => void blemishes.push(sentence),
+    decide,
+  };
+
+  return { ...api, boundary };
+}
+
+/** A handler may have changed it since the compiler last looked. */
+function isApproved(gate: GateState): boolean {
+  return gate.status === 'approved';
+}
+
+/** Runs beside a wait, in a scope of its own; `stop` cancels it and waits for its end. */
+function inBackground(work: () => Promise<unknown>): { stop: () => Promise<void>; failure: () => unknown } {
+  const scope = new CancellationScope({ cancellable: true });
+  let failure: unknown = null;
+  const ended = scope.run(work).catch((error: unknown) => {
+    if (!isCancellation(error)) failure = error;
+  });
+  return {
+    stop: async () => {
+      scope.cancel();
+      // Awaited where a cancel of the way forward can't cut it short: the next step must not meet it.
+      await CancellationScope.nonCancellable(async () => {
+        await ended;
+      });
+    },
+    failure: () => failure,
+  };
+}
