@@ -36,6 +36,20 @@ export async function soleHand({ client, name }: { client: Redis; name: string }
   }
 }
 
+/** Closes every connection of an upgrade but the asking one: also the trackers of workers that sleep, or wait for an activity that won't come. */
+export async function dismiss({ client, workflowId }: { client: Redis; workflowId: string }): Promise<void> {
+  const base = connectionName(workflowId);
+  const own = String(await client.call('CLIENT', 'ID').catch(() => ''));
+  const list = String(await client.call('CLIENT', 'LIST').catch(() => ''));
+  for (const line of list.split('\n')) {
+    const id = /^id=(\d+)/.exec(line)?.[1];
+    const name = / name=(\S*)/.exec(line)?.[1] ?? '';
+    if (id === undefined || id === own || (name !== base && !name.startsWith(`${base}:`))) continue;
+    // Gone meanwhile, or not permitted: then it ends by itself, within the minute.
+    await client.call('CLIENT', 'KILL', 'ID', id).catch(() => undefined);
+  }
+}
+
 function parse(name: string): { base: string; order: number } | null {
   const match = /^(ferry:.+):(\d+)\.(\d+)$/.exec(name);
   return match ? { base: match[1] ?? '', order: Number(match[2]) * 100_000 + Number(match[3]) } : null;

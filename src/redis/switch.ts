@@ -22,7 +22,7 @@ import { fence, fenceStanding, seal, unfence, type FenceBefore } from './fence.j
 import { soleHand } from './hands.js';
 import { pauseWrites, resumeWrites, type Pause } from './pause.js';
 import { openConnection } from './resp.js';
-import type { Tracker } from './tracker.js';
+import { startTracking, type Tracker } from './tracker.js';
 
 export interface SwitchOptions {
   from: ServerAddress;
@@ -76,6 +76,8 @@ export async function switchOver(options: SwitchOptions): Promise<SwitchResult> 
   const target = await openConnection({ address: to, name });
   const carry: Carry = (rest) =>
     copyChanged({ ...options, signal: NEVER, source, target, ...rest });
+  // Should the applications have to be told to stay, some may have moved and written already.
+  const echo = options.fence ? await startTracking({ address: to, match: options.match, name }).catch(() => null) : null;
   try {
     await soleHand({ client: control, name });
     await withClient({ address: to, name }, (client) => soleHand({ client, name }));
@@ -87,7 +89,7 @@ export async function switchOver(options: SwitchOptions): Promise<SwitchResult> 
         await fence({ client: control, before: options.fence });
         await seal({ client: control });
       }
-      return { writePauseMs: null, keysUnderPause: 0, pausesGivenUp: 0, droppedClients: await finish(options, control), finishedLater: true };
+      return { writePauseMs: null, keysUnderPause: 0, pausesGivenUp: 0, droppedClients: await finish(options, control, null), finishedLater: true };
     }
     // An attempt died between fence and seal: nobody was told to move, so it begins anew.
     if (standing === 'fenced') await unfence({ client: control });
@@ -98,11 +100,15 @@ export async function switchOver(options: SwitchOptions): Promise<SwitchResult> 
       const held = performance.now();
       const keys = await holdAndSeal(options, control, carry);
       if (keys === null) continue;
-      const dropped = await finish(options, control);
+      // Up to here the changes there were our own.
+      await echo?.barrier();
+      echo?.take(echo.pending());
+      const dropped = await finish(options, control, echo);
       return { writePauseMs: Math.round((performance.now() - held) * 10) / 10, keysUnderPause: keys, pausesGivenUp: given, droppedClients: dropped, finishedLater: false };
     }
     throw new FerryError('PauseTooLong', `${shown(from)}: the last changes did not fit into a pause of ${options.pauseMs} ms, ${TRIES} times`);
   } finally {
+    echo?.close();
     control.disconnect();
     source.close();
     target.close();
@@ -148,7 +154,7 @@ async function holdAndSeal(options: SwitchOptions, control: Redis, carry: Carry)
 }
 
 /** Behind the seal: the applications are told. When that fails and they could be told to stay, everything resumes where it was. */
-async function finish(options: SwitchOptions, control: Redis): Promise<number> {
+async function finish(options: SwitchOptions, control: Redis, echo: Tracker | null): Promise<number> {
   try {
     await options.repoint();
   } catch (error) {
@@ -157,7 +163,7 @@ async function finish(options: SwitchOptions, control: Redis): Promise<number> {
     await options.stillCurrent('begun');
     // When this fails too, some may have moved: the fence stays, and a person decides.
     await options.repointBack();
-    await unfence({ client: control, before: options.fence ?? undefined });
+    if (options.fence) await callBack(options, control, { fence: options.fence, echo, error });
     await resumeWrites({ client: control });
     throw error;
   }
@@ -166,6 +172,32 @@ async function finish(options: SwitchOptions, control: Redis): Promise<number> {
   const dropped = await dropClients({ client: control, ids: clients.map(({ id }) => id) });
   await resumeWrites({ client: control });
   return dropped;
+}
+
+/** Whoever has moved comes back, and what was written on the other side meanwhile comes along. */
+async function callBack(options: SwitchOptions, control: Redis, on: { fence: FenceBefore; echo: Tracker | null; error: unknown }): Promise<void> {
+  const { from, to, name, tracker } = options;
+  const { echo, error } = on;
+  await withClient({ address: to, name }, async (client) => {
+    const databases = options.databases.map(([, target]) => target);
+    await dropClients({ client, ids: (await clientsOf({ client, databases })).map(({ id }) => id), subscribers: true });
+  });
+  await echo?.barrier();
+  if (!echo || echo.lost() !== null) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new FerryError('Unclear', `${why}. Applications may have moved and written to ${shown(to)}, so ${shown(from)} stays closed to writes`);
+  }
+  await unfence({ client: control, before: on.fence });
+  if (echo.pending() === 0) return;
+  // What has been written here since is newer.
+  const newer: Tracker = {
+    ...echo,
+    take(n) {
+      return echo.take(n).filter((key) => !tracker.has(key));
+    },
+  };
+  const databases: DatabaseMap = options.databases.map(([source, target]) => [target, source]);
+  await copyChanged({ ...options, source: to, target: from, databases, tracker: newer, watched: false, verify: false, signal: NEVER });
 }
 
 /** Passes shrink while the keys written during one are fewer than the keys it carried. */

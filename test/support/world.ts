@@ -232,7 +232,8 @@ export function application(input: { world: World; perSecond?: number }) {
         } catch {
           errors += 1;
           client.disconnect();
-          url = (await readFile(w.addressFile, 'utf8').catch(() => url)).trim() || url;
+          // Without the file it is where it was deployed for.
+          url = (await readFile(w.addressFile, 'utf8').catch(() => w.sourceUrl)).trim() || url;
           await sleep(5);
           if (!running) break;
           client = connect();

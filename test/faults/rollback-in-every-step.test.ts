@@ -1,0 +1,198 @@
+/* Going back, asked in every step in turn and in every way there is: everything is as it was before, and nothing is lost. */
+import { writeFile } from 'node:fs/promises';
+import { describe, expect, test } from 'vitest';
+import type { RedisCopyInput } from '../../src/inputs/redis-copy.js';
+import { application, sleep, world, type Upgrade, type World, type WorldOptions } from '../support/world.js';
+import { addressIn, at, approveAll, expectWhole, quickly, seed, slowRepoint, until, type Application } from './support.js';
+
+type Way = 'signal' | 'update' | 'cancel' | 'reject';
+
+async function askBack(upgrade: Upgrade, way: Way): Promise<void> {
+  if (way === 'signal') await upgrade.signal('rollback', { by: 'ada' });
+  if (way === 'update') await upgrade.say('rollback', { by: 'ada' });
+  if (way === 'cancel') await upgrade.handle.cancel();
+  if (way === 'reject') await upgrade.say('reject', { gate: 'start', by: 'ada' });
+}
+
+interface Case {
+  way: Way;
+  keys?: number;
+  input?: (w: World) => Partial<RedisCopyInput>;
+  /** What the address file held before. */
+  file?: (w: World) => string;
+  options?: WorldOptions;
+  /** Brings the upgrade to the moment. */
+  reach: (upgrade: Upgrade, w: World, app: Application) => Promise<unknown>;
+}
+
+async function goesBack({ way, keys = 3_000, input, file, options, reach }: Case): Promise<void> {
+  const w = await world({ target: 'r70', ...options });
+  try {
+    if (file) await writeFile(w.addressFile, file(w));
+    await w.startWorker();
+    await seed(w.redis('source'), keys);
+    const before = await addressIn(w);
+    const app = application({ world: w });
+    const upgrade = await w.start({ rate: 'full', ...input?.(w) });
+    await reach(upgrade, w, app);
+    await askBack(upgrade, way);
+    const receipt = await upgrade.ended();
+    expect(receipt).toMatchObject({ outcome: 'RolledBack', clean: false, left: [] });
+    expect((await upgrade.failure()).type).toBe('RolledBack');
+    expect(await addressIn(w)).toBe(before);
+    await sleep(300);
+    await expectWhole({ w, app, serving: 'source' });
+    expect(await w.redis('target').dbsize(), 'keys left on the target').toBe(0);
+  } finally {
+    await w.close();
+  }
+}
+
+const cutoverOpen = (upgrade: Upgrade) => upgrade.until((state) => state.gates.some((gate) => gate.name === 'cutover' && gate.status === 'open'), 60_000);
+
+describe.concurrent('rollback', { timeout: 120_000 }, () => {
+  test('at the first gate, by rejecting it', () => goesBack({ way: 'reject', reach: (upgrade) => upgrade.until('AwaitingApproval') }));
+
+  test('at the first gate, by a Cancel', () => goesBack({ way: 'cancel', reach: (upgrade) => upgrade.until('AwaitingApproval') }));
+
+  for (const way of ['signal', 'cancel'] as const) {
+    test(`in the middle of the copy, by ${way}`, () =>
+      goesBack({
+        way,
+        keys: 40_000,
+        input: () => ({ rate: 10_000 }),
+        async reach(upgrade, w) {
+          await upgrade.approve('start');
+          const reader = w.redis('target');
+          await until('a part of the copy', async () => (await reader.dbsize()) > 8_000);
+        },
+      }));
+  }
+
+  test('in the comparison, by Update', () =>
+    goesBack({
+      way: 'update',
+      keys: 20_000,
+      input: () => ({ rate: 10_000 }),
+      async reach(upgrade) {
+        await upgrade.approve('start');
+        await quickly(upgrade, at('Compare both sides'));
+        await sleep(500);
+      },
+    }));
+
+  test('at the second gate, by Update; a file that was there is as it was', () =>
+    goesBack({
+      way: 'update',
+      file: (w) => `${w.sourceUrl}\n`,
+      async reach(upgrade) {
+        await upgrade.approve('start');
+        await cutoverOpen(upgrade);
+      },
+    }));
+
+  test('while the applications are told, by a Cancel', () =>
+    goesBack({
+      way: 'cancel',
+      input: (w) => ({ repoint: slowRepoint(w, { before: 2 }) }),
+      file: (w) => `${w.sourceUrl}/0\n`,
+      async reach(upgrade, w) {
+        await approveAll(upgrade);
+        const reader = w.redis('source');
+        await until('the seal', async () => Number(((await reader.config('GET', 'min-replicas-to-write')) as string[])[1]) > 337_799_999);
+        await sleep(300);
+      },
+    }));
+
+  test('while the applications are told, when they have moved already', () =>
+    goesBack({
+      way: 'update',
+      input: (w) => ({ repoint: slowRepoint(w, { after: 3 }) }),
+      file: (w) => `${w.sourceUrl}/0\n`,
+      async reach(upgrade, w, app) {
+        await approveAll(upgrade);
+        await until('the application to move', async () => app.url.includes(`:${w.target.port}`));
+        await sleep(500);
+      },
+    }));
+
+  for (const delay of [0, 20]) {
+    test(`${delay} ms after the switch began, by Update`, () =>
+      goesBack({
+        way: 'update',
+        file: (w) => `${w.sourceUrl}\n`,
+        async reach(upgrade) {
+          await approveAll(upgrade);
+          await quickly(upgrade, (state) => state.step === 'Switch the applications over' || state.step === 'Watch for stragglers', 60_000);
+          await sleep(delay);
+        },
+        input: () => ({ watch: '20s' }),
+      }));
+  }
+
+  for (const [way, file] of [['signal', false], ['cancel', true]] as const) {
+    test(`after the switch, by ${way}: with every write made since`, () =>
+      goesBack({
+        way,
+        ...(file ? { file: (w: World) => `${w.sourceUrl}\n` } : {}),
+        input: () => ({ watch: '60s' }),
+        async reach(upgrade, w, app) {
+          await approveAll(upgrade);
+          await quickly(upgrade, at('Watch for stragglers'), 60_000);
+          await until('writes on the target', async () => app.url.includes(`:${w.target.port}`));
+          await sleep(1_500);
+        },
+      }));
+  }
+
+  test('after the switch to a version whose format the source can not read: a person decides, and may go on', async () => {
+    const w = await world({ source: 'r62', target: 'r70' });
+    try {
+      await w.startWorker();
+      await seed(w.redis('source'), 2_000);
+      const app = application({ world: w });
+      const upgrade = await w.start({ rate: 'full', watch: '5s' });
+      await approveAll(upgrade);
+      await quickly(upgrade, at('Watch for stragglers'), 60_000);
+      await upgrade.handle.cancel();
+      const asked = await upgrade.until('NeedsDecision');
+      expect(asked.decision?.problem).toContain('lose the writes made on');
+      expect(Object.keys(asked.decision?.choices ?? {}).toSorted()).toEqual(['continue', 'rollbackLosingWrites', 'stop']);
+      expect(asked.wayBack).toMatchObject({ possible: true, keepsWrites: false });
+      await upgrade.say('decide', { choice: 'continue', by: 'ada' });
+      expect(await upgrade.ended()).toMatchObject({ outcome: 'Completed' });
+      await expectWhole({ w, app, serving: 'target' });
+    } finally {
+      await w.close();
+    }
+  });
+
+  test('after such a switch, with the loss accepted', async () => {
+    const w = await world({ source: 'r62', target: 'r70' });
+    try {
+      await w.startWorker();
+      await writeFile(w.addressFile, `${w.sourceUrl}\n`);
+      await seed(w.redis('source'), 2_000);
+      const app = application({ world: w });
+      const upgrade = await w.start({ rate: 'full', watch: '60s' });
+      await approveAll(upgrade);
+      await quickly(upgrade, at('Watch for stragglers'), 60_000);
+      await until('writes on the target', async () => app.url.includes(`:${w.target.port}`));
+      await upgrade.say('rollback', { by: 'ada' });
+      await upgrade.until('NeedsDecision');
+      await upgrade.say('decide', { choice: 'rollbackLosingWrites', by: 'ada' });
+      const receipt = await upgrade.ended();
+      expect(receipt.outcome).toBe('RolledBack');
+      // What was written there is given up for the source, but not thrown away.
+      expect(receipt.left.join()).toContain('keeps its keys');
+      expect(await addressIn(w)).toBe(`${w.sourceUrl}\n`);
+      await until('the application to come back', async () => app.url.includes(`:${w.source.port}`));
+      await app.stop();
+      const [source, target] = [await app.missing(w.redis('source')), await app.missing(w.redis('target'))];
+      const nowhere = source.filter((key) => target.includes(key));
+      expect(nowhere).toEqual([]);
+    } finally {
+      await w.close();
+    }
+  });
+});
