@@ -116,6 +116,7 @@ export function troubleOf(error: unknown, { address, namespace }: Target): unkno
   const cause = error;
   switch (grpc.code) {
     case 14: // UNAVAILABLE
+    case 1: // CANCELLED
     case 4: // DEADLINE_EXCEEDED
       return new CliError(`Temporal does not answer at ${address}.`, {
         next: [

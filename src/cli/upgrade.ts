@@ -1,5 +1,6 @@
 /** One upgrade on the server: find it, look at it, ask it, tell it something. Heavy: import it lazily. */
 import {
+  isGrpcCancelledError,
   isGrpcDeadlineError,
   isGrpcServiceError,
   QueryNotRegisteredError,
@@ -101,11 +102,7 @@ async function explainSilence(
     error instanceof Error &&
     isGrpcServiceError(causeOf(error)) &&
     /no poller seen|worker may be down/i.test(String(causeOf(error)));
-  if (
-    !isGrpcDeadlineError(error) &&
-    !noPoller &&
-    !(error instanceof WorkflowUpdateRPCTimeoutOrCancelledError)
-  )
+  if (!ranOut(error) && !noPoller && !(error instanceof WorkflowUpdateRPCTimeoutOrCancelledError))
     return null;
   try {
     const { taskQueue, raw } = await session.client.withDeadline(Date.now() + PATIENCE, () =>
@@ -123,8 +120,13 @@ async function explainSilence(
     return noWorker({ ...session, taskQueue }, consequence);
   } catch (other) {
     // The server itself does not answer.
-    return isGrpcDeadlineError(other) ? null : noWorker(session, consequence);
+    return ranOut(other) ? null : noWorker(session, consequence);
   }
+}
+
+/** The server may cancel a call a moment before its deadline is over here. */
+function ranOut(error: unknown): boolean {
+  return isGrpcDeadlineError(error) || isGrpcCancelledError(error);
 }
 
 function causeOf(error: Error): unknown {
@@ -231,7 +233,13 @@ export async function look(session: Session, workflowId: string): Promise<Look> 
     const told = end?.receipt ?? null;
     if (error instanceof CliError) {
       const known = told ? '' : lastKnown(description);
-      return { ...base, state: null, live, end, trouble: `${error.message}${known}` };
+      return {
+        ...base,
+        state: null,
+        live,
+        end,
+        trouble: [`${error.message}${known}`, ...error.next].join(' '),
+      };
     }
     if (error instanceof QueryNotRegisteredError || end) return { ...base, state: null, live, end };
     throw error;
@@ -352,7 +360,10 @@ async function liveProgress(
   return found.sort((a, b) => Date.parse(b.at) - Date.parse(a.at))[0] ?? null;
 }
 
-/** How many workers poll the queue for workflow tasks now. */
+/** A worker asks again at least this often, in milliseconds; the server remembers those that are gone for minutes. */
+const POLLS_EVERY = 75_000;
+
+/** How many workers poll the queue for workflow tasks, as far as the server can tell. */
 export async function pollers(session: Session, taskQueue = session.taskQueue): Promise<number> {
   const described = await session.client.withDeadline(Date.now() + PATIENCE, () =>
     session.connection.workflowService.describeTaskQueue({
@@ -361,5 +372,8 @@ export async function pollers(session: Session, taskQueue = session.taskQueue): 
       taskQueueType: 1, // workflow
     }),
   );
-  return described.pollers?.length ?? 0;
+  const since = Date.now() - POLLS_EVERY;
+  return (described.pollers ?? []).filter(
+    ({ lastAccessTime }) => Number(lastAccessTime?.seconds ?? 0) * 1_000 >= since,
+  ).length;
 }

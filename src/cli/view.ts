@@ -117,6 +117,7 @@ export function view(seen: Seen, theme: Theme): string[] {
     impact: impact(seen, theme),
     wayBack: wayBack(seen, theme),
     breakGlass: breakGlass(seen, theme),
+    receipt: receipt(seen, theme),
     notes: notes(seen, theme),
     next: next(seen, theme),
   };
@@ -147,12 +148,18 @@ function head({ state, now, trouble, cutOff }: Seen, { colours, columns }: Theme
   const since = cutOff || ENDED.includes(state.phase) ? '' : ago(state.since, now);
   return [
     `${colours.bold(state.name)}  ${state.strategy}  ${colours.dim(state.workflowId)}`,
-    `${paint(colours.bold(`● ${cutOff?.title ?? phaseWords(state.phase)}`))}${since ? colours.dim(`  for ${since}`) : ''}`,
+    `${paint(colours.bold(`● ${cutOff?.title ?? `${phaseWords(state.phase)}${ofReceipt(state)}`}`))}${since ? colours.dim(`  for ${since}`) : ''}`,
     ...wrap(cutOff?.reason ?? state.reason, Math.max(30, columns - 2)).map((line) => `  ${line}`),
     ...(trouble === undefined
       ? []
       : wrap(`! ${trouble}`, Math.max(30, columns - 2)).map((line) => `  ${colours.red(line)}`)),
   ];
+}
+
+function ofReceipt({ phase, receipt }: State): string {
+  if (phase !== 'Completed' || !receipt) return '';
+  if (receipt.outcome === 'Planned') return ', plan only';
+  return receipt.clean ? ', clean' : ', not clean';
 }
 
 function ago(since: string, now: number): string {
@@ -341,6 +348,18 @@ function breakGlass({ state }: Seen, { colours }: Theme): string[] {
   return [
     `  ${colours.dim('Break glass: restores service by hand, without Redis Ferry')}`,
     ...state.breakGlass.map((line) => `    ${line}`),
+  ];
+}
+
+/** What an upgrade that has ended leaves to be done, and where its receipt is. */
+function receipt({ state }: Seen, theme: Theme): string[] {
+  const { colours, columns } = theme;
+  if (!state.receipt) return [];
+  const { blemishes, left, files } = state.receipt;
+  return [
+    ...left.flatMap((line) => block('✗', colours.red, `left: ${line}`, columns)),
+    ...blemishes.flatMap((line) => block('!', colours.yellow, line, columns)),
+    ...(files ? labelled('Receipt', files.html, theme) : []),
   ];
 }
 

@@ -532,7 +532,7 @@ td,tbody th{padding:8px 12px 8px 0;border-top:1px solid var(--line);vertical-ali
 td:last-child,th:last-child{padding-right:0}
 tbody th{color:var(--ink);font-size:14px}
 .num{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
-.pill{display:inline-block;padding:0 9px;border-radius:99px;font-size:12px;font-weight:600;line-height:20px;color:var(--tone);background:var(--tone-back)}
+.pill{display:inline-block;white-space:nowrap;padding:0 9px;border-radius:99px;font-size:12px;font-weight:600;line-height:20px;color:var(--tone);background:var(--tone-back)}
 .steps td{padding-top:7px;padding-bottom:7px}
 .steps .mark{width:26px;color:var(--tone);font-weight:700;padding-right:4px}
 .steps .what{width:46%}

@@ -2,12 +2,15 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { approveByScript } from '../../docs/examples/approve-by-script.js';
 import { queries, type Receipt } from '../../src/contract.js';
 import { application, world, type World } from '../support/world.js';
 
 const MAIN = join(process.env['FERRY_TEST_DIST'] ?? 'dist', 'cli', 'main.js');
+
+// A dozen processes of Node.js are started one after the other.
+vi.setConfig({ testTimeout: 150_000 });
 
 let w: World;
 let children: ChildProcess[];

@@ -41,7 +41,9 @@ export function approve(program: Command, cli: Cli): void {
       const by = await speaker(cli.io, options.by);
       await withSession(cli.io, globals(command), async (session) => {
         const workflowId = await workflowIdFor(session, id);
-        const { runId, state } = await look(session, workflowId);
+        const { runId, state, trouble } = await look(session, workflowId);
+        // What nobody can show, nobody should approve.
+        if (!state && trouble !== undefined) throw new CliError(trouble);
         const shown = options.planHash ?? (await lastShown(runId));
         let planHash = shown;
         const isOpen = state?.gates.some((each) => each.name === gate && each.status === 'open') === true;
