@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { exitCodeOf } from '../../src/cli/exit.js';
 import { resolveTarget } from '../../src/cli/session.js';
 import { speaker } from '../../src/cli/speaker.js';
-import type { Phase } from '../../src/contract.js';
+import { STRATEGIES, type Phase } from '../../src/contract.js';
 import { fakeIo, ferry } from './io.js';
 
 let folder: string;
@@ -69,6 +69,11 @@ describe('usage', () => {
     [['start', 'redisCopy']],
   ])('refuses %j with exit code 2', async (words) => {
     expect((await ferry(words)).code).toBe(2);
+  });
+
+  it('names every strategy in the help of start', async () => {
+    const { out } = await ferry(['start', '--help']);
+    for (const strategy of Object.keys(STRATEGIES)) expect(out).toContain(strategy);
   });
 
   it('tells the version', async () => {
