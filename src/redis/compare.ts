@@ -109,12 +109,31 @@ const LOOKS = 5;
 /** Milliseconds before the second look; doubled for each further one. */
 const FIRST_WAIT = 10;
 
-const NO_COUNTS: CompareCounts = { keysCompared: 0, missing: 0, extra: 0, type: 0, value: 0, ttl: 0, own: 0, moving: 0, repaired: 0 };
+const NO_COUNTS: CompareCounts = {
+  keysCompared: 0,
+  missing: 0,
+  extra: 0,
+  type: 0,
+  value: 0,
+  ttl: 0,
+  own: 0,
+  moving: 0,
+  repaired: 0,
+};
 const NO_DIGEST = hexOf(new Uint32Array(4));
 
 /** Aborting returns `{done: false}`; it never throws for it. */
 export async function compareAll(options: CompareOptions): Promise<CompareResult> {
-  const { databases, match, ifTargetHasKeys: mode, bigKey, tracker, name = 'ferry', signal, onProgress } = options;
+  const {
+    databases,
+    match,
+    ifTargetHasKeys: mode,
+    bigKey,
+    tracker,
+    name = 'ferry',
+    signal,
+    onProgress,
+  } = options;
   let checkpoint: CompareCheckpoint = options.checkpoint ?? {
     database: databases[0]?.[0] ?? 0,
     side: 'source',
@@ -131,28 +150,54 @@ export async function compareAll(options: CompareOptions): Promise<CompareResult
   if (checkpoint.cursor === END) return result(true);
 
   async function work(hard: AbortSignal): Promise<CompareResult> {
-    const pair = await openPair({ source: options.source, target: options.target, name, signal: hard, confirm: options.confirm });
+    const pair = await openPair({
+      source: options.source,
+      target: options.target,
+      name,
+      signal: hard,
+      confirm: options.confirm,
+    });
     const pace = startPace({ rate: options.rate, source: options.source, name: `${name}:ping`, signal });
     try {
       const sizes = await countKeys({ session: pair.source, databases: databases.map(([from]) => from) });
       const keysInSource = sizes.reduce((sum, size) => sum + size, 0);
       const transfer: Transfer = { pair, mode, tracker, pace: UNHURRIED, signal };
-      const first = Math.max(0, databases.findIndex(([from]) => from === checkpoint.database));
+      const first = Math.max(
+        0,
+        databases.findIndex(([from]) => from === checkpoint.database),
+      );
       for (const [i, [from, to]] of databases.entries()) {
         if (i < first) continue;
         await pair.source.select(from);
         await pair.target.select(to);
-        if (checkpoint.database === from && checkpoint.cursor !== '0' && !sameLife(pair[checkpoint.side].runId)) {
+        if (
+          checkpoint.database === from &&
+          checkpoint.cursor !== '0' &&
+          !sameLife(pair[checkpoint.side].runId)
+        ) {
           checkpoint = startedOver({ checkpoint, index: i });
         }
         for (const side of ['source', 'target'] as const) {
           if (side === 'source' && checkpoint.database === from && checkpoint.side === 'target') continue;
           const begun = checkpoint.database === from && checkpoint.side === side;
-          checkpoint = { ...checkpoint, database: from, side, runId: pair[side].runId, cursor: begun ? checkpoint.cursor : '0' };
-          const batches = side === 'source' ? compareSource({ transfer, pace, from }) : compareTarget({ transfer, pace, from });
+          checkpoint = {
+            ...checkpoint,
+            database: from,
+            side,
+            runId: pair[side].runId,
+            cursor: begun ? checkpoint.cursor : '0',
+          };
+          const batches =
+            side === 'source'
+              ? compareSource({ transfer, pace, from })
+              : compareTarget({ transfer, pace, from });
           for await (const { findings, next } of batches) {
             if (signal.aborted) return result(false);
-            checkpoint = { ...checkpoint, ...record({ checkpoint, index: i, findings }), ...placeAfter({ databases, index: i, side, next }) };
+            checkpoint = {
+              ...checkpoint,
+              ...record({ checkpoint, index: i, findings }),
+              ...placeAfter({ databases, index: i, side, next }),
+            };
             onProgress?.({ ...total(checkpoint.perDatabase), database: from, keysInSource }, checkpoint);
           }
           if (signal.aborted) return result(false);
@@ -175,7 +220,11 @@ export async function compareAll(options: CompareOptions): Promise<CompareResult
     sums: Uint32Array;
   }
 
-  async function* compareSource(on: { transfer: Transfer; pace: Transfer['pace']; from: number }): AsyncGenerator<{ findings: Findings; next: string }> {
+  async function* compareSource(on: {
+    transfer: Transfer;
+    pace: Transfer['pace'];
+    from: number;
+  }): AsyncGenerator<{ findings: Findings; next: string }> {
     const { transfer, pace, from } = on;
     const { source, target } = transfer.pair;
     const batches = ahead(scanKeys({ session: source, match, cursor: checkpoint.cursor, pace }));
@@ -192,7 +241,10 @@ export async function compareAll(options: CompareOptions): Promise<CompareResult
         if (verdict !== null) suspects.push({ key: dumped.key, verdict, stream });
         if (dumped.payload === null) return;
         findings.counts.keysCompared += 1;
-        addHash({ sums: findings.sums, parts: [from, dumped.key, dumped.expireAt, dumped.payload.subarray(-8)] });
+        addHash({
+          sums: findings.sums,
+          parts: [from, dumped.key, dumped.expireAt, dumped.payload.subarray(-8)],
+        });
         if (stream) tracker?.watch(dumped.key);
       });
       for (const key of group.big) {
@@ -227,29 +279,49 @@ export async function compareAll(options: CompareOptions): Promise<CompareResult
     }
   }
 
-  async function* compareTarget(on: { transfer: Transfer; pace: Transfer['pace']; from: number }): AsyncGenerator<{ findings: Findings; next: string }> {
+  async function* compareTarget(on: {
+    transfer: Transfer;
+    pace: Transfer['pace'];
+    from: number;
+  }): AsyncGenerator<{ findings: Findings; next: string }> {
     const { transfer, pace, from } = on;
     const { source, target } = transfer.pair;
-    const batches = scanKeys({ session: target, match, cursor: checkpoint.cursor, pace: { ...UNHURRIED, batch: pace.batch } });
+    const batches = scanKeys({
+      session: target,
+      match,
+      cursor: checkpoint.cursor,
+      pace: { ...UNHURRIED, batch: pace.batch },
+    });
     for await (const { keys, next } of ahead(batches)) {
       if (signal.aborted) return;
       const findings = nothingFound();
       const theirs = keys.filter((key) => !isOurs(key));
-      const there = await pace.run({ keys: theirs.length, work: () => source.all(theirs.map((key): Command => ['EXISTS', key])) });
-      const suspects = theirs.flatMap((key, i): Suspect[] => (there[i] === 0 ? [{ key, verdict: 'extra', stream: false }] : []));
+      const there = await pace.run({
+        keys: theirs.length,
+        work: () => source.all(theirs.map((key): Command => ['EXISTS', key])),
+      });
+      const suspects = theirs.flatMap((key, i): Suspect[] =>
+        there[i] === 0 ? [{ key, verdict: 'extra', stream: false }] : [],
+      );
       await settle({ transfer, suspects, from, findings });
       yield { findings, next };
     }
   }
 
   /** Looks at suspects again, a few times, and counts what they turn out to be. */
-  async function settle(on: { transfer: Transfer; suspects: readonly Suspect[]; from: number; findings: Findings }): Promise<void> {
+  async function settle(on: {
+    transfer: Transfer;
+    suspects: readonly Suspect[];
+    from: number;
+    findings: Findings;
+  }): Promise<void> {
     const { transfer, from, findings } = on;
     const { pair } = transfer;
     const keys = on.suspects.map(({ key }) => key);
     const own = await areOwn({ target: pair.target, keys, mode });
     // With "replace" an own key that the source has too is ours by now, or will be.
-    const isOwn = (suspect: Suspect, i: number): boolean => own[i] === true && (mode === 'skip' || suspect.verdict === 'extra');
+    const isOwn = (suspect: Suspect, i: number): boolean =>
+      own[i] === true && (mode === 'skip' || suspect.verdict === 'extra');
     findings.counts.own += on.suspects.filter(isOwn).length;
     let open = on.suspects.filter((suspect, i) => !isOwn(suspect, i));
     let moving: Suspect[] = [];
@@ -259,7 +331,9 @@ export async function compareAll(options: CompareOptions): Promise<CompareResult
       await sleep(FIRST_WAIT * 2 ** (look - 1), undefined, { signal }).catch(() => {});
       await tracker?.barrier();
       const claimed = tracker?.claim(open.map(({ key }) => key)) ?? [];
-      const unreported = open.filter(({ key, stream }) => tracker && stream && !claimed.includes(key)).map(({ key }) => key);
+      const unreported = open
+        .filter(({ key, stream }) => tracker && stream && !claimed.includes(key))
+        .map(({ key }) => key);
       try {
         if (claimed.length + unreported.length > 0) await followAll(transfer, [...claimed, ...unreported]);
         open = await lookAgain(transfer, open);
@@ -275,10 +349,14 @@ export async function compareAll(options: CompareOptions): Promise<CompareResult
     const differing = open.filter(({ key }) => !stillMoving.has(key));
     for (const { key, verdict } of differing) {
       findings.counts[verdict] += 1;
-      if (findings.samples.length < SAMPLES) findings.samples.push({ database: from, key: printable(key), what: verdict });
+      if (findings.samples.length < SAMPLES)
+        findings.samples.push({ database: from, key: printable(key), what: verdict });
     }
     if (!options.repair || differing.length === 0 || signal.aborted) return;
-    await followAll(transfer, differing.map(({ key }) => key));
+    await followAll(
+      transfer,
+      differing.map(({ key }) => key),
+    );
     findings.counts.repaired += differing.length - (await lookAgain(transfer, differing)).length;
   }
 
@@ -314,13 +392,21 @@ export async function compareAll(options: CompareOptions): Promise<CompareResult
 
   const nothingFound = (): Findings => ({ counts: { ...NO_COUNTS }, samples: [], sums: new Uint32Array(4) });
 
-  function record(on: { checkpoint: CompareCheckpoint; index: number; findings: Findings }): Pick<CompareCheckpoint, 'perDatabase' | 'samples'> {
+  function record(on: {
+    checkpoint: CompareCheckpoint;
+    index: number;
+    findings: Findings;
+  }): Pick<CompareCheckpoint, 'perDatabase' | 'samples'> {
     const { index, findings } = on;
     const { perDatabase, samples } = on.checkpoint;
     return {
       perDatabase: perDatabase.map((database, i) =>
         i === index
-          ? { ...database, ...total([database, findings.counts]), digest: addDigests([database.digest, hexOf(findings.sums)]) }
+          ? {
+              ...database,
+              ...total([database, findings.counts]),
+              digest: addDigests([database.digest, hexOf(findings.sums)]),
+            }
           : database,
       ),
       samples: [...samples, ...findings.samples].slice(0, SAMPLES),
@@ -338,12 +424,20 @@ interface Suspect {
 }
 
 /** A database is compared anew as a whole: what was counted of it doesn't count. */
-function startedOver({ checkpoint, index }: { checkpoint: CompareCheckpoint; index: number }): CompareCheckpoint {
+function startedOver({
+  checkpoint,
+  index,
+}: {
+  checkpoint: CompareCheckpoint;
+  index: number;
+}): CompareCheckpoint {
   return {
     ...checkpoint,
     side: 'source',
     cursor: '0',
-    perDatabase: checkpoint.perDatabase.map((database, i) => (i === index ? { ...database, ...NO_COUNTS, digest: NO_DIGEST } : database)),
+    perDatabase: checkpoint.perDatabase.map((database, i) =>
+      i === index ? { ...database, ...NO_COUNTS, digest: NO_DIGEST } : database,
+    ),
     samples: checkpoint.samples.filter(({ database }) => database !== checkpoint.database),
   };
 }
@@ -401,7 +495,10 @@ export function printable(key: Buffer): string {
   let text = '';
   for (const byte of key) {
     if (text.length >= 200) return `${text}…`;
-    text += byte >= 32 && byte < 127 && byte !== 92 ? String.fromCharCode(byte) : `\\x${byte.toString(16).padStart(2, '0')}`;
+    text +=
+      byte >= 32 && byte < 127 && byte !== 92
+        ? String.fromCharCode(byte)
+        : `\\x${byte.toString(16).padStart(2, '0')}`;
   }
   return text;
 }

@@ -87,7 +87,16 @@ export const END = 'end';
  * checkpoint it copies at most the last batch a second time.
  */
 export async function copyAll(options: CopyOptions): Promise<CopyResult> {
-  const { databases, match, ifTargetHasKeys: mode, bigKey, tracker, name = 'ferry', signal, onProgress } = options;
+  const {
+    databases,
+    match,
+    ifTargetHasKeys: mode,
+    bigKey,
+    tracker,
+    name = 'ferry',
+    signal,
+    onProgress,
+  } = options;
   let checkpoint: CopyCheckpoint = options.checkpoint ?? {
     runId: '',
     database: databases[0]?.[0] ?? 0,
@@ -99,20 +108,31 @@ export async function copyAll(options: CopyOptions): Promise<CopyResult> {
   if (checkpoint.cursor === END) return result(true);
 
   async function work(hard: AbortSignal): Promise<CopyResult> {
-    const pair = await openPair({ source: options.source, target: options.target, name, signal: hard, confirm: options.confirm });
+    const pair = await openPair({
+      source: options.source,
+      target: options.target,
+      name,
+      signal: hard,
+      confirm: options.confirm,
+    });
     const pace = startPace({ rate: options.rate, source: options.source, name: `${name}:ping`, signal });
     try {
       const { source, target } = pair;
       const again = options.checkpoint !== undefined;
-      if (mode !== 'refuse' && !again) await noteOwnKeys({ target, databases: databases.map(([, to]) => to), match, signal });
+      if (mode !== 'refuse' && !again)
+        await noteOwnKeys({ target, databases: databases.map(([, to]) => to), match, signal });
       const sizes = await countKeys({ session: source, databases: databases.map(([from]) => from) });
       const keysInSource = sizes.reduce((sum, size) => sum + size, 0);
       // Where the server doesn't tell its run_id nothing is known of restarts, so no cursor is trusted.
       const sameLife = checkpoint.runId === source.runId && source.runId !== '';
-      if (!sameLife) checkpoint = { ...checkpoint, runId: source.runId, cursor: '0', counts: checkpoint.countsBefore };
+      if (!sameLife)
+        checkpoint = { ...checkpoint, runId: source.runId, cursor: '0', counts: checkpoint.countsBefore };
       const transfer: Transfer = { pair, mode, tracker, pace, signal };
 
-      const first = Math.max(0, databases.findIndex(([from]) => from === checkpoint.database));
+      const first = Math.max(
+        0,
+        databases.findIndex(([from]) => from === checkpoint.database),
+      );
       for (const [i, [from, to]] of databases.entries()) {
         if (i < first) continue;
         await source.select(from);
@@ -145,7 +165,10 @@ export async function copyAll(options: CopyOptions): Promise<CopyResult> {
 }
 
 /** Where the copy stands when a batch of one database is done. */
-function placeAfter(options: { databases: DatabaseMap; index: number; next: string }): { database: number; cursor: string } {
+function placeAfter(options: { databases: DatabaseMap; index: number; next: string }): {
+  database: number;
+  cursor: string;
+} {
   const { databases, index, next } = options;
   const database = databases[index]?.[0] ?? 0;
   if (next !== '0') return { database, cursor: next };

@@ -39,7 +39,7 @@ export function createDigest(type: string): Digest {
         for (const entry of piece.pending) element(...pendingParts(piece.group, entry));
         return;
       case 'end':
-        element(text('last'), text(piece.lastId));
+        element(text('last'), text(piece.lastId), piece.length);
         if (piece.entriesAdded !== undefined) optional.set('added', String(piece.entriesAdded));
         if (piece.maxDeletedId !== undefined) optional.set('deleted', piece.maxDeletedId);
     }
@@ -71,7 +71,8 @@ export function createDigest(type: string): Digest {
     equals(other) {
       if (other.elements !== elements) return false;
       if (!sums.every((sum, i) => sum === other.sums[i])) return false;
-      for (const [name, value] of optional) if (other.optional.has(name) && other.optional.get(name) !== value) return false;
+      for (const [name, value] of optional)
+        if (other.optional.has(name) && other.optional.get(name) !== value) return false;
       return true;
     },
   };

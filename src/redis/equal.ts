@@ -2,6 +2,7 @@
 import { KeyChanged, type Pair, type Session } from './session.js';
 import type { DifferenceKind } from './compare.js';
 import { createDigest, type Digest } from './digest.js';
+import { readStreamState } from './pieces-stream.js';
 import { isReadable, keyType, readPieces } from './pieces.js';
 import { asNumber, type Command } from './resp.js';
 import { dumpKeys, sameBody, type DumpedKey } from './restore.js';
@@ -58,7 +59,10 @@ async function excuseExpired(options: {
 }): Promise<void> {
   const { pair, atSource, atTarget, verdicts, indexes } = options;
   if (indexes.length === 0) return;
-  const [[sourceTime], [targetTime]] = await Promise.all([pair.source.all([['TIME']]), pair.target.all([['TIME']])]);
+  const [[sourceTime], [targetTime]] = await Promise.all([
+    pair.source.all([['TIME']]),
+    pair.target.all([['TIME']]),
+  ]);
   for (const i of indexes) {
     const expireAt = verdicts[i] === 'missing' ? atSource[i]?.expireAt : atTarget[i]?.expireAt;
     const now = milliseconds(verdicts[i] === 'missing' ? targetTime : sourceTime);
@@ -78,13 +82,17 @@ interface Judged {
 export async function judgeByValue({ pair, key }: { pair: Pair; key: Buffer }): Promise<Judged> {
   const { source, target } = pair;
   try {
-    const [sourceType, targetType] = await Promise.all([keyType({ session: source, key }), keyType({ session: target, key })]);
+    const [sourceType, targetType] = await Promise.all([
+      keyType({ session: source, key }),
+      keyType({ session: target, key }),
+    ]);
     const type = sourceType;
     if (sourceType === null) return { verdict: null, digest: null, type };
     if (targetType === null) return { verdict: 'missing', digest: null, type };
     if (sourceType !== targetType) return { verdict: 'type', digest: null, type };
     // Of a module's type nothing is known but its serialized form, which a newer module may write otherwise.
-    if (!isReadable(sourceType)) return { verdict: (await sameDump({ pair, key })) ? null : 'value', digest: null, type };
+    if (!isReadable(sourceType))
+      return { verdict: (await sameDump({ pair, key })) ? null : 'value', digest: null, type };
     const [a, b] = await Promise.all([
       digestValue({ session: source, key, type: sourceType }),
       digestValue({ session: target, key, type: targetType }),
@@ -97,6 +105,26 @@ export async function judgeByValue({ pair, key }: { pair: Pair; key: Buffer }): 
   }
 }
 
+/**
+ * Whether a stream's groups and counters are the same on both sides. Its entries aren't looked at: changes of those are
+ * reported.
+ */
+export async function sameStreamState({ pair, key }: { pair: Pair; key: Buffer }): Promise<boolean> {
+  try {
+    const [a, b] = await Promise.all(
+      [pair.source, pair.target].map(async (session) => {
+        const digest = createDigest('stream');
+        for await (const piece of readStreamState({ session, key })) digest.add(piece);
+        return digest;
+      }),
+    );
+    return a !== undefined && b !== undefined && a.equals(b);
+  } catch (error) {
+    if (error instanceof KeyChanged) return false;
+    throw error;
+  }
+}
+
 async function sameDump({ pair, key }: { pair: Pair; key: Buffer }): Promise<boolean> {
   const [[a], [b]] = await Promise.all([
     dumpKeys({ session: pair.source, keys: [key] }),
@@ -105,17 +133,32 @@ async function sameDump({ pair, key }: { pair: Pair; key: Buffer }): Promise<boo
   return a?.payload != null && b?.payload != null && sameBody(a.payload, b.payload);
 }
 
-async function digestValue({ session, key, type }: { session: Session; key: Buffer; type: string }): Promise<Digest> {
+async function digestValue({
+  session,
+  key,
+  type,
+}: {
+  session: Session;
+  key: Buffer;
+  type: string;
+}): Promise<Digest> {
   const digest = createDigest(type);
   for await (const piece of readPieces({ session, key, type })) digest.add(piece);
   return digest;
 }
 
 /** Verdict about one big key, expiry included. */
-export async function judgeBigKey({ pair, key }: { pair: Pair; key: Buffer }): Promise<Omit<Judged, 'verdict'> & { verdict: DifferenceKind | null; expireAt: number }> {
+export async function judgeBigKey({
+  pair,
+  key,
+}: {
+  pair: Pair;
+  key: Buffer;
+}): Promise<Omit<Judged, 'verdict'> & { verdict: DifferenceKind | null; expireAt: number }> {
   const { verdict, digest, type } = await judgeByValue({ pair, key });
   const [source, target] = await Promise.all([expiryOf(pair.source, key), expiryOf(pair.target, key)]);
-  if (source === NO_KEY) return { verdict: target === NO_KEY ? null : 'extra', digest: null, type: null, expireAt: source };
+  if (source === NO_KEY)
+    return { verdict: target === NO_KEY ? null : 'extra', digest: null, type: null, expireAt: source };
   if (target === NO_KEY) return { verdict: 'missing', digest, type, expireAt: source };
   return { verdict: verdict ?? (source === target ? null : 'ttl'), digest, type, expireAt: source };
 }

@@ -33,7 +33,9 @@ export async function highestFormat(connection: Connection): Promise<Formats> {
     const reply = replies[i];
     return reply instanceof ReplyError && /bad data format/i.test(reply.message);
   });
-  const refused = replies.some((reply) => reply instanceof ReplyError && /version or checksum/i.test(reply.message));
+  const refused = replies.some(
+    (reply) => reply instanceof ReplyError && /version or checksum/i.test(reply.message),
+  );
   if (accepts.length > 0 && refused) {
     // Valkey also reads Redis versions that it doesn't write, but they are all below its own.
     return { accepts, highest: accepts.at(-1) ?? null };
@@ -42,7 +44,8 @@ export async function highestFormat(connection: Connection): Promise<Formats> {
   const random = await connection.call(['RANDOMKEY']).catch(() => null);
   if (!Buffer.isBuffer(random)) return { accepts: null, highest: null };
   const type = await connection.call(['TYPE', random]).then(asText, () => '');
-  const small = type === 'string' && Number(await connection.call(['STRLEN', random]).catch(() => Infinity)) < 65_536;
+  const small =
+    type === 'string' && Number(await connection.call(['STRLEN', random]).catch(() => Infinity)) < 65_536;
   const dump = small ? await connection.call(['DUMP', random]).catch(() => null) : null;
   return { accepts: null, highest: Buffer.isBuffer(dump) ? formatOf(dump) : null };
 }

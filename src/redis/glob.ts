@@ -23,7 +23,9 @@ export function compileGlob(match: string): Glob {
 }
 
 function literalPrefix(pattern: Buffer): Buffer {
-  const special = pattern.findIndex((byte) => byte === STAR || byte === QUESTION || byte === OPEN || byte === BACKSLASH);
+  const special = pattern.findIndex(
+    (byte) => byte === STAR || byte === QUESTION || byte === OPEN || byte === BACKSLASH,
+  );
   return special < 0 ? pattern : pattern.subarray(0, special);
 }
 

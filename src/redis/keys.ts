@@ -1,5 +1,6 @@
 /** Copies given keys of one database: the common ground of the full copy, the changed keys and the repair. */
 import { randomBytes } from 'node:crypto';
+import { FerryError } from '../errors.js';
 import type { CopyCounts, TargetKeys } from './copy.js';
 import { areOwn, nowOurs, PART_PREFIX } from './ledger.js';
 import { isReadable, keyType, readPieces, writePiece } from './pieces.js';
@@ -45,7 +46,11 @@ function isPresent(dumped: DumpedKey): dumped is Present {
 }
 
 /** Restores keys at the target. Without `replace`, one that is there is left alone. */
-export async function restoreKeys(options: { transfer: Transfer; dumped: readonly DumpedKey[]; replace: boolean }): Promise<Tally> {
+export async function restoreKeys(options: {
+  transfer: Transfer;
+  dumped: readonly DumpedKey[];
+  replace: boolean;
+}): Promise<Tally> {
   const { transfer, dumped, replace } = options;
   const { source, target } = transfer.pair;
   const present = dumped.filter(isPresent);
@@ -61,7 +66,8 @@ export async function restoreKeys(options: { transfer: Transfer; dumped: readonl
   for (const [i, one] of present.entries()) {
     const reply = replies[ledgered ? 2 * i : i];
     if (reply instanceof ReplyError) {
-      if (reply.code !== 'BUSYKEY' || replace) throw restoreFailure({ error: reply, payload: one.payload, source, target });
+      if (reply.code !== 'BUSYKEY' || replace)
+        throw restoreFailure({ error: reply, payload: one.payload, source, target });
       tally.skipped += 1;
       continue;
     }
@@ -111,7 +117,11 @@ const ATTEMPTS = 5;
  * Copies one big key into a temporary one at the target, which then takes its name. A key that changes meanwhile comes
  * out mixed; the tracker reports it and it is copied again. Returns null when the signal ended it.
  */
-export async function copyInPieces(options: { transfer: Transfer; key: Buffer; replace: boolean }): Promise<Tally | null> {
+export async function copyInPieces(options: {
+  transfer: Transfer;
+  key: Buffer;
+  replace: boolean;
+}): Promise<Tally | null> {
   const { transfer, key, replace } = options;
   const { source, target } = transfer.pair;
   for (let attempt = 1; ; attempt += 1) {
@@ -129,7 +139,12 @@ export async function copyInPieces(options: { transfer: Transfer; key: Buffer; r
       if (bytes === null) return null;
       return await giveName({ transfer, key, part, replace, bytes });
     } catch (error) {
-      if (!(error instanceof KeyChanged) || attempt === ATTEMPTS) throw error;
+      if (!(error instanceof KeyChanged)) throw error;
+      if (attempt === ATTEMPTS)
+        throw new FerryError(
+          'Unreachable',
+          `${source.connection.shown}: a big key was replaced ${ATTEMPTS} times while it was read`,
+        );
     } finally {
       // Whatever happened: after the renaming there is nothing of this name.
       await target.connection.call(['UNLINK', part]).catch(() => {});
@@ -137,10 +152,18 @@ export async function copyInPieces(options: { transfer: Transfer; key: Buffer; r
   }
 }
 
-async function writePieces(options: { transfer: Transfer; key: Buffer; type: string; part: Buffer }): Promise<number | null> {
+async function writePieces(options: {
+  transfer: Transfer;
+  key: Buffer;
+  type: string;
+  part: Buffer;
+}): Promise<number | null> {
   const { transfer, key, type, part } = options;
   const { source, target } = transfer.pair;
-  const paced: Session = { ...source, all: (commands) => transfer.pace.run({ keys: 0, work: () => source.all(commands) }) };
+  const paced: Session = {
+    ...source,
+    all: (commands) => transfer.pace.run({ keys: 0, work: () => source.all(commands) }),
+  };
   let bytes = 0;
   for await (const piece of ahead(readPieces({ session: paced, key, type }))) {
     if (transfer.signal.aborted) return null;
@@ -151,7 +174,13 @@ async function writePieces(options: { transfer: Transfer; key: Buffer; type: str
   return bytes;
 }
 
-async function giveName(options: { transfer: Transfer; key: Buffer; part: Buffer; replace: boolean; bytes: number }): Promise<Tally> {
+async function giveName(options: {
+  transfer: Transfer;
+  key: Buffer;
+  part: Buffer;
+  replace: boolean;
+  bytes: number;
+}): Promise<Tally> {
   const { transfer, key, part, replace, bytes } = options;
   const { source, target } = transfer.pair;
   const [answer] = await source.all([expiryCommand(source, key)]);
@@ -168,8 +197,10 @@ async function giveName(options: { transfer: Transfer; key: Buffer; part: Buffer
   ];
   const renamed = outcome({ replies: await target.connection.pipeline(commands), at: replace ? 2 : 1 });
   // An expiry in the past removed it, as it would have at the source; so did the expiry of its last hash field.
-  if (renamed instanceof ReplyError && /no such key/i.test(renamed.message)) return { ...NOTHING, expired: 1 };
-  if (renamed instanceof ReplyError) throw restoreFailure({ error: renamed, payload: Buffer.alloc(0), source, target });
+  if (renamed instanceof ReplyError && /no such key/i.test(renamed.message))
+    return { ...NOTHING, expired: 1 };
+  if (renamed instanceof ReplyError)
+    throw restoreFailure({ error: renamed, payload: Buffer.alloc(0), source, target });
   if (renamed === 0) return { ...NOTHING, skipped: 1 };
   return { ...NOTHING, copied: 1, inPieces: 1, bytes };
 }
@@ -206,7 +237,10 @@ export async function followKeys(options: {
   const wanted = (key: Buffer): boolean => mode !== 'skip' || !isOwn.has(key);
 
   const keys = options.keys.filter(wanted);
-  const dumped = keys.length > 0 ? await transfer.pace.run({ keys: keys.length, work: () => dumpKeys({ session: source, keys }) }) : [];
+  const dumped =
+    keys.length > 0
+      ? await transfer.pace.run({ keys: keys.length, work: () => dumpKeys({ session: source, keys }) })
+      : [];
   const gone = dumped.filter(({ payload }) => payload === null).map(({ key }) => key);
   let tally = await restoreKeys({ transfer, dumped, replace: true });
   for (const key of big.filter(wanted)) {

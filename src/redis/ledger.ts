@@ -18,7 +18,11 @@ export const PART_PREFIX = 'ferry:part:';
 
 /** Keys at the target that Redis Ferry made for itself and will remove. */
 export function isOurs(key: Buffer): boolean {
-  return key.length >= 11 && key[0] === 102 && /^ferry:(part:[0-9a-f]{24}|own-keys(:listing)?)$/.test(key.toString('latin1'));
+  return (
+    key.length >= 11 &&
+    key[0] === 102 &&
+    /^ferry:(part:[0-9a-f]{24}|own-keys(:listing)?)$/.test(key.toString('latin1'))
+  );
 }
 
 /** Lists the target's keys, unless that was done before. To be called before the first key is copied. */
@@ -31,7 +35,10 @@ export async function noteOwnKeys(options: {
   const { target, databases, match, signal } = options;
   for (const database of databases) {
     await target.select(database);
-    const [exists] = await target.all([['EXISTS', LEDGER], ['UNLINK', LISTING]]);
+    const [exists] = await target.all([
+      ['EXISTS', LEDGER],
+      ['UNLINK', LISTING],
+    ]);
     if (asNumber(exists) > 0) continue;
     // Itself as a member: an empty set doesn't exist, and couldn't be told from none.
     await target.all([['SADD', LISTING, LEDGER]]);
@@ -41,7 +48,9 @@ export async function noteOwnKeys(options: {
       const [reply] = await target.all([['SCAN', cursor, 'MATCH', match, 'COUNT', 1_000]]);
       const [next, keys] = asList(reply);
       cursor = asText(next);
-      const names = asList(keys).map(asBuffer).filter((key) => !isOurs(key));
+      const names = asList(keys)
+        .map(asBuffer)
+        .filter((key) => !isOurs(key));
       if (names.length > 0) await target.all([['SADD', LISTING, ...names]]);
     } while (cursor !== '0');
     await target.all([['RENAME', LISTING, LEDGER]]);
@@ -49,7 +58,15 @@ export async function noteOwnKeys(options: {
 }
 
 /** For each key of the selected database, whether it is the target's own. */
-export async function areOwn({ target, keys, mode }: { target: Session; keys: readonly Buffer[]; mode: TargetKeys }): Promise<boolean[]> {
+export async function areOwn({
+  target,
+  keys,
+  mode,
+}: {
+  target: Session;
+  keys: readonly Buffer[];
+  mode: TargetKeys;
+}): Promise<boolean[]> {
   if (mode === 'refuse' || keys.length === 0) return keys.map(() => false);
   const replies = await target.all(keys.map((key): Command => ['SISMEMBER', LEDGER, key]));
   return replies.map((reply) => reply === 1);

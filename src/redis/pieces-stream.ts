@@ -33,7 +33,14 @@ export type StreamPiece =
       ghosts: string[];
       first: boolean;
     }
-  | { type: 'stream'; part: 'group'; name: Buffer; lastId: string; entriesRead: number | null | undefined; consumers: Buffer[] }
+  | {
+      type: 'stream';
+      part: 'group';
+      name: Buffer;
+      lastId: string;
+      entriesRead: number | null | undefined;
+      consumers: Buffer[];
+    }
   | { type: 'stream'; part: 'pending'; group: Buffer; pending: PendingEntry[] }
   | {
       type: 'stream';
@@ -55,7 +62,11 @@ interface Read {
 
 const PENDING_COUNT = 1_000;
 
-export async function* readStream({ session, key, counts }: Read & { counts: Counts }): AsyncGenerator<StreamPiece> {
+export async function* readStream({
+  session,
+  key,
+  counts,
+}: Read & { counts: Counts }): AsyncGenerator<StreamPiece> {
   const groups = await readGroups({ session, key });
   const withPending = groups.filter((group) => group.pending > 0).map((group) => group.name);
   let length = 0;
@@ -70,27 +81,54 @@ export async function* readStream({ session, key, counts }: Read & { counts: Cou
     });
     const end = entries.at(-1)?.id;
     last = entries.length < asked || end === undefined;
-    const ghosts = await ghostsBetween({ session, key, groups: withPending, start, end: last ? '+' : (end ?? '+'), entries });
-    const leading = length > 0 ? 0 : ghosts.filter((id) => entries[0] === undefined || compareIds(id, entries[0].id) < 0).length;
+    const ghosts = await ghostsBetween({
+      session,
+      key,
+      groups: withPending,
+      start,
+      end: last ? '+' : (end ?? '+'),
+      entries,
+    });
+    const leading =
+      length > 0
+        ? 0
+        : ghosts.filter((id) => entries[0] === undefined || compareIds(id, entries[0].id) < 0).length;
     leadingGhosts += leading;
     innerGhosts.push(...ghosts.slice(leading));
     length += entries.length;
-    if (entries.length > 0 || ghosts.length > 0 || first) yield { type: 'stream', part: 'entries', entries, ghosts, first };
-    counts.got(entries.reduce((sum, { fields }) => sum + 24 + fields.reduce((bytes, part) => bytes + part.length, 0), 0), entries.length);
+    if (entries.length > 0 || ghosts.length > 0 || first)
+      yield { type: 'stream', part: 'entries', entries, ghosts, first };
+    counts.got(
+      entries.reduce(
+        (sum, { fields }) => sum + 24 + fields.reduce((bytes, part) => bytes + part.length, 0),
+        0,
+      ),
+      entries.length,
+    );
     if (end !== undefined) start = idAfter(end);
   }
   yield* readGroupPieces({ session, key });
+  yield { ...(await readEnd({ session, key })), length, innerGhosts, leadingGhosts };
+}
+
+/** What changes without being reported: groups, consumers, pending entries, counters. */
+export async function* readStreamState({ session, key }: Read): AsyncGenerator<StreamPiece> {
+  yield* readGroupPieces({ session, key });
+  yield await readEnd({ session, key });
+}
+
+async function readEnd({ session, key }: Read): Promise<Extract<StreamPiece, { part: 'end' }>> {
   const [info] = await session.all([['XINFO', 'STREAM', key]]);
   const about = fieldsOf(info);
-  yield {
+  return {
     type: 'stream',
     part: 'end',
-    length,
+    length: asNumber(about.get('length')),
     lastId: asText(about.get('last-generated-id')),
     entriesAdded: about.has('entries-added') ? asNumber(about.get('entries-added')) : undefined,
     maxDeletedId: about.has('max-deleted-entry-id') ? asText(about.get('max-deleted-entry-id')) : undefined,
-    innerGhosts,
-    leadingGhosts,
+    innerGhosts: [],
+    leadingGhosts: 0,
   };
 }
 
@@ -127,7 +165,9 @@ async function readGroups({ session, key }: Read): Promise<Group[]> {
   });
 }
 
-async function* readPending(options: Read & { group: Buffer; start: string; end: string }): AsyncGenerator<PendingEntry[]> {
+async function* readPending(
+  options: Read & { group: Buffer; start: string; end: string },
+): AsyncGenerator<PendingEntry[]> {
   const { session, key, group, end } = options;
   let start = options.start;
   for (;;) {
@@ -140,26 +180,39 @@ async function* readPending(options: Read & { group: Buffer; start: string; end:
 }
 
 /** The server says how long ago an entry was delivered; when, follows where two TIMEs around it show the same millisecond. */
-async function pendingPage(options: Read & { group: Buffer; start: string; end: string }): Promise<PendingEntry[]> {
+async function pendingPage(
+  options: Read & { group: Buffer; start: string; end: string },
+): Promise<PendingEntry[]> {
   const { session, key, group, start, end } = options;
   for (let attempt = 1; ; attempt += 1) {
-    const [from, reply, to] = await session.all([['TIME'], ['XPENDING', key, group, start, end, PENDING_COUNT], ['TIME']]);
+    const [from, reply, to] = await session.all([
+      ['TIME'],
+      ['XPENDING', key, group, start, end, PENDING_COUNT],
+      ['TIME'],
+    ]);
     const now = milliseconds(from);
     // A large page may never fit into a millisecond; one more or less in a delivery time does no harm.
     if (now !== milliseconds(to) && attempt < 3) continue;
     return asList(reply).map((item) => {
       const [id, consumer, idle, deliveries] = asList(item);
-      return { id: asText(id), consumer: asBuffer(consumer), deliveredAt: now - asNumber(idle), deliveries: asNumber(deliveries) };
+      return {
+        id: asText(id),
+        consumer: asBuffer(consumer),
+        deliveredAt: now - asNumber(idle),
+        deliveries: asNumber(deliveries),
+      };
     });
   }
 }
 
-async function ghostsBetween(options: Read & {
-  groups: readonly Buffer[];
-  start: string;
-  end: string;
-  entries: readonly StreamEntry[];
-}): Promise<string[]> {
+async function ghostsBetween(
+  options: Read & {
+    groups: readonly Buffer[];
+    start: string;
+    end: string;
+    entries: readonly StreamEntry[];
+  },
+): Promise<string[]> {
   const { session, key, groups, start, end, entries } = options;
   if (groups.length === 0) return [];
   const there = new Set(entries.map(({ id }) => id));
@@ -171,20 +224,37 @@ async function ghostsBetween(options: Read & {
 }
 
 /** Commands to add a piece to a stream at the target. */
-export function writeStreamPiece({ session, key, piece }: { session: Session; key: Buffer; piece: StreamPiece }): Command[] {
+export function writeStreamPiece({
+  session,
+  key,
+  piece,
+}: {
+  session: Session;
+  key: Buffer;
+  piece: StreamPiece;
+}): Command[] {
   switch (piece.part) {
     case 'entries': {
-      const ids = [...piece.entries.map(({ id, fields }) => ({ id, fields })), ...piece.ghosts.map((id) => ({ id, fields: GHOST }))];
+      const ids = [
+        ...piece.entries.map(({ id, fields }) => ({ id, fields })),
+        ...piece.ghosts.map((id) => ({ id, fields: GHOST })),
+      ];
       if (piece.ghosts.length > 0) ids.sort((a, b) => compareIds(a.id, b.id));
       return [
         // An empty stream comes into being only with a group.
-        ...(piece.first ? [['XGROUP', 'CREATE', key, 'ferry', '0', 'MKSTREAM'], ['XGROUP', 'DESTROY', key, 'ferry']] : []),
+        ...(piece.first
+          ? [
+              ['XGROUP', 'CREATE', key, 'ferry', '0', 'MKSTREAM'],
+              ['XGROUP', 'DESTROY', key, 'ferry'],
+            ]
+          : []),
         ...ids.map(({ id, fields }): Command => ['XADD', key, id, ...fields]),
       ];
     }
     case 'group': {
       const { name, lastId, entriesRead, consumers } = piece;
-      const read = session.streamCounters && typeof entriesRead === 'number' ? ['ENTRIESREAD', entriesRead] : [];
+      const read =
+        session.streamCounters && typeof entriesRead === 'number' ? ['ENTRIESREAD', entriesRead] : [];
       return [
         ['XGROUP', 'CREATE', key, name, lastId, ...read],
         ...consumers.map((consumer): Command =>
@@ -203,9 +273,12 @@ export function writeStreamPiece({ session, key, piece }: { session: Session; ke
     case 'end': {
       const { length, lastId, entriesAdded, maxDeletedId, innerGhosts, leadingGhosts } = piece;
       const commands: Command[] = [];
-      for (let i = 0; i < innerGhosts.length; i += 1_000) commands.push(['XDEL', key, ...innerGhosts.slice(i, i + 1_000)]);
+      for (let i = 0; i < innerGhosts.length; i += 1_000)
+        commands.push(['XDEL', key, ...innerGhosts.slice(i, i + 1_000)]);
       if (leadingGhosts > 0) commands.push(['XTRIM', key, 'MAXLEN', length]);
-      const counters = session.streamCounters ? ['ENTRIESADDED', entriesAdded ?? length, 'MAXDELETEDID', maxDeletedId ?? '0-0'] : [];
+      const counters = session.streamCounters
+        ? ['ENTRIESADDED', entriesAdded ?? length, 'MAXDELETEDID', maxDeletedId ?? '0-0']
+        : [];
       commands.push(['XSETID', key, lastId, ...counters]);
       return commands;
     }

@@ -86,7 +86,7 @@ async function* readString({ session, key }: Read): AsyncGenerator<Piece> {
 
 async function* readList({ session, key }: Read): AsyncGenerator<Piece> {
   const counts = startCounts();
-  for (let start = 0; ; ) {
+  for (let start = 0; ;) {
     const [reply] = await session.all([['LRANGE', key, start, start + counts.next() - 1]]);
     const items = asList(reply).map(asBuffer);
     if (items.length === 0) return;
@@ -126,7 +126,9 @@ async function* readHash(read: Read): AsyncGenerator<Piece> {
   const { session, key } = read;
   for await (const parts of scanElements({ ...read, verb: 'HSCAN' })) {
     const fields = pairs(parts);
-    const expiries = session.fieldExpiry ? await fieldExpiries({ session, key, fields: fields.map(([field]) => field) }) : [];
+    const expiries = session.fieldExpiry
+      ? await fieldExpiries({ session, key, fields: fields.map(([field]) => field) })
+      : [];
     yield {
       type: 'hash',
       fields: fields.flatMap(([field, value], i) => {
@@ -145,10 +147,20 @@ async function fieldExpiries({ session, key, fields }: Read & { fields: Buffer[]
 }
 
 /** Commands to add a piece to a key at the target. */
-export function writePiece({ session, key, piece }: { session: Session; key: Buffer; piece: Piece }): Command[] {
+export function writePiece({
+  session,
+  key,
+  piece,
+}: {
+  session: Session;
+  key: Buffer;
+  piece: Piece;
+}): Command[] {
   switch (piece.type) {
     case 'string':
-      return piece.offset === 0 ? [['SET', key, piece.bytes]] : [['SETRANGE', key, piece.offset, piece.bytes]];
+      return piece.offset === 0
+        ? [['SET', key, piece.bytes]]
+        : [['SETRANGE', key, piece.offset, piece.bytes]];
     case 'list':
       return [['RPUSH', key, ...piece.items]];
     case 'set':
@@ -162,15 +174,23 @@ export function writePiece({ session, key, piece }: { session: Session; key: Buf
   }
 }
 
-function writeHash(options: { session: Session; key: Buffer; piece: Extract<Piece, { type: 'hash' }> }): Command[] {
+function writeHash(options: {
+  session: Session;
+  key: Buffer;
+  piece: Extract<Piece, { type: 'hash' }>;
+}): Command[] {
   const { session, key, piece } = options;
   if (piece.fields.length === 0) return [];
   const commands: Command[] = [['HSET', key, ...piece.fields.flatMap(({ field, value }) => [field, value])]];
   const expiring = piece.fields.filter(({ expireAt }) => expireAt >= 0);
   if (expiring.length > 0 && !session.fieldExpiry) {
-    throw new FerryError('FormatRefused', `${session.connection.shown} (${session.product}) has no hash fields that expire; the source does`);
+    throw new FerryError(
+      'FormatRefused',
+      `${session.connection.shown} (${session.product}) has no hash fields that expire; the source does`,
+    );
   }
-  for (const { field, expireAt } of expiring) commands.push(['HPEXPIREAT', key, expireAt, 'FIELDS', 1, field]);
+  for (const { field, expireAt } of expiring)
+    commands.push(['HPEXPIREAT', key, expireAt, 'FIELDS', 1, field]);
   return commands;
 }
 

@@ -33,7 +33,9 @@ export function startPace(options: {
 
   /** Opened when first needed: the rate may change under way. */
   function yieldTo(): Promise<Yielding> {
-    yielding ??= openConnection({ address: source, name, signal }).then((connection) => startYielding(connection));
+    yielding ??= openConnection({ address: source, name, signal }).then((connection) =>
+      startYielding(connection),
+    );
     return yielding;
   }
 
@@ -97,7 +99,8 @@ async function startYielding(connection: Connection): Promise<Yielding> {
   let pinging = false;
   let lastPing = 0;
 
-  const smooth = (old: number, value: number): number => (Number.isNaN(old) ? value : old + SMOOTHING * (value - old));
+  const smooth = (old: number, value: number): number =>
+    Number.isNaN(old) ? value : old + SMOOTHING * (value - old);
   async function ping(): Promise<number> {
     lastPing = performance.now();
     await connection.call(['PING']);

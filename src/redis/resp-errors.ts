@@ -5,17 +5,21 @@ import { ReplyError } from './resp-parser.js';
 
 const TLS_REASONS: Record<string, string> = {
   DEPTH_ZERO_SELF_SIGNED_CERT: 'its certificate is self-signed',
-  SELF_SIGNED_CERT_IN_CHAIN: 'its certificate comes from a certificate authority that is not trusted here (self-signed in the chain)',
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'its certificate comes from a certificate authority that is not known here',
+  SELF_SIGNED_CERT_IN_CHAIN:
+    'its certificate comes from a certificate authority that is not trusted here (self-signed in the chain)',
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+    'its certificate comes from a certificate authority that is not known here',
   UNABLE_TO_GET_ISSUER_CERT: 'its certificate comes from a certificate authority that is not known here',
-  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'its certificate comes from a certificate authority that is not known here',
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+    'its certificate comes from a certificate authority that is not known here',
   CERT_HAS_EXPIRED: 'its certificate has expired',
   CERT_NOT_YET_VALID: 'its certificate is not valid yet',
-  CERT_SIGNATURE_FAILURE: "its certificate was not signed by the certificate authority given as `tls.ca`",
+  CERT_SIGNATURE_FAILURE: 'its certificate was not signed by the certificate authority given as `tls.ca`',
   ERR_TLS_CERT_ALTNAME_INVALID: 'its certificate is for another name',
   ERR_SSL_WRONG_VERSION_NUMBER: 'it does not speak TLS on this port',
   ERR_SSL_PACKET_LENGTH_TOO_LONG: 'it does not speak TLS on this port',
-  ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED: 'it wants a client certificate, which Redis Ferry does not offer',
+  ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED:
+    'it wants a client certificate, which Redis Ferry does not offer',
   ERR_OSSL_PEM_NO_START_LINE: 'the file given as `tls.ca` is no PEM certificate',
 };
 
@@ -30,18 +34,33 @@ const SOCKET_REASONS: Record<string, string> = {
   EAI_AGAIN: 'is a name that does not resolve at the moment',
 };
 
-export function connectFailure({ error, where, address }: { error: Error; where: string; address: ServerAddress }): FerryError {
+export function connectFailure({
+  error,
+  where,
+  address,
+}: {
+  error: Error;
+  where: string;
+  address: ServerAddress;
+}): FerryError {
   const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
   const known = TLS_REASONS[code];
-  if (known !== undefined) return new FerryError('TlsFailed', `${where}: ${known}${tlsName(error, code)} (${code})`);
+  if (known !== undefined)
+    return new FerryError('TlsFailed', `${where}: ${known}${tlsName(error, code)} (${code})`);
   if (address.tls && /^(ERR_SSL|ERR_TLS|ERR_OSSL|CERT_|UNABLE_TO)|EPROTO/.test(code))
     return new FerryError('TlsFailed', `${where}: TLS failed (${code})`);
-  return new FerryError('Unreachable', `${where} ${SOCKET_REASONS[code] ?? `can not be reached (${code || 'unknown reason'})`}`);
+  return new FerryError(
+    'Unreachable',
+    `${where} ${SOCKET_REASONS[code] ?? `can not be reached (${code || 'unknown reason'})`}`,
+  );
 }
 
 function tlsName(error: Error, code: string): string {
   if (code !== 'ERR_TLS_CERT_ALTNAME_INVALID') return '';
-  const names = 'cert' in error && typeof error.cert === 'object' && error.cert !== null && 'subjectaltname' in error.cert ? error.cert.subjectaltname : '';
+  const names =
+    'cert' in error && typeof error.cert === 'object' && error.cert !== null && 'subjectaltname' in error.cert
+      ? error.cert.subjectaltname
+      : '';
   return typeof names === 'string' && names ? `, not the one asked for: ${names}` : '';
 }
 
@@ -74,7 +93,15 @@ const SAYS: Partial<Record<FailureType, string>> = {
  * The failure that an error reply means, or the reply itself where the table has none. Error replies may quote the
  * command's arguments, keys and values included, so texts of the server are only shown up to there.
  */
-export function replyFailure({ error, command, where }: { error: ReplyError; command: readonly unknown[]; where: string }): Error {
+export function replyFailure({
+  error,
+  command,
+  where,
+}: {
+  error: ReplyError;
+  command: readonly unknown[];
+  where: string;
+}): Error {
   const verb = commandName(command);
   let type = CODES[error.code];
   if (error.code === 'ERR') {
@@ -96,13 +123,20 @@ export function replyFailure({ error, command, where }: { error: ReplyError; com
 }
 
 /** Like replyFailure, but always of the table. */
-export function failureOf(options: { error: unknown; command: readonly unknown[]; where: string }): FerryError {
+export function failureOf(options: {
+  error: unknown;
+  command: readonly unknown[];
+  where: string;
+}): FerryError {
   const { error, command, where } = options;
   if (error instanceof FerryError) return error;
   if (error instanceof ReplyError) {
     const known = replyFailure({ error, command, where });
     if (known instanceof FerryError) return known;
-    return new FerryError('Unknown', `${where} answered ${commandName(command)} with: ${withoutArguments(error.message)}`);
+    return new FerryError(
+      'Unknown',
+      `${where} answered ${commandName(command)} with: ${withoutArguments(error.message)}`,
+    );
   }
   throw error;
 }
@@ -110,9 +144,14 @@ export function failureOf(options: { error: unknown; command: readonly unknown[]
 function commandName(command: readonly unknown[]): string {
   const [verb, sub] = command;
   const container = typeof verb === 'string' && /^(CLIENT|XINFO|XGROUP|MEMORY|OBJECT|CONFIG|ACL)$/.test(verb);
-  return container && typeof sub === 'string' ? `${verb} ${sub}` : String(typeof verb === 'string' ? verb : 'the command');
+  return container && typeof sub === 'string'
+    ? `${verb} ${sub}`
+    : String(typeof verb === 'string' ? verb : 'the command');
 }
 
 function withoutArguments(message: string): string {
-  return message.replace(/,? with args beginning with[\s\S]*$/i, '').replace(/[`'"][^`'"]*[`'"]/g, '…').slice(0, 160);
+  return message
+    .replace(/,? with args beginning with[\s\S]*$/i, '')
+    .replace(/[`'"][^`'"]*[`'"]/g, '…')
+    .slice(0, 160);
 }

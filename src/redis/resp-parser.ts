@@ -61,7 +61,8 @@ export function createParser({ onReply, onPush }: ParserEvents): (chunk: Buffer)
   }
 
   function begin(count: number, kind: { push?: boolean; dropped?: boolean } = {}): void {
-    if (count > 0) stack.push({ items: [], missing: count, push: kind.push === true, dropped: kind.dropped === true });
+    if (count > 0)
+      stack.push({ items: [], missing: count, push: kind.push === true, dropped: kind.dropped === true });
     else if (kind.push) onPush([]);
     else if (!kind.dropped) give([]);
   }

@@ -119,7 +119,9 @@ export async function openConnection(options: ConnectionOptions): Promise<Connec
     try {
       parse(chunk);
     } catch (error) {
-      end(new FerryError('Unreachable', `${where}: ${error instanceof Error ? error.message : String(error)}`));
+      end(
+        new FerryError('Unreachable', `${where}: ${error instanceof Error ? error.message : String(error)}`),
+      );
     }
   });
   socket.on('error', (error) => end(connectFailure({ error, where, address })));
@@ -158,14 +160,11 @@ export async function openConnection(options: ConnectionOptions): Promise<Connec
   };
 
   const connectTimeout = options.connectTimeout ?? CONNECT_TIMEOUT;
-  const tooLong = setTimeout(
-    () => {
-      // A plain port takes a TLS greeting for half a line and waits for the rest.
-      const hint = address.tls && !socket.connecting ? ' (does it speak TLS on this port?)' : '';
-      end(new FerryError('Unreachable', `${where} did not answer within ${connectTimeout / 1000} s${hint}`));
-    },
-    connectTimeout,
-  );
+  const tooLong = setTimeout(() => {
+    // A plain port takes a TLS greeting for half a line and waits for the rest.
+    const hint = address.tls && !socket.connecting ? ' (does it speak TLS on this port?)' : '';
+    end(new FerryError('Unreachable', `${where} did not answer within ${connectTimeout / 1000} s${hint}`));
+  }, connectTimeout);
   try {
     await Promise.race([connected(socket, address), closed.then((reason) => Promise.reject(reason))]);
     socket.setNoDelay(true);
@@ -234,7 +233,8 @@ function write(socket: Socket, commands: readonly Command[]): void {
         const text = typeof argument === 'string' ? argument : String(argument);
         const length = Buffer.byteLength(text);
         at = header(out, at, 36, length);
-        if (length === text.length && length < 32) for (let i = 0; i < length; i += 1) out[at + i] = text.charCodeAt(i);
+        if (length === text.length && length < 32)
+          for (let i = 0; i < length; i += 1) out[at + i] = text.charCodeAt(i);
         else out.write(text, at, 'utf8');
         at += length;
       } else {
@@ -300,5 +300,8 @@ export function asList(reply: Reply | undefined): Reply[] {
 /** Error replies are thrown as they are, so that callers who know one better can look at its code. */
 function unexpected(reply: Reply | undefined, wanted: string): Error {
   if (reply instanceof ReplyError) return reply;
-  return new FerryError('Unknown', `The server answered ${reply === null ? 'nothing' : typeof reply} instead of ${wanted}`);
+  return new FerryError(
+    'Unknown',
+    `The server answered ${reply === null ? 'nothing' : typeof reply} instead of ${wanted}`,
+  );
 }

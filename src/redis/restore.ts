@@ -14,8 +14,16 @@ export interface DumpedKey {
   expireAt: number;
 }
 
-export async function dumpKeys({ session, keys }: { session: Session; keys: readonly Buffer[] }): Promise<DumpedKey[]> {
-  const replies = await session.all(keys.flatMap((key): Command[] => [['DUMP', key], expiryCommand(session, key)]));
+export async function dumpKeys({
+  session,
+  keys,
+}: {
+  session: Session;
+  keys: readonly Buffer[];
+}): Promise<DumpedKey[]> {
+  const replies = await session.all(
+    keys.flatMap((key): Command[] => [['DUMP', key], expiryCommand(session, key)]),
+  );
   const answers = keys.map((_, i) => asNumber(replies[2 * i + 1]));
   const times = await settleExpiries({ session, keys, answers });
   return keys.map((key, i) => {
@@ -25,7 +33,13 @@ export async function dumpKeys({ session, keys }: { session: Session; keys: read
   });
 }
 
-export function restoreCommand({ dumped, replace }: { dumped: DumpedKey & { payload: Buffer }; replace: boolean }): Command {
+export function restoreCommand({
+  dumped,
+  replace,
+}: {
+  dumped: DumpedKey & { payload: Buffer };
+  replace: boolean;
+}): Command {
   const { key, payload, expireAt } = dumped;
   const command: (Buffer | string | number)[] = ['RESTORE', key, Math.max(0, expireAt), payload];
   if (replace) command.push('REPLACE');

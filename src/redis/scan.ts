@@ -23,7 +23,8 @@ export async function* scanKeys(options: {
   let cursor = options.cursor ?? '0';
   do {
     const count = pace.batch();
-    const command: Command = match === '*' ? ['SCAN', cursor, 'COUNT', count] : ['SCAN', cursor, 'MATCH', match, 'COUNT', count];
+    const command: Command =
+      match === '*' ? ['SCAN', cursor, 'COUNT', count] : ['SCAN', cursor, 'MATCH', match, 'COUNT', count];
     const [reply] = await pace.run({ keys: 0, work: () => session.all([command]) });
     const [next, keys] = asList(reply);
     cursor = asText(next);
@@ -52,7 +53,8 @@ export async function* groupBySize(options: {
   for await (const { keys, next } of batches) {
     const sizes = await pace.run({ keys: 0, work: () => keySizes({ session, keys }) });
     const groups = cut({ keys, sizes, bigKey });
-    for (const [i, group] of groups.entries()) yield { ...group, next: i === groups.length - 1 ? next : null };
+    for (const [i, group] of groups.entries())
+      yield { ...group, next: i === groups.length - 1 ? next : null };
   }
 }
 
@@ -83,7 +85,13 @@ export function cut(options: {
 }
 
 /** Bytes a key takes at the server; samples, so that a huge one isn't walked through. 0 for a missing one. */
-export async function keySizes({ session, keys }: { session: Session; keys: readonly Buffer[] }): Promise<number[]> {
+export async function keySizes({
+  session,
+  keys,
+}: {
+  session: Session;
+  keys: readonly Buffer[];
+}): Promise<number[]> {
   if (session.memoryUsage) {
     const replies = await session.all(keys.map((key): Command => ['MEMORY', 'USAGE', key]));
     return replies.map((reply) => (reply === null ? 0 : asNumber(reply)));
@@ -98,7 +106,14 @@ export async function keySizes({ session, keys }: { session: Session; keys: read
   );
 }
 
-const LENGTH: Record<string, string> = { string: 'STRLEN', list: 'LLEN', set: 'SCARD', zset: 'ZCARD', hash: 'HLEN', stream: 'XLEN' };
+const LENGTH: Record<string, string> = {
+  string: 'STRLEN',
+  list: 'LLEN',
+  set: 'SCARD',
+  zset: 'ZCARD',
+  hash: 'HLEN',
+  stream: 'XLEN',
+};
 
 /** A guess, for servers that don't let us ask. */
 const ELEMENT_BYTES = 128;

@@ -2,7 +2,15 @@
 import { FerryError } from '../errors.js';
 import type { ServerAddress } from './address.js';
 import { failureOf } from './resp-errors.js';
-import { asNumber, asText, openConnection, ReplyError, type Command, type Connection, type Reply } from './resp.js';
+import {
+  asNumber,
+  asText,
+  openConnection,
+  ReplyError,
+  type Command,
+  type Connection,
+  type Reply,
+} from './resp.js';
 
 export interface Session {
   readonly connection: Connection;
@@ -92,7 +100,11 @@ export async function openSession(options: {
   }
 }
 
-function throwFirst(options: { replies: readonly Reply[]; commands: readonly Command[]; connection: Connection }): void {
+function throwFirst(options: {
+  replies: readonly Reply[];
+  commands: readonly Command[];
+  connection: Connection;
+}): void {
   const { replies, commands, connection } = options;
   for (let i = 0; i < replies.length; i += 1) {
     const reply = replies[i];
@@ -141,7 +153,11 @@ export async function openPair(options: {
   }
   if (source.status === 'fulfilled') source.value.close();
   if (target.status === 'fulfilled') target.value.close();
-  throw source.status === 'rejected' ? source.reason : target.status === 'rejected' ? target.reason : new FerryError('Unknown', 'unreachable');
+  throw source.status === 'rejected'
+    ? source.reason
+    : target.status === 'rejected'
+      ? target.reason
+      : new FerryError('Unknown', 'unreachable');
 }
 
 /** How long work in hand may take to end in order after an abort, before its connections are cut. */
@@ -176,7 +192,13 @@ export async function endingGently<T>(options: {
 }
 
 /** Keys in the given databases. */
-export async function countKeys({ session, databases }: { session: Session; databases: readonly number[] }): Promise<number[]> {
+export async function countKeys({
+  session,
+  databases,
+}: {
+  session: Session;
+  databases: readonly number[];
+}): Promise<number[]> {
   const counts: number[] = [];
   for (const database of databases) {
     await session.select(database);

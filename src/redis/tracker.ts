@@ -83,7 +83,10 @@ export async function startTracking(options: TrackingOptions): Promise<Tracker> 
     const prefix = glob.prefix.length > 0 ? ['PREFIX', glob.prefix] : [];
     await connection.call(['CLIENT', 'TRACKING', 'ON', 'BCAST', ...prefix]);
     const [time, info] = await connection.pipeline([['TIME'], ['INFO', 'server']]);
-    const runId = info instanceof ReplyError || info === undefined ? '' : (/^run_id:(\w+)/m.exec(asText(info))?.[1] ?? '');
+    const runId =
+      info instanceof ReplyError || info === undefined
+        ? ''
+        : (/^run_id:(\w+)/m.exec(asText(info))?.[1] ?? '');
     const swaps = await swapCount();
 
     async function swapCount(): Promise<string | null> {

@@ -28,7 +28,9 @@ export async function settleExpiries(options: {
   const times = [...answers];
   let open = answers.flatMap((answer, index) => (answer >= 0 ? [index] : []));
   for (let size = BRACKET; open.length > 0; size = Math.max(1, size >> 1)) {
-    const brackets = Array.from({ length: Math.ceil(open.length / size) }, (_, i) => open.slice(i * size, (i + 1) * size));
+    const brackets = Array.from({ length: Math.ceil(open.length / size) }, (_, i) =>
+      open.slice(i * size, (i + 1) * size),
+    );
     const replies = await session.all(
       brackets.flatMap((indexes): Command[] => [
         ['TIME'],

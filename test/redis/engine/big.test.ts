@@ -22,10 +22,19 @@ test('a hash of a million fields and a string of 100 MB, in flat memory, while t
   const [source, target] = await Promise.all([server('r70'), server('r80')]);
   const client = source.client();
   // Made by the server itself: our own memory is what is measured.
-  await client.eval("for i = 1, 1000000 do redis.call('HSET', KEYS[1], 'field:' .. i, 'value ' .. i) end", 1, 'big hash');
+  await client.eval(
+    "for i = 1, 1000000 do redis.call('HSET', KEYS[1], 'field:' .. i, 'value ' .. i) end",
+    1,
+    'big hash',
+  );
   await client.setrange('big string', 100 * MB - 5, 'end');
   await client.setrange('big string', 50 * MB, 'middle');
-  await client.eval("for i = 1, 200000 do redis.call('RPUSH', KEYS[1], 'element ' .. i) redis.call('ZADD', KEYS[2], i / 3, 'm' .. i) end", 2, 'big list', 'big zset');
+  await client.eval(
+    "for i = 1, 200000 do redis.call('RPUSH', KEYS[1], 'element ' .. i) redis.call('ZADD', KEYS[2], i / 3, 'm' .. i) end",
+    2,
+    'big list',
+    'big zset',
+  );
   await client.pexpireat('big hash', 4_102_444_800_123);
 
   let slowest = 0;
@@ -43,7 +52,12 @@ test('a hash of a million fields and a string of 100 MB, in flat memory, while t
   const before = process.memoryUsage().rss;
   const options = settings(source, target);
   const result = await copyAll(options);
-  const compared = await compareAll({ ...options, repair: false, checkpoint: undefined, onProgress: undefined });
+  const compared = await compareAll({
+    ...options,
+    repair: false,
+    checkpoint: undefined,
+    onProgress: undefined,
+  });
   clearInterval(watching);
 
   expect(result.counts).toMatchObject({ copied: 4, inPieces: 4 });
@@ -54,14 +68,20 @@ test('a hash of a million fields and a string of 100 MB, in flat memory, while t
 
   const other = target.client();
   expect(await other.hlen('big hash')).toBe(1_000_000);
-  expect(await other.hmget('big hash', 'field:1', 'field:500000', 'field:1000000')).toEqual(['value 1', 'value 500000', 'value 1000000']);
+  expect(await other.hmget('big hash', 'field:1', 'field:500000', 'field:1000000')).toEqual([
+    'value 1',
+    'value 500000',
+    'value 1000000',
+  ]);
   expect(Number(await other.call('PEXPIRETIME', 'big hash'))).toBe(4_102_444_800_123);
   expect(await other.strlen('big string')).toBe(100 * MB - 2);
   expect(await other.getrange('big string', 50 * MB, 50 * MB + 5)).toBe('middle');
   const sum = "local s = '' for _, k in ipairs(redis.call('KEYS', 'ferry:*')) do s = s .. k end return s";
   expect(await other.eval(sum, 0)).toBe('');
   const digest = (key: string) => other.eval("return redis.sha1hex(redis.call('GET', KEYS[1]))", 1, key);
-  expect(await digest('big string')).toBe(await client.eval("return redis.sha1hex(redis.call('GET', KEYS[1]))", 1, 'big string'));
+  expect(await digest('big string')).toBe(
+    await client.eval("return redis.sha1hex(redis.call('GET', KEYS[1]))", 1, 'big string'),
+  );
   expect(await other.lrange('big list', 199_998, -1)).toEqual(['element 199999', 'element 200000']);
   // Each version writes a number in its own way.
   expect(Number(await other.zscore('big zset', 'm100001'))).toBe(100_001 / 3);
@@ -75,7 +95,9 @@ test('a hash of a million fields and a string of 100 MB, in flat memory, while t
 
 test('an abort leaves no half key behind', async () => {
   const [source, target] = await Promise.all([server('r70'), server('r80')]);
-  await source.client().eval("for i = 1, 300000 do redis.call('HSET', KEYS[1], 'field:' .. i, 'value ' .. i) end", 1, 'big');
+  await source
+    .client()
+    .eval("for i = 1, 300000 do redis.call('HSET', KEYS[1], 'field:' .. i, 'value ' .. i) end", 1, 'big');
   const stop = new AbortController();
   const running = copyAll({ ...settings(source, target), bigKey: MB, signal: stop.signal });
   const client = target.client();

@@ -22,7 +22,12 @@ function settings(source: TestServer, target: TestServer, more: Partial<CopyOpti
   };
 }
 
-const compareSettings = (options: CopyOptions) => ({ ...options, repair: false, checkpoint: undefined, onProgress: undefined });
+const compareSettings = (options: CopyOptions) => ({
+  ...options,
+  repair: false,
+  checkpoint: undefined,
+  onProgress: undefined,
+});
 
 describe('every type arrives exactly', () => {
   const upwards = pairsHere([
@@ -66,12 +71,33 @@ describe('every type arrives exactly', () => {
     const actual = await readEverything(target.client(), reading);
     expect(Object.keys(actual).sort()).toEqual(Object.keys(expected).sort());
     for (const [key, value] of Object.entries(expected)) expect(actual[key], key).toEqual(value);
-    expect(result).toMatchObject({ done: true, counts: { copied: Object.keys(expected).length, skipped: 0, gone: 0, expired: 0 } });
+    expect(result).toMatchObject({
+      done: true,
+      counts: { copied: Object.keys(expected).length, skipped: 0, gone: 0, expired: 0 },
+    });
     if (bigKey === 0) expect(result.counts.inPieces).toBe(result.counts.copied);
     const compared = await compareAll(compareSettings(options));
-    expect(compared).toMatchObject({ done: true, missing: 0, extra: 0, type: 0, value: 0, ttl: 0, moving: 0, keysCompared: result.counts.copied, samples: [] });
+    expect(compared).toMatchObject({
+      done: true,
+      missing: 0,
+      extra: 0,
+      type: 0,
+      value: 0,
+      ttl: 0,
+      moving: 0,
+      keysCompared: result.counts.copied,
+      samples: [],
+    });
     const inPieces = await compareAll({ ...compareSettings(options), bigKey: 0 });
-    expect(inPieces).toMatchObject({ done: true, missing: 0, extra: 0, type: 0, value: 0, ttl: 0, samples: [] });
+    expect(inPieces).toMatchObject({
+      done: true,
+      missing: 0,
+      extra: 0,
+      type: 0,
+      value: 0,
+      ttl: 0,
+      samples: [],
+    });
     // Nothing of ours is left.
     expect(await target.client().keys('ferry:*')).toEqual([]);
   }
@@ -81,13 +107,20 @@ describe('databases', () => {
   test('are mapped, each to its own', async () => {
     const [source, target] = await Promise.all([server('r70'), server('r80')]);
     for (const db of [0, 3, 7]) await source.client({ db }).mset('same', `in ${db}`, `only:${db}`, 'v');
-    const databases: DatabaseMap = [[0, 5], [7, 0]];
+    const databases: DatabaseMap = [
+      [0, 5],
+      [7, 0],
+    ];
     const result = await copyAll(settings(source, target, { databases }));
     expect(result.counts.copied).toBe(4);
     expect(await target.client({ db: 5 }).get('same')).toBe('in 0');
     expect(await target.client({ db: 0 }).get('same')).toBe('in 7');
     expect(await target.client().info('keyspace')).not.toMatch(/db3|db7/);
-    expect(await compareAll(compareSettings(settings(source, target, { databases })))).toMatchObject({ missing: 0, extra: 0, keysCompared: 4 });
+    expect(await compareAll(compareSettings(settings(source, target, { databases })))).toMatchObject({
+      missing: 0,
+      extra: 0,
+      keysCompared: 4,
+    });
   });
 
   test('of one server, from one to another', async () => {
@@ -104,7 +137,11 @@ describe('databases', () => {
     const result = await copyAll(settings(source, target, { match: 'a:*' }));
     expect(result.counts.copied).toBe(2);
     expect(await target.client().keys('*')).toHaveLength(3);
-    expect(await compareAll(compareSettings(settings(source, target, { match: 'a:*' })))).toMatchObject({ missing: 0, extra: 0, keysCompared: 2 });
+    expect(await compareAll(compareSettings(settings(source, target, { match: 'a:*' })))).toMatchObject({
+      missing: 0,
+      extra: 0,
+      keysCompared: 2,
+    });
   });
 });
 
@@ -120,9 +157,18 @@ describe('keys that the target has', () => {
     const { source, target } = await bothHave();
     const options = settings(source, target, { ifTargetHasKeys: 'replace' });
     expect((await copyAll(options)).counts).toMatchObject({ copied: 2, skipped: 0 });
-    expect(await compareAll(compareSettings(options))).toMatchObject({ missing: 0, value: 0, extra: 0, own: 1 });
+    expect(await compareAll(compareSettings(options))).toMatchObject({
+      missing: 0,
+      value: 0,
+      extra: 0,
+      own: 1,
+    });
     await forgetOwnKeys({ address: target.address, databases: [0] });
-    expect(await readEverything(target.client())).toMatchObject({ both: { value: 'source' }, 'only source': { value: 's' }, 'only target': { value: 't' } });
+    expect(await readEverything(target.client())).toMatchObject({
+      both: { value: 'source' },
+      'only source': { value: 's' },
+      'only target': { value: 't' },
+    });
     expect(await target.client().dbsize()).toBe(3);
   });
 
@@ -135,7 +181,12 @@ describe('keys that the target has', () => {
     // A second time over, what is there is known to be ours or theirs.
     const checkpoint = { ...first.checkpoint, cursor: '0', counts: first.checkpoint.countsBefore };
     expect((await copyAll({ ...options, checkpoint })).counts).toMatchObject({ copied: 1, skipped: 1 });
-    expect(await compareAll(compareSettings(options))).toMatchObject({ missing: 0, value: 0, extra: 0, own: 2 });
+    expect(await compareAll(compareSettings(options))).toMatchObject({
+      missing: 0,
+      value: 0,
+      extra: 0,
+      own: 2,
+    });
   });
 });
 

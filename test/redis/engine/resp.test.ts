@@ -26,10 +26,19 @@ describe('parser', () => {
   function read(chunks: Buffer[]): string {
     const replies: Reply[] = [];
     const pushes: Reply[] = [];
-    const parse = createParser({ onReply: (reply) => replies.push(reply), onPush: (message) => pushes.push(message) });
+    const parse = createParser({
+      onReply: (reply) => replies.push(reply),
+      onPush: (message) => pushes.push(message),
+    });
     for (const chunk of chunks) parse(chunk);
     return JSON.stringify({ replies, pushes }, (_, value: unknown) =>
-      value instanceof Error ? value.message : typeof value === 'bigint' ? `${value}n` : isBufferJson(value) ? Buffer.from(value.data).toString('latin1') : value,
+      value instanceof Error
+        ? value.message
+        : typeof value === 'bigint'
+          ? `${value}n`
+          : isBufferJson(value)
+            ? Buffer.from(value.data).toString('latin1')
+            : value,
     );
   }
 
@@ -39,10 +48,27 @@ describe('parser', () => {
   test('reads every kind of reply, wherever the chunks are cut', () => {
     const whole = read([WIRE]);
     expect(JSON.parse(whole)).toEqual({
-      replies: ['OK', 'ERR bad thing', -42, '9223372036854775807n', null, '', 'a\r\n\0b', [[], ['x', 1]], null, ['k', '1.5'], [true, null], 'abc', '123456789012345678901n', 7, 'END'],
+      replies: [
+        'OK',
+        'ERR bad thing',
+        -42,
+        '9223372036854775807n',
+        null,
+        '',
+        'a\r\n\0b',
+        [[], ['x', 1]],
+        null,
+        ['k', '1.5'],
+        [true, null],
+        'abc',
+        '123456789012345678901n',
+        7,
+        'END',
+      ],
       pushes: [['invalidate', ['k']]],
     });
-    for (let cut = 1; cut < WIRE.length; cut += 1) expect(read([WIRE.subarray(0, cut), WIRE.subarray(cut)])).toBe(whole);
+    for (let cut = 1; cut < WIRE.length; cut += 1)
+      expect(read([WIRE.subarray(0, cut), WIRE.subarray(cut)])).toBe(whole);
     expect(read(Array.from(WIRE, (byte) => Buffer.from([byte])))).toBe(whole);
   });
 
@@ -50,7 +76,11 @@ describe('parser', () => {
     const chunk = Buffer.alloc(65_536, 'x');
     const count = 1_600;
     let got = 0;
-    const parse = createParser({ onReply: (reply) => (got = Buffer.isBuffer(reply) ? reply.length : Array.isArray(reply) ? reply.length : 0), onPush: () => {} });
+    const parse = createParser({
+      onReply: (reply) =>
+        (got = Buffer.isBuffer(reply) ? reply.length : Array.isArray(reply) ? reply.length : 0),
+      onPush: () => {},
+    });
     const start = performance.now();
     parse(Buffer.from(`$${count * chunk.length}\r\n`));
     for (let i = 0; i < count; i += 1) parse(chunk);
@@ -65,8 +95,50 @@ describe('parser', () => {
 
 test('glob patterns mean what they mean to the server', async () => {
   const client = (await server('r70')).client();
-  const patterns = ['*', 'a*', '*a', '?', 'a?c', '[abc]', '[^abc]*', '[a-c]x', '[c-a]x', '\\*', 'a\\*c', '[', 'a[', '[\\]]', '**b**', 'k:[0-9]*:x', '[a', 'a[]c', '*\\', 'ключ*'];
-  const keys = ['a', 'b', 'c', 'abc', 'a*c', '*', 'ax', 'cx', 'dx', ']', '[', 'a[', 'k:1:x', 'k:10:x', 'k:a:x', 'ac', '\\', 'x\\', 'ключ1', 'bab'];
+  const patterns = [
+    '*',
+    'a*',
+    '*a',
+    '?',
+    'a?c',
+    '[abc]',
+    '[^abc]*',
+    '[a-c]x',
+    '[c-a]x',
+    '\\*',
+    'a\\*c',
+    '[',
+    'a[',
+    '[\\]]',
+    '**b**',
+    'k:[0-9]*:x',
+    '[a',
+    'a[]c',
+    '*\\',
+    'ключ*',
+  ];
+  const keys = [
+    'a',
+    'b',
+    'c',
+    'abc',
+    'a*c',
+    '*',
+    'ax',
+    'cx',
+    'dx',
+    ']',
+    '[',
+    'a[',
+    'k:1:x',
+    'k:10:x',
+    'k:a:x',
+    'ac',
+    '\\',
+    'x\\',
+    'ключ1',
+    'bab',
+  ];
   await client.mset(Object.fromEntries(keys.map((key) => [key, '1'])));
   for (const pattern of patterns) {
     const expected = (await client.keys(pattern)).sort();
@@ -87,18 +159,29 @@ describe('what a server refuses', () => {
     const connection = await open({ ...address, password: 'se cret' });
     await connection.call(['ACL', 'SETUSER', 'few', 'on', '>p', '~*', '+ping', '+get']);
     const few = await open({ ...address, username: 'few', password: 'p' }, { protocol: 2 });
-    await expect(few.call(['DUMP', 'k'])).rejects.toMatchObject({ type: 'NotPermitted', message: expect.stringContaining('DUMP') });
-    await expect(open({ ...address, username: 'few', password: 'p' }, { protocol: 3 })).resolves.toBeDefined();
+    await expect(few.call(['DUMP', 'k'])).rejects.toMatchObject({
+      type: 'NotPermitted',
+      message: expect.stringContaining('DUMP'),
+    });
+    await expect(
+      open({ ...address, username: 'few', password: 'p' }, { protocol: 3 }),
+    ).resolves.toBeDefined();
     // A password given to a server without one is no reason to fail.
     const open2 = await server('r70');
     await expect(open({ ...open2.address, password: 'any' })).resolves.toBeDefined();
   });
 
   test('read-only, out of memory, cluster', async () => {
-    const one = await server('r70', { args: ['--replicaof', '127.0.0.1 1', '--replica-serve-stale-data', 'yes'] });
-    await expect((await open(one.address)).call(['SET', 'k', 'v'])).rejects.toMatchObject({ type: 'ReadOnlyTarget' });
+    const one = await server('r70', {
+      args: ['--replicaof', '127.0.0.1 1', '--replica-serve-stale-data', 'yes'],
+    });
+    await expect((await open(one.address)).call(['SET', 'k', 'v'])).rejects.toMatchObject({
+      type: 'ReadOnlyTarget',
+    });
     const full = await server('r70', { args: ['--maxmemory', '1'] });
-    await expect((await open(full.address)).call(['SET', 'k', 'v'])).rejects.toMatchObject({ type: 'TargetOutOfMemory' });
+    await expect((await open(full.address)).call(['SET', 'k', 'v'])).rejects.toMatchObject({
+      type: 'TargetOutOfMemory',
+    });
     const cluster = await server('r70', { args: ['--cluster-enabled', 'yes'] });
     const connection = await open(cluster.address);
     await expect(connection.call(['GET', 'k'])).rejects.toMatchObject({ type: 'ClusterMode' });
@@ -111,18 +194,36 @@ describe('what a server refuses', () => {
     const web = await listen((socket) => socket.write('HTTP/1.1 400 Bad Request\r\n\r\n'));
     const free = await listen(() => {});
     free.server.close();
-    await expect(open({ host: 'no-such-host.invalid', port: 1 })).rejects.toMatchObject({ type: 'Unreachable', message: expect.stringContaining('no-such-host.invalid:1') });
-    await expect(open({ host: '127.0.0.1', port: free.port })).rejects.toMatchObject({ type: 'Unreachable', message: expect.stringMatching(/^127\.0\.0\.1:\d+ refused/) });
-    await expect(open({ host: '127.0.0.1', port: closed.port })).rejects.toMatchObject({ type: 'Unreachable' });
-    await expect(open({ host: '127.0.0.1', port: silent.port }, { connectTimeout: 300 })).rejects.toMatchObject({ type: 'Unreachable' });
-    await expect(open({ host: '127.0.0.1', port: web.port })).rejects.toMatchObject({ type: 'Unreachable', message: expect.stringContaining('not the Redis protocol') });
-    await expect(open({ host: '127.0.0.1', port: silent.port }, { signal: AbortSignal.timeout(100) })).rejects.toMatchObject({ type: 'Unreachable' });
+    await expect(open({ host: 'no-such-host.invalid', port: 1 })).rejects.toMatchObject({
+      type: 'Unreachable',
+      message: expect.stringContaining('no-such-host.invalid:1'),
+    });
+    await expect(open({ host: '127.0.0.1', port: free.port })).rejects.toMatchObject({
+      type: 'Unreachable',
+      message: expect.stringMatching(/^127\.0\.0\.1:\d+ refused/),
+    });
+    await expect(open({ host: '127.0.0.1', port: closed.port })).rejects.toMatchObject({
+      type: 'Unreachable',
+    });
+    await expect(
+      open({ host: '127.0.0.1', port: silent.port }, { connectTimeout: 300 }),
+    ).rejects.toMatchObject({ type: 'Unreachable' });
+    await expect(open({ host: '127.0.0.1', port: web.port })).rejects.toMatchObject({
+      type: 'Unreachable',
+      message: expect.stringContaining('not the Redis protocol'),
+    });
+    await expect(
+      open({ host: '127.0.0.1', port: silent.port }, { signal: AbortSignal.timeout(100) }),
+    ).rejects.toMatchObject({ type: 'Unreachable' });
 
     const one = await server('r70');
     const connection = await open(one.address, { idleTimeout: 400 });
     process.kill(one.pid, 'SIGSTOP');
     onTestFinished(() => void process.kill(one.pid, 'SIGCONT'));
-    await expect(connection.call(['PING'])).rejects.toMatchObject({ type: 'Unreachable', message: expect.stringContaining('did not answer') });
+    await expect(connection.call(['PING'])).rejects.toMatchObject({
+      type: 'Unreachable',
+      message: expect.stringContaining('did not answer'),
+    });
     await expect(connection.call(['PING'])).rejects.toMatchObject({ type: 'Unreachable' });
   });
 });
@@ -130,29 +231,85 @@ describe('what a server refuses', () => {
 /** An elliptic key is made in no time. */
 const KEY = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1'];
 
-test.runIf(versionsHere(['r80']).length > 0)('TLS: a private authority, and each way in which it fails', async () => {
-  const folder = temporaryFolder();
-  const file = (name: string): string => join(folder, name);
-  const openssl = (...args: string[]): void => void execFileSync('openssl', args, { stdio: 'ignore' });
-  openssl('req', '-x509', ...KEY, '-nodes', '-keyout', file('ca.key'), '-out', file('ca.crt'), '-subj', '/CN=Our own CA', '-days', '2');
-  openssl('req', ...KEY, '-nodes', '-keyout', file('s.key'), '-out', file('s.csr'), '-subj', '/CN=redis', '-addext', 'subjectAltName=DNS:redis.internal');
-  openssl('x509', '-req', '-in', file('s.csr'), '-CA', file('ca.crt'), '-CAkey', file('ca.key'), '-out', file('s.crt'), '-days', '2', '-copy_extensions', 'copy');
-  const ca = readFileSync(file('ca.crt'), 'utf8');
-  const one = await server('r80', { tls: { cert: file('s.crt'), key: file('s.key'), ca: file('ca.crt') } });
-  const at = (tls: ServerAddress['tls'], port = one.tlsPort ?? 0): ServerAddress => ({ host: '127.0.0.1', port, ...(tls ? { tls } : {}) });
-  const good = await open(at({ ca, serverName: 'redis.internal' }));
-  const big = Buffer.alloc(3_000_000, 'x');
-  await good.call(['SET', 'k', big]);
-  const back = await good.call(['GET', 'k']);
-  expect(Buffer.isBuffer(back) && back.equals(big)).toBe(true);
-  await expect(open(at({ insecure: true }))).resolves.toBeDefined();
-  await expect(open(at({ serverName: 'redis.internal' }))).rejects.toMatchObject({ type: 'TlsFailed', message: expect.stringContaining('certificate authority') });
-  await expect(open(at({ ca }))).rejects.toMatchObject({ type: 'TlsFailed', message: expect.stringContaining('another name') });
-  // A plain port waits for the end of a line that never comes.
-  const soon = { connectTimeout: 500 };
-  await expect(open(at({ ca }, one.port), soon)).rejects.toMatchObject({ type: 'Unreachable', message: expect.stringContaining('TLS on this port') });
-  await expect(open(at(undefined), soon)).rejects.toMatchObject({ type: 'Unreachable' });
-});
+test.runIf(versionsHere(['r80']).length > 0)(
+  'TLS: a private authority, and each way in which it fails',
+  async () => {
+    const folder = temporaryFolder();
+    const file = (name: string): string => join(folder, name);
+    const openssl = (...args: string[]): void => void execFileSync('openssl', args, { stdio: 'ignore' });
+    openssl(
+      'req',
+      '-x509',
+      ...KEY,
+      '-nodes',
+      '-keyout',
+      file('ca.key'),
+      '-out',
+      file('ca.crt'),
+      '-subj',
+      '/CN=Our own CA',
+      '-days',
+      '2',
+    );
+    openssl(
+      'req',
+      ...KEY,
+      '-nodes',
+      '-keyout',
+      file('s.key'),
+      '-out',
+      file('s.csr'),
+      '-subj',
+      '/CN=redis',
+      '-addext',
+      'subjectAltName=DNS:redis.internal',
+    );
+    openssl(
+      'x509',
+      '-req',
+      '-in',
+      file('s.csr'),
+      '-CA',
+      file('ca.crt'),
+      '-CAkey',
+      file('ca.key'),
+      '-out',
+      file('s.crt'),
+      '-days',
+      '2',
+      '-copy_extensions',
+      'copy',
+    );
+    const ca = readFileSync(file('ca.crt'), 'utf8');
+    const one = await server('r80', { tls: { cert: file('s.crt'), key: file('s.key'), ca: file('ca.crt') } });
+    const at = (tls: ServerAddress['tls'], port = one.tlsPort ?? 0): ServerAddress => ({
+      host: '127.0.0.1',
+      port,
+      ...(tls ? { tls } : {}),
+    });
+    const good = await open(at({ ca, serverName: 'redis.internal' }));
+    const big = Buffer.alloc(3_000_000, 'x');
+    await good.call(['SET', 'k', big]);
+    const back = await good.call(['GET', 'k']);
+    expect(Buffer.isBuffer(back) && back.equals(big)).toBe(true);
+    await expect(open(at({ insecure: true }))).resolves.toBeDefined();
+    await expect(open(at({ serverName: 'redis.internal' }))).rejects.toMatchObject({
+      type: 'TlsFailed',
+      message: expect.stringContaining('certificate authority'),
+    });
+    await expect(open(at({ ca }))).rejects.toMatchObject({
+      type: 'TlsFailed',
+      message: expect.stringContaining('another name'),
+    });
+    // A plain port waits for the end of a line that never comes.
+    const soon = { connectTimeout: 500 };
+    await expect(open(at({ ca }, one.port), soon)).rejects.toMatchObject({
+      type: 'Unreachable',
+      message: expect.stringContaining('TLS on this port'),
+    });
+    await expect(open(at(undefined), soon)).rejects.toMatchObject({ type: 'Unreachable' });
+  },
+);
 
 test.for(versionsHere())('the format that %s takes is found without writing', async (name) => {
   const one = await server(name);

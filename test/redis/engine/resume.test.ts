@@ -34,32 +34,53 @@ async function fill(one: TestServer, options: { keys: number; db?: number }): Pr
 const travelled = <T>(value: T): T => JSON.parse(JSON.stringify(value)) as T;
 
 describe('aborting', () => {
-  test.for([8_000_000, 100])('and going on copies every key, and never throws (bigKey %d)', async (bigKey) => {
-    const [source, target] = await Promise.all([server('r70'), server('r80')]);
-    await fill(source, { keys: 8_000 });
-    await fill(source, { keys: 3_000, db: 2 });
-    await fillWithEverything(source.client({ db: 2 }));
-    const databases = [[0, 0], [2, 1]] as const;
-    let checkpoint: CopyCheckpoint | undefined;
-    let runs = 0;
-    for (let done = false; !done; runs += 1) {
-      const stop = new AbortController();
-      const after = Math.random() * 60;
-      const timer = setTimeout(() => stop.abort(), after);
-      const result = await copyAll(settings(source, target, { databases, checkpoint, bigKey, signal: runs > 40 ? never : stop.signal }));
-      clearTimeout(timer);
-      done = result.done;
-      checkpoint = travelled(result.checkpoint);
-      expect(result.counts.copied).toBeGreaterThanOrEqual(0);
-    }
-    expect(runs).toBeGreaterThan(1);
-    expect(await readEverything(target.client({ db: 0 }))).toEqual(await readEverything(source.client({ db: 0 })));
-    const reading = { signOfZero: bigKey > 100 };
-    expect(await readEverything(target.client({ db: 1 }), reading)).toEqual(await readEverything(source.client({ db: 2 }), reading));
-    expect(checkpoint?.counts.copied).toBe((await source.client({ db: 0 }).dbsize()) + (await source.client({ db: 2 }).dbsize()));
-    // A finished one stays finished.
-    expect(await copyAll(settings(source, target, { databases, checkpoint }))).toMatchObject({ done: true });
-  });
+  test.for([8_000_000, 100])(
+    'and going on copies every key, and never throws (bigKey %d)',
+    async (bigKey) => {
+      const [source, target] = await Promise.all([server('r70'), server('r80')]);
+      await fill(source, { keys: 8_000 });
+      await fill(source, { keys: 3_000, db: 2 });
+      await fillWithEverything(source.client({ db: 2 }));
+      const databases = [
+        [0, 0],
+        [2, 1],
+      ] as const;
+      let checkpoint: CopyCheckpoint | undefined;
+      let runs = 0;
+      for (let done = false; !done; runs += 1) {
+        const stop = new AbortController();
+        const after = Math.random() * 60;
+        const timer = setTimeout(() => stop.abort(), after);
+        const result = await copyAll(
+          settings(source, target, {
+            databases,
+            checkpoint,
+            bigKey,
+            signal: runs > 40 ? never : stop.signal,
+          }),
+        );
+        clearTimeout(timer);
+        done = result.done;
+        checkpoint = travelled(result.checkpoint);
+        expect(result.counts.copied).toBeGreaterThanOrEqual(0);
+      }
+      expect(runs).toBeGreaterThan(1);
+      expect(await readEverything(target.client({ db: 0 }))).toEqual(
+        await readEverything(source.client({ db: 0 })),
+      );
+      const reading = { signOfZero: bigKey > 100 };
+      expect(await readEverything(target.client({ db: 1 }), reading)).toEqual(
+        await readEverything(source.client({ db: 2 }), reading),
+      );
+      expect(checkpoint?.counts.copied).toBe(
+        (await source.client({ db: 0 }).dbsize()) + (await source.client({ db: 2 }).dbsize()),
+      );
+      // A finished one stays finished.
+      expect(await copyAll(settings(source, target, { databases, checkpoint }))).toMatchObject({
+        done: true,
+      });
+    },
+  );
 
   test('takes no longer than a moment, even when the source hangs', async () => {
     const [source, target] = await Promise.all([server('r70'), server('r80')]);
@@ -78,21 +99,30 @@ describe('aborting', () => {
 
   test('already before the beginning', async () => {
     const [source, target] = await Promise.all([server('r70'), server('r80')]);
-    expect(await copyAll(settings(source, target, { signal: AbortSignal.abort() }))).toMatchObject({ done: false });
+    expect(await copyAll(settings(source, target, { signal: AbortSignal.abort() }))).toMatchObject({
+      done: false,
+    });
   });
 });
 
 describe('a server that ends', () => {
   test('kill -9 of the source: its cursor means nothing after the restart', async () => {
-    const [source, target] = await Promise.all([server('r70', { args: ['--appendonly', 'yes', '--appendfsync', 'always'] }), server('r80')]);
+    const [source, target] = await Promise.all([
+      server('r70', { args: ['--appendonly', 'yes', '--appendfsync', 'always'] }),
+      server('r80'),
+    ]);
     await fill(source, { keys: 20_000 });
     let checkpoint: CopyCheckpoint | undefined;
-    const running = copyAll(settings(source, target, { rate: () => 20_000, onProgress: (_, at) => (checkpoint = travelled(at)) }));
+    const running = copyAll(
+      settings(source, target, { rate: () => 20_000, onProgress: (_, at) => (checkpoint = travelled(at)) }),
+    );
     await expect.poll(() => checkpoint?.counts.copied ?? 0).toBeGreaterThan(3_000);
     const failed = running.catch((error: Error) => error);
     await source.kill9();
     expect(await failed).toMatchObject({ type: 'Unreachable' });
-    await expect(copyAll(settings(source, target, { checkpoint }))).rejects.toMatchObject({ type: 'Unreachable' });
+    await expect(copyAll(settings(source, target, { checkpoint }))).rejects.toMatchObject({
+      type: 'Unreachable',
+    });
     const again = await source.again();
     const result = await copyAll(settings(again, target, { checkpoint }));
     expect(result).toMatchObject({ done: true, counts: { copied: 20_000 } });
@@ -106,7 +136,10 @@ describe('a server that ends', () => {
     const running = copyAll(settings(source, target, { rate: () => 20_000 })).catch((error: Error) => error);
     await new Promise((resolve) => setTimeout(resolve, 200));
     await target.kill9();
-    expect(await running).toMatchObject({ type: 'Unreachable', message: expect.stringContaining(String(target.port)) });
+    expect(await running).toMatchObject({
+      type: 'Unreachable',
+      message: expect.stringContaining(String(target.port)),
+    });
   });
 });
 
@@ -134,7 +167,10 @@ test('a comparison goes on where it stopped', async () => {
   const [source, target] = await Promise.all([server('r70'), server('r80')]);
   await fill(source, { keys: 10_000 });
   await fill(source, { keys: 5_000, db: 1 });
-  const databases = [[0, 0], [1, 1]] as const;
+  const databases = [
+    [0, 0],
+    [1, 1],
+  ] as const;
   const options = settings(source, target, { databases });
   await copyAll(options);
   await target.client().del('key:1', 'key:2');
@@ -148,7 +184,14 @@ test('a comparison goes on where it stopped', async () => {
     result = await compareAll({ ...options, repair: false, checkpoint, signal, onProgress: undefined });
     checkpoint = travelled(result.checkpoint);
   }
-  expect(result).toMatchObject({ done: true, keysCompared: 15_000, missing: 2, extra: 1, value: 0, digest: whole.digest });
+  expect(result).toMatchObject({
+    done: true,
+    keysCompared: 15_000,
+    missing: 2,
+    extra: 1,
+    value: 0,
+    digest: whole.digest,
+  });
   expect(result.perDatabase).toEqual(whole.perDatabase);
   expect(result.samples).toHaveLength(3);
 });
@@ -160,8 +203,14 @@ test('deleting goes on where it stopped, and deletes what matches only', async (
   await one.client().set('other', 'v');
   await one.client({ db: 1 }).set('key:1', 'v');
   let checkpoint: ClearCheckpoint | undefined;
-  for (let done = false; !done; ) {
-    const result = await deleteKeys({ address: one.address, databases: [0, 3], match: 'key:*', checkpoint, signal: AbortSignal.timeout(30) });
+  for (let done = false; !done;) {
+    const result = await deleteKeys({
+      address: one.address,
+      databases: [0, 3],
+      match: 'key:*',
+      checkpoint,
+      signal: AbortSignal.timeout(30),
+    });
     done = result.done;
     checkpoint = travelled(result.checkpoint);
   }

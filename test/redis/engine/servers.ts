@@ -7,7 +7,11 @@ import { Redis } from 'ioredis';
 import type {} from '../../global-setup.js';
 import { afterAll, inject } from 'vitest';
 import type { ServerAddress } from '../../../src/redis/address.js';
-import { startRedis, type RedisOptions as ServerOptions, type RunningRedis } from '../../../src/setup/servers.js';
+import {
+  startRedis,
+  type RedisOptions as ServerOptions,
+  type RunningRedis,
+} from '../../../src/setup/servers.js';
 
 export interface TestServer extends RunningRedis {
   name: string;
@@ -74,6 +78,7 @@ export async function server(name: string, options: Partial<ServerOptions> = {})
       return client;
     },
     again: () => server(name, { ...settings, port: running.port }),
-    rss: () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${running.pid}/status`, 'utf8'))?.[1] ?? 0) * 1024,
+    rss: () =>
+      Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${running.pid}/status`, 'utf8'))?.[1] ?? 0) * 1024,
   };
 }

@@ -39,7 +39,10 @@ const REPORTED: [Words[], Words][] = [
   [[['ZADD', 'z', 1, 'a']], ['ZRANGESTORE', 'k', 'z', 0, -1]],
   [HASH, ['HEXPIRE', 'k', 100, 'FIELDS', 1, 'f']],
   [HASH, ['HPEXPIREAT', 'k', 1, 'FIELDS', 2, 'f', 'g']],
-  [[...HASH, ['HEXPIRE', 'k', 100, 'FIELDS', 1, 'f']], ['HPERSIST', 'k', 'FIELDS', 1, 'f']],
+  [
+    [...HASH, ['HEXPIRE', 'k', 100, 'FIELDS', 1, 'f']],
+    ['HPERSIST', 'k', 'FIELDS', 1, 'f'],
+  ],
   [HASH, ['HGETEX', 'k', 'EX', 100, 'FIELDS', 1, 'f']],
   [STREAM, ['XADD', 'k', '3-1', 'a', 'b']],
   [STREAM, ['XDEL', 'k', '1-1']],
@@ -76,7 +79,10 @@ describe.for(versionsHere())('%s', (version) => {
         () => false,
       );
     };
-    for (const [list, wanted] of [[REPORTED, true], [SILENT, false]] as const) {
+    for (const [list, wanted] of [
+      [REPORTED, true],
+      [SILENT, false],
+    ] as const) {
       for (const [before, command] of list) {
         await client.del('k', 'z');
         let known = true;
