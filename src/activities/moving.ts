@@ -7,7 +7,7 @@ import { connectionName } from '../redis/hands.js';
 import { leaveTracker, takeTracker, type Lease } from '../redis/tracker-pool.js';
 import { border, type Border } from './border.js';
 import { takeHold } from './holding.js';
-import { addressesOf, type Sides } from './sides.js';
+import { addressesOf, debugLog, type Sides } from './sides.js';
 
 export interface CopyInput {
   sides: Sides;
@@ -45,6 +45,7 @@ export async function copyKeys({ sides, checkpoint: given }: CopyInput): Promise
           b.beat(at);
           const { database, keysInSource, ...counts } = progress;
           b.show({ step: 'Copy every key', done: counts.copied + counts.skipped + counts.gone + counts.expired, total: keysInSource, unit: 'keys', counts: { ...counts, database } });
+          debugLog(sides, b.workflowId, 'copy', progress);
         },
       });
       return { ...result, resumedFrom: checkpoint?.counts.copied ?? 0 };
@@ -55,7 +56,7 @@ export async function copyKeys({ sides, checkpoint: given }: CopyInput): Promise
 export interface CompareInput {
   sides: Sides;
   checkpoint?: CompareCheckpoint | undefined;
-  /** A last look while nobody writes: nothing may be repaired unnoticed any more. */
+  /** Makes differences good only where changes were missed: anywhere else a difference is a fault, and must be seen. */
   repair: 'never' | 'when changes were missed' | 'always';
 }
 export interface CompareOutcome extends CompareResult {
@@ -102,6 +103,7 @@ async function compareUnder<Beat>(
       beat?.(at);
       const { database, keysInSource, ...counts } = progress;
       b.show({ step: 'Compare both sides', done: counts.keysCompared, total: keysInSource, unit: 'keys', counts: { ...counts, database } });
+      debugLog(sides, b.workflowId, 'compare', progress);
     },
   });
   if (result.done && unbroken) lease.inStep = true;

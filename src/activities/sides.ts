@@ -16,6 +16,13 @@ export interface Sides {
   rate: Rate;
   /** Whether the source tells which keys change. */
   track: boolean;
+  /** Log every batch on the worker. */
+  debug: boolean;
+}
+
+/** The debug log: counts and cursors, never keys or values. It goes to stderr whatever FERRY_LOG says, since it was asked for. */
+export function debugLog(sides: Pick<Sides, 'debug'>, workflowId: string, what: string, counts: object): void {
+  if (sides.debug) console.error(`${new Date().toISOString()} DEBUG ${workflowId} ${what} ${JSON.stringify(counts)}`);
 }
 
 export async function addressesOf(sides: Pick<Sides, 'source' | 'target'>): Promise<{ source: ServerAddress; target: ServerAddress }> {

@@ -1,5 +1,5 @@
 /** Failures as a person reads them. */
-import { ActivityFailure, ApplicationFailure, CancelledFailure, ChildWorkflowFailure, TimeoutFailure, isCancellation } from '@temporalio/workflow';
+import { ActivityFailure, ApplicationFailure, CancelledFailure, ChildWorkflowFailure, TimeoutFailure } from '@temporalio/workflow';
 import type { Told } from '../contract.js';
 import { FAILURES, isFailureType, type FailureType } from '../errors.js';
 
@@ -44,5 +44,3 @@ export function ending(type: string, message: string, details: unknown[] = []): 
 export function refusal(message: string): ApplicationFailure {
   return ending('Refused', message);
 }
-
-export { isCancellation };

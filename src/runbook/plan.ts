@@ -1,9 +1,6 @@
 /** The plan: what the body would do, found by running it once with writes left out. */
 import type { Plan, PlanStep } from '../contract.js';
 
-/** Stands in a plan for what is known only after an earlier step. */
-export const LATER = '(known after the step)';
-
 /** 13 hex digits that name the steps as planned; notes (counts, durations) don't count. FNV-1a: it tells changes, it proves nothing. */
 export function planHash(plan: Omit<Plan, 'hash'>): string {
   const text = JSON.stringify([

@@ -205,6 +205,7 @@ function choose(input: RedisCopySettings, pair: Pair) {
     bigKey: input.bigKey,
     rate: input.rate,
     track: pair.source.can.tracking,
+    debug: input.debug,
   };
   const others = shared ? `, which holds the writes of everyone there (${shared})` : '';
   const switchSays = [
