@@ -29,10 +29,8 @@ let serving: Promise<Serving> | null = null;
 let lastWhere = '';
 /** The longest that a write had to wait from one server to the other, in milliseconds. */
 let switchWait: number | null = null;
-let stopped = false;
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => process.exit(0));
-process.on('exit', () => (stopped = true));
 
 if (!existsSync(files.ledger)) writeFileSync(files.ledger, '', { mode: 0o600 });
 // Half a line, when the disk was full or the machine went down.
@@ -44,7 +42,7 @@ await Promise.all(TILLS.map((till) => sell(till, (before.get(till) ?? 0) + 1)));
 
 async function sell(till: number, first: number): Promise<void> {
   let next = performance.now();
-  for (let number = first; !stopped; number += 1) {
+  for (let number = first; ; number += 1) {
     await untilAcknowledged(writeOf(till, number));
     appendFileSync(files.ledger, ledgerLine(till, number));
     next = Math.max(next + (number < BUSY_UNTIL ? BUSY : QUIET), performance.now());

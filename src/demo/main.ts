@@ -49,11 +49,11 @@ import {
   temporalPart,
   urlOf,
   USUAL,
-  workerHome,
   workerPart,
   type Ports,
 } from './parts.js';
 import { crew, endAll, type Crew, type Part } from './processes.js';
+import { endStrays } from './strays.js';
 import { seed } from './seed.js';
 import { display, type Display, type Traffic } from './show.js';
 
@@ -117,7 +117,8 @@ function optionsOf(words: readonly string[]): Options | string {
 
 function complain(io: Io, error: unknown): void {
   io.warn(io.colours.red(error instanceof Error ? error.message : String(error)));
-  for (const line of error instanceof CliError ? error.next : [`Logs are in ${demoFolder()}.`]) io.warn(line);
+  const next = [`Logs are in ${demoFolder()}. To go on: npm start. To begin anew: npm start -- --fresh.`];
+  for (const line of error instanceof CliError ? error.next : next) io.warn(line);
   if (io.env['FERRY_DEBUG'] && error instanceof Error) io.warn(error.stack ?? '');
 }
 
@@ -142,7 +143,7 @@ async function demo(io: Io, options: Options, leaving: Leaving): Promise<number>
     // The play itself may have something to say.
     return await Promise.race([work, pause(1_000, options.yes ? 1 : 0, { ref: false })]).catch(() => 1);
   } finally {
-    await strike(io, processes, lock);
+    await strike(io, folder, processes, lock);
   }
 }
 
@@ -156,10 +157,12 @@ function runsAlready(pid: number, folder: string): CliError {
   });
 }
 
-async function strike(io: Io, processes: Crew, lock: Lock): Promise<void> {
+async function strike(io: Io, folder: string, processes: Crew, lock: Lock): Promise<void> {
   lock.ending();
   try {
     await processes.stop();
+    // A start that was left in the middle.
+    await endStrays(folder);
   } catch (error) {
     io.warn(`Not all could be ended: ${error instanceof Error ? error.message : String(error)}`);
   }
@@ -179,6 +182,7 @@ interface Stage {
 async function play(stage: Stage): Promise<number> {
   const { io, options, folder } = stage;
   io.print(io.colours.bold('Redis Ferry demo: a live Redis is moved, and no write is lost.'));
+  await endStrays(folder);
   if (options.fresh) await forget(folder);
   const memory = recall(folder);
   // Somebody who was told where our own Temporal is may have exported it here.
@@ -295,15 +299,11 @@ async function reachTemporal(
   { temporal }: Tools,
 ): Promise<Reach & { address: string; uiBase: string | null; workerEnv: NodeJS.ProcessEnv; kept: boolean }> {
   const { io, folder, options, crew: processes } = stage;
-  const base = (uiBase: string | null) => ({
-    uiBase,
-    ui: uiBase && `${uiBase}/namespaces/default/workflows/${encodeURIComponent(WORKFLOW_ID)}`,
-  });
   if (temporal.kind === 'server') {
     // Others may have workers of the usual queue there, which know nothing of our servers.
     const queue = `redis-ferry-demo-${memory.run?.id}`;
     return {
-      ...base(io.env['FERRY_UI_URL']?.replace(/\/$/, '') ?? null),
+      ...pageAt(io.env['FERRY_UI_URL']?.replace(/\/$/, '') ?? null),
       io,
       queue,
       prefix: 'npx ',
@@ -345,7 +345,7 @@ async function reachTemporal(
   };
   const plain = resolveTarget(io, {}).address.replace(/^localhost:/, '127.0.0.1:');
   return {
-    ...base(uiBase),
+    ...pageAt(uiBase),
     io: { ...io, env },
     queue: TASK_QUEUE,
     prefix: plain === address ? 'npx ' : `TEMPORAL_ADDRESS=${address} npx `,
@@ -353,6 +353,11 @@ async function reachTemporal(
     workerEnv: env,
     kept: before?.port === ports.port,
   };
+}
+
+function pageAt(uiBase: string | null): { uiBase: string | null; ui: string | null } {
+  const path = `/namespaces/default/workflows/${encodeURIComponent(WORKFLOW_ID)}`;
+  return { uiBase, ui: uiBase && uiBase + path };
 }
 
 function uiOf({ uiPort }: Ports): string {

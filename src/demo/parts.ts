@@ -189,7 +189,8 @@ export function workerPart(options: {
     start: () =>
       startScript({
         script: WORKER,
-        args: [],
+        // It reads no arguments: this one tells whose worker it is.
+        args: [runFolder(folder, run)],
         log,
         pidFile,
         env: {

@@ -63,6 +63,12 @@ export async function endAll(folder: string): Promise<void> {
   await Promise.all(pidFilesIn(folder).map((file) => endLeftover(file)));
 }
 
+/** The processes below a folder that its pid files name. */
+export async function known(folder: string): Promise<Set<number>> {
+  const found = await Promise.all(pidFilesIn(folder).map((file) => reattach(file)));
+  return new Set(found.flatMap((life) => (life ? [life.pid] : [])));
+}
+
 function pidFilesIn(folder: string): string[] {
   if (!existsSync(folder)) return [];
   return readdirSync(folder, { recursive: true, encoding: 'utf8' })
@@ -120,7 +126,9 @@ export function crew(options: { news: (line: string) => void }): Crew {
         if (stopping || !isAlive(pids.get(part) ?? 0)) return false;
         if (Date.now() > until) {
           const why = error instanceof Error ? error.message : String(error);
-          throw new Error(`${sentence(part.name)} does not answer: ${why}. Its log: ${part.log}`);
+          throw new Error(`${sentence(part.name)} does not answer: ${why}. Its log: ${part.log}`, {
+            cause: error,
+          });
         }
       }
       await pause(50);

@@ -60,13 +60,14 @@ function* shop(): Generator<Command> {
   for (let part = 0; part < 12; part += 1) yield ['RPUSH', 'archive', ...some(10, () => randomBytes(96_000))];
 }
 
+const entryId = (at: number): string => `${1_700_000_000_000 + at}-0`;
+
 /** A consumer group has read most of it, and not confirmed all that it read. */
 function* stream(key: string): Generator<Command> {
-  const id = (at: number) => `${1_700_000_000_000 + at}-0`;
-  for (let at = 0; at < 60; at += 1) yield ['XADD', key, id(at), 'order', at, 'to', `user:${at}`];
+  for (let at = 0; at < 60; at += 1) yield ['XADD', key, entryId(at), 'order', at, 'to', `user:${at}`];
   yield ['XGROUP', 'CREATE', key, 'packers', '0'];
   yield ['XREADGROUP', 'GROUP', 'packers', 'anna', 'COUNT', 40, 'STREAMS', key, '>'];
-  yield ['XACK', key, 'packers', ...some(25, id)];
+  yield ['XACK', key, 'packers', ...some(25, entryId)];
 }
 
 function* cache(): Generator<Command> {

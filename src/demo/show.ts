@@ -34,13 +34,19 @@ export function display(options: { io: Io; title: string; ui: string | null; pre
   return options.io.tty ? liveDisplay(options) : plainDisplay(options);
 }
 
-const WORDS =
-  /(?<![\w/-])ferry (?=(approve|reject|plan|decide|waive|resume|rollback|pause|receipt|recover|adjust|state) )/g;
+/** How long news stay on the screen, in milliseconds. */
+const NEWS_FOR = 20_000;
+
+// A command at the start of a line or behind a colour, not the word in a sentence.
+// eslint-disable-next-line no-control-regex
+const COMMAND = /(^|\s|\u001b\[\d+m)ferry (?=[a-z]+ demo\b)/g;
 
 function liveDisplay({ io, title, ui, prefix }: Parameters<typeof display>[0]): Display {
   const screen = liveScreen(io);
   const { colours } = io;
   const label = (name: string) => colours.dim(name.padEnd(13));
+  /** When each line of news was first shown. */
+  const since: number[] = [];
   return {
     show({ seen, traffic, news, processes }) {
       const { columns, rows } = io.size();
@@ -51,14 +57,16 @@ function liveDisplay({ io, title, ui, prefix }: Parameters<typeof display>[0]): 
         `  ${label('Processes')}${colours.dim(processes)}`,
         '',
       ];
+      while (since.length < news.length) since.push(seen.now);
+      const fresh = news.filter((_, at) => seen.now - (since[at] ?? 0) < NEWS_FOR);
       const foot = [
         '',
-        ...news.slice(-3).map((line) => `  ${colours.cyan('›')} ${line}`),
+        ...fresh.slice(-3).map((line) => `  ${colours.cyan('›')} ${line}`),
         `  ${colours.inverse(` ${keysFor(seen.state).join('  ')} `)}`,
       ];
       const taken = [...head, ...foot].reduce((sum, line) => sum + rowsOf(line, columns), 0);
       const body = view(seen, { colours, columns: columns - prefix.length, rows: Math.max(8, rows - taken) });
-      screen.draw([...head, ...body.map((line) => line.replace(WORDS, `${prefix}ferry `)), ...foot]);
+      screen.draw([...head, ...body.map((line) => line.replace(COMMAND, `$1${prefix}ferry `)), ...foot]);
     },
     say: (line) => io.print(line),
     end: () => screen.end(),
@@ -73,7 +81,7 @@ function plainDisplay({ io, prefix }: Parameters<typeof display>[0]): Display {
     show({ seen, news }) {
       for (const line of news.slice(told)) io.print(`${new Date().toISOString().slice(11, 19)}  › ${line}`);
       told = news.length;
-      for (const line of changes(before, seen, spoken)) io.print(line.replace(WORDS, `${prefix}ferry `));
+      for (const line of changes(before, seen, spoken)) io.print(line.replace(COMMAND, `$1${prefix}ferry `));
       before = seen;
     },
     say: (line) => io.print(line),
