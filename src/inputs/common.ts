@@ -9,7 +9,10 @@ export type GatePolicy = z.infer<typeof GatePolicy>;
 const Instant = z.iso.datetime({ offset: true, error: 'must be a date and time with a zone, such as "2026-03-01T02:00:00Z"' });
 
 export const MaintenanceWindow = z
-  .strictObject({ opensAt: Instant, closesAt: Instant })
+  .strictObject({
+    opensAt: Instant.meta({ description: 'The cutover does not begin before it' }),
+    closesAt: Instant.meta({ description: 'The cutover must have ended by then' }),
+  })
   .refine((window) => Date.parse(window.opensAt) < Date.parse(window.closesAt), { error: 'closes before it opens' });
 export type MaintenanceWindow = z.infer<typeof MaintenanceWindow>;
 

@@ -7,7 +7,7 @@ import { Action, CommandSpec, Duration, RedisEndpoint, WebhookSpec } from './ref
 export const Repoint = z.discriminatedUnion('kind', [
   z.strictObject({
     kind: z.literal('file'),
-    path: z.string().startsWith('/', 'must be an absolute path on the worker'),
+    path: z.string().startsWith('/', 'must be an absolute path on the worker').meta({ description: 'The file that applications read their address from' }),
     template: z.string().default('{url}\n').meta({ description: 'What the file holds; {url} is the whole URL of the serving side, password included' }),
   }),
   CommandSpec.extend({

@@ -59,8 +59,8 @@ export const TlsOptions = z
 export const RedisEndpoint = z
   .union([
     PlainRedisUrl,
-    z.strictObject({ env: z.string().min(1), tls: TlsOptions.optional() }),
-    z.strictObject({ file: z.string().min(1), tls: TlsOptions.optional() }),
+    z.strictObject({ env: z.string().min(1).meta({ description: 'Environment variable of the worker that holds the URL' }), tls: TlsOptions.optional() }),
+    z.strictObject({ file: z.string().min(1).meta({ description: 'Absolute path of a file on the worker that holds the URL' }), tls: TlsOptions.optional() }),
     z.strictObject({ url: PlainRedisUrl, tls: TlsOptions.optional() }),
   ])
   .meta({ description: 'A Redis server: {"env": "OLD_REDIS_URL"}, {"file": "/path"}, or a URL without password; a database in the URL is ignored (see `databases`)' });
@@ -76,7 +76,7 @@ export const CommandSpec = z
       .record(z.string(), SecretRef)
       .optional()
       .meta({ description: 'Environment variables filled from secret references' }),
-    timeout: Duration.default('60s'),
+    timeout: Duration.default('60s').meta({ description: 'How long it may take' }),
   })
   .meta({ description: 'A program run on the worker. Its environment holds FERRY_NAME, FERRY_STEP and what `env` names' });
 export type CommandSpec = z.infer<typeof CommandSpec>;
@@ -91,7 +91,7 @@ const HttpUrl = z
 
 /** An HTTP endpoint that gets a JSON POST. */
 export const WebhookSpec = z
-  .strictObject({ webhook: z.union([HttpUrl, SecretRef]), timeout: Duration.default('30s') })
+  .strictObject({ webhook: z.union([HttpUrl, SecretRef]), timeout: Duration.default('30s').meta({ description: 'How long it may take' }) })
   .meta({ description: 'An address that gets a POST with a JSON body; anything but 2xx is a failure' });
 export type WebhookSpec = z.infer<typeof WebhookSpec>;
 
@@ -101,12 +101,12 @@ export type Action = z.infer<typeof Action>;
 
 /** The application's own test. It passes when the command exits 0, or the address answers with the status. */
 export const Probe = z.union([
-  CommandSpec.extend({ name: z.string().optional() }),
+  CommandSpec.extend({ name: z.string().optional().meta({ description: 'Names the check' }) }),
   z.strictObject({
-    http: HttpUrl,
-    name: z.string().optional(),
-    status: z.number().int().default(200),
-    timeout: Duration.default('30s'),
+    http: HttpUrl.meta({ description: 'Address that is asked with GET' }),
+    name: z.string().optional().meta({ description: 'Names the check' }),
+    status: z.number().int().default(200).meta({ description: 'The status that is expected' }),
+    timeout: Duration.default('30s').meta({ description: 'How long it may take' }),
   }),
 ]);
 export type Probe = z.infer<typeof Probe>;

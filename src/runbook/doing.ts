@@ -2,7 +2,7 @@
 import { CancellationScope, condition, isCancellation } from '@temporalio/workflow';
 import type { Check, GateState, Phase, StepState, Told } from '../contract.js';
 import { counted, gateTitle, type Runbook, type Upgrade } from './api.js';
-import { problemOf, toldBy } from './failure.js';
+import { problemOf, toldBy, whole } from './failure.js';
 import { now } from './ledger.js';
 import type { Planning } from './planning.js';
 
@@ -56,7 +56,7 @@ export function doing(upgrade: Upgrade, { planAnew }: Planning): Runbook & { bou
         }
         const choice = await decide({
           about: step.title,
-          problem: `${problem.message} ${problem.next}`,
+          problem: whole(problem),
           choices: { retry: 'try this step again', ...(skipped ? { skip: 'go on without it' } : {}), ...waysOut() },
         });
         if (choice === 'skip' && skipped) {
@@ -116,12 +116,11 @@ export function doing(upgrade: Upgrade, { planAnew }: Planning): Runbook & { bou
       await boundary();
       const step = ledger.stepOf(title, 'do' in spec ? 'write' : 'read');
       if (!('do' in spec)) {
-        const known = !steering.written && seen.has(title);
+        // Read while planning: the step was done then.
+        if (!steering.written && seen.has(title)) return seen.get(title) as Awaited<ReturnType<typeof spec.read>>;
         ledger.mark(step, 'running');
-        if (!known) ledger.phase('Running', title);
-        const result = known
-          ? (seen.get(title) as Awaited<ReturnType<typeof spec.read>>)
-          : await attempt(step, spec.read, spec.skippable && spec.foresee !== undefined ? { value: spec.foresee } : null);
+        ledger.phase('Running', title);
+        const result = await attempt(step, spec.read, spec.skippable && spec.foresee !== undefined ? { value: spec.foresee } : null);
         if (step.status === 'running') ledger.mark(step, 'done', spec.note?.(result));
         return result;
       }

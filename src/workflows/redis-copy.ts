@@ -27,6 +27,7 @@ export async function redisCopy(raw: unknown): Promise<Receipt> {
     await r.gate('start', `Copy ${say.whatIsCopied(input, pair)}?`);
 
     // ---- The copy. Applications go on as they are.
+    r.wayBack({ takes: input.ifTargetHasKeys === 'refuse' ? 'as long as it takes to remove the copied keys from the target; the applications notice nothing' : 'seconds; the copied keys stay on the target' });
     r.wayBack({ takes: input.ifTargetHasKeys === 'refuse' ? 'as long as it takes to remove the copied keys from the target' : 'seconds; the copied keys stay on the target' });
     const copied = await r.step('Copy every key', {
       does: [`copy ${say.whatIsCopied(input, pair)} by DUMP and RESTORE, with their exact expiry`, how.rateSays],
