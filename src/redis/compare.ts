@@ -213,13 +213,6 @@ export async function compareAll(options: CompareOptions): Promise<CompareResult
   /** A cursor means nothing once its server was restarted. */
   const sameLife = (runId: string): boolean => checkpoint.runId === runId && runId !== '';
 
-  /** What one SCAN batch showed. Suspects are settled before it counts, so a checkpoint never holds a doubt. */
-  interface Findings {
-    counts: CompareCounts;
-    samples: Difference[];
-    sums: Uint32Array;
-  }
-
   async function* compareSource(on: {
     transfer: Transfer;
     pace: Transfer['pace'];
@@ -290,7 +283,7 @@ export async function compareAll(options: CompareOptions): Promise<CompareResult
       session: target,
       match,
       cursor: checkpoint.cursor,
-      pace: { ...UNHURRIED, batch: pace.batch },
+      pace: { ...UNHURRIED, batch: () => pace.batch() },
     });
     for await (const { keys, next } of ahead(batches)) {
       if (signal.aborted) return;
@@ -390,8 +383,6 @@ export async function compareAll(options: CompareOptions): Promise<CompareResult
     return still;
   }
 
-  const nothingFound = (): Findings => ({ counts: { ...NO_COUNTS }, samples: [], sums: new Uint32Array(4) });
-
   function record(on: {
     checkpoint: CompareCheckpoint;
     index: number;
@@ -414,6 +405,17 @@ export async function compareAll(options: CompareOptions): Promise<CompareResult
   }
 
   return endingGently({ signal, work, stopped: () => result(false) });
+}
+
+/** What one SCAN batch showed. Suspects are settled before it counts, so a checkpoint never holds a doubt. */
+interface Findings {
+  counts: CompareCounts;
+  samples: Difference[];
+  sums: Uint32Array;
+}
+
+function nothingFound(): Findings {
+  return { counts: { ...NO_COUNTS }, samples: [], sums: new Uint32Array(4) };
 }
 
 interface Suspect {

@@ -266,11 +266,11 @@ export function writeStreamPiece({
       ];
     }
     case 'pending':
-      return piece.pending.map(({ id, consumer, deliveredAt, deliveries }): Command => [
-        ...['XCLAIM', key, piece.group, consumer, 0, id],
-        ...['TIME', deliveredAt, 'RETRYCOUNT', deliveries, 'FORCE', 'JUSTID'],
-      ]);
-    case 'end': {
+      return piece.pending.map(({ id, consumer, deliveredAt, deliveries }): Command => {
+        const when = ['TIME', deliveredAt, 'RETRYCOUNT', deliveries, 'FORCE', 'JUSTID'];
+        return ['XCLAIM', key, piece.group, consumer, 0, id, ...when];
+      });
+    default: {
       const { length, lastId, entriesAdded, maxDeletedId, innerGhosts, leadingGhosts } = piece;
       const commands: Command[] = [];
       for (let i = 0; i < innerGhosts.length; i += 1_000)

@@ -99,8 +99,6 @@ async function startYielding(connection: Connection): Promise<Yielding> {
   let pinging = false;
   let lastPing = 0;
 
-  const smooth = (old: number, value: number): number =>
-    Number.isNaN(old) ? value : old + SMOOTHING * (value - old);
   async function ping(): Promise<number> {
     lastPing = performance.now();
     await connection.call(['PING']);
@@ -150,4 +148,8 @@ async function startYielding(connection: Connection): Promise<Yielding> {
       connection.close();
     },
   };
+}
+
+function smooth(old: number, value: number): number {
+  return Number.isNaN(old) ? value : old + SMOOTHING * (value - old);
 }

@@ -144,9 +144,8 @@ export function failureOf(options: {
 function commandName(command: readonly unknown[]): string {
   const [verb, sub] = command;
   const container = typeof verb === 'string' && /^(CLIENT|XINFO|XGROUP|MEMORY|OBJECT|CONFIG|ACL)$/.test(verb);
-  return container && typeof sub === 'string'
-    ? `${verb} ${sub}`
-    : String(typeof verb === 'string' ? verb : 'the command');
+  if (typeof verb !== 'string') return 'the command';
+  return container && typeof sub === 'string' ? `${verb} ${sub}` : verb;
 }
 
 function withoutArguments(message: string): string {

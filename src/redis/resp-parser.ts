@@ -29,8 +29,8 @@ interface Open {
 }
 
 export interface ParserEvents {
-  onReply(reply: Reply): void;
-  onPush(message: Reply[]): void;
+  onReply: (reply: Reply) => void;
+  onPush: (message: Reply[]) => void;
 }
 
 const CR = 13;

@@ -5,6 +5,7 @@
  * called decides what to look at again. Binary throughout. What is in flight is bounded by the callers, which await
  * one pipeline before they send the one after next.
  */
+import { EventEmitter } from 'node:events';
 import { connect as connectPlain, isIP, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { FerryError } from '../errors.js';
@@ -68,9 +69,9 @@ export async function openConnection(options: ConnectionOptions): Promise<Connec
   let lastByte = performance.now();
 
   const socket = dial(address);
-  let resolveClosed: (reason: Error) => void = () => {};
+  const closing = new EventEmitter();
   const closed = new Promise<Error>((resolve) => {
-    resolveClosed = resolve;
+    closing.once('closed', resolve);
   });
 
   function end(reason: Error): void {
@@ -82,7 +83,7 @@ export async function openConnection(options: ConnectionOptions): Promise<Connec
     for (let i = first; i < waiting.length; i += 1) waiting[i]?.reject(reason);
     waiting.length = 0;
     first = 0;
-    resolveClosed(reason);
+    closing.emit('closed', reason);
   }
 
   const onAbort = (): void => end(new FerryError('Unreachable', `${where}: the connection was given up`));

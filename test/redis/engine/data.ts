@@ -156,10 +156,12 @@ export async function readEverything(redis: Redis, options: Reading = {}): Promi
   return seen;
 }
 
+function clock([seconds, micros]: [string | number, string | number]): number {
+  return Number(seconds) * 1000 + Math.floor(Number(micros) / 1000);
+}
+
 /** Exact where the server's clock shows the same millisecond before and after; which it does sooner or later. */
 async function expiryBetweenClocks(redis: Redis, key: Buffer): Promise<number> {
-  const clock = ([seconds, micros]: [string | number, string | number]): number =>
-    Number(seconds) * 1000 + Math.floor(Number(micros) / 1000);
   for (;;) {
     const replies = await redis.multi().time().pttl(key).time().exec();
     const [from, left, to] = (replies ?? []).map(([, reply]) => reply) as [

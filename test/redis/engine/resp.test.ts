@@ -16,34 +16,34 @@ async function open(address: ServerAddress, more: Partial<ConnectionOptions> = {
   return connection;
 }
 
+const isBufferJson = (value: unknown): value is { data: number[] } =>
+  typeof value === 'object' && value !== null && 'type' in value && value.type === 'Buffer';
+
+function read(chunks: Buffer[]): string {
+  const replies: Reply[] = [];
+  const pushes: Reply[] = [];
+  const parse = createParser({
+    onReply: (reply) => replies.push(reply),
+    onPush: (message) => pushes.push(message),
+  });
+  for (const chunk of chunks) parse(chunk);
+  return JSON.stringify({ replies, pushes }, (_, value: unknown) =>
+    value instanceof Error
+      ? value.message
+      : typeof value === 'bigint'
+        ? `${value}n`
+        : isBufferJson(value)
+          ? Buffer.from(value.data).toString('latin1')
+          : value,
+  );
+}
+
 describe('parser', () => {
   const WIRE = Buffer.from(
     '+OK\r\n-ERR bad thing\r\n:-42\r\n:9223372036854775807\r\n$-1\r\n$0\r\n\r\n$5\r\na\r\n\0b\r\n*2\r\n*0\r\n*2\r\n$1\r\nx\r\n:1\r\n*-1\r\n' +
       '%1\r\n+k\r\n,1.5\r\n~2\r\n#t\r\n_\r\n=7\r\ntxt:abc\r\n(123456789012345678901\r\n|1\r\n+a\r\n+b\r\n:7\r\n>2\r\n+invalidate\r\n*1\r\n$1\r\nk\r\n+END\r\n',
     'latin1',
   );
-
-  function read(chunks: Buffer[]): string {
-    const replies: Reply[] = [];
-    const pushes: Reply[] = [];
-    const parse = createParser({
-      onReply: (reply) => replies.push(reply),
-      onPush: (message) => pushes.push(message),
-    });
-    for (const chunk of chunks) parse(chunk);
-    return JSON.stringify({ replies, pushes }, (_, value: unknown) =>
-      value instanceof Error
-        ? value.message
-        : typeof value === 'bigint'
-          ? `${value}n`
-          : isBufferJson(value)
-            ? Buffer.from(value.data).toString('latin1')
-            : value,
-    );
-  }
-
-  const isBufferJson = (value: unknown): value is { data: number[] } =>
-    typeof value === 'object' && value !== null && 'type' in value && value.type === 'Buffer';
 
   test('reads every kind of reply, wherever the chunks are cut', () => {
     const whole = read([WIRE]);
@@ -143,8 +143,9 @@ test('glob patterns mean what they mean to the server', async () => {
   for (const pattern of patterns) {
     const expected = (await client.keys(pattern)).sort();
     const glob = compileGlob(pattern);
-    expect(keys.filter((key) => glob.matches(Buffer.from(key))).sort(), pattern).toEqual(expected);
-    for (const key of expected) expect(key.startsWith(glob.prefix.toString()), pattern).toBe(true);
+    const matched = keys.filter((key) => glob.matches(Buffer.from(key))).sort();
+    const prefixed = expected.filter((key) => key.startsWith(glob.prefix.toString()));
+    expect({ pattern, matched, prefixed }).toEqual({ pattern, matched: expected, prefixed: expected });
   }
 });
 
@@ -155,7 +156,7 @@ describe('what a server refuses', () => {
     await expect(open(address)).rejects.toMatchObject({ type: 'WrongPassword' });
     const wrong = await open({ ...address, password: 'wr0ng' }).catch((error: Error) => error);
     expect(wrong).toMatchObject({ type: 'WrongPassword' });
-    expect(JSON.stringify(wrong) + String(wrong)).not.toMatch(/wr0ng|se cret/);
+    expect(JSON.stringify(wrong) + (wrong instanceof Error ? wrong.stack : '')).not.toMatch(/wr0ng|se cret/);
     const connection = await open({ ...address, password: 'se cret' });
     await connection.call(['ACL', 'SETUSER', 'few', 'on', '>p', '~*', '+ping', '+get']);
     const few = await open({ ...address, username: 'few', password: 'p' }, { protocol: 2 });
@@ -231,12 +232,13 @@ describe('what a server refuses', () => {
 /** An elliptic key is made in no time. */
 const KEY = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1'];
 
+const openssl = (...args: string[]): void => void execFileSync('openssl', args, { stdio: 'ignore' });
+
 test.runIf(versionsHere(['r80']).length > 0)(
   'TLS: a private authority, and each way in which it fails',
   async () => {
     const folder = temporaryFolder();
     const file = (name: string): string => join(folder, name);
-    const openssl = (...args: string[]): void => void execFileSync('openssl', args, { stdio: 'ignore' });
     openssl(
       'req',
       '-x509',

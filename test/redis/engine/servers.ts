@@ -3,8 +3,6 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
-// Tells the compiler of what the global setup provides.
-import type {} from '../../global-setup.js';
 import { afterAll, inject } from 'vitest';
 import type { ServerAddress } from '../../../src/redis/address.js';
 import {
