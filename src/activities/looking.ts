@@ -2,6 +2,7 @@
 import type { Check } from '../contract.js';
 import type { RedisCopySettings } from '../inputs/redis-copy.js';
 import type { DatabaseMap } from '../redis/address.js';
+import { listJournals, pendingUndos } from '../platform/journal.js';
 import { breakGlassPrefix } from '../redis/break-glass.js';
 import { withClient } from '../redis/connect.js';
 import { describe, type ServerFacts } from '../redis/describe.js';
@@ -83,6 +84,8 @@ export async function preflight({ settings, pair }: { settings: RedisCopySetting
       formats: { sourceWrites: pair.formats.source.highest, targetAccepts: pair.formats.target.accepts },
       databases: pair.databases,
       own: connectionName(b.workflowId),
+      // Before the first change this run has none of its own.
+      notUndone: (await listJournals({ workflowId: b.workflowId })).flatMap(({ entries }) => pendingUndos(entries).map(({ title }) => title)),
     }),
   );
 }

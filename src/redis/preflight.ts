@@ -16,6 +16,8 @@ export interface PreflightInput {
   databases?: DatabaseMap | undefined;
   /** Name of our own connections (`ferry:<workflow ID>`), so that they aren't taken for another upgrade's. */
   own?: string | undefined;
+  /** Titles of steps that an earlier run of this upgrade did and never undid, by its journal. */
+  notUndone?: readonly string[] | undefined;
 }
 
 /** Every check of the list, always in the same order; each under a name that stays. */
@@ -271,7 +273,7 @@ function twoServers(input: PreflightInput): Check[] {
 const RECOVER =
   'Run `ferry recover` to put back what an earlier upgrade left, or wait until the other one has ended.';
 
-function nothingLeft({ source, target, own }: PreflightInput): Check[] {
+function nothingLeft({ source, target, own, notUndone = [] }: PreflightInput): Check[] {
   const left = [source, target].flatMap((facts) => [
     ...(facts.fenced ? [`${facts.shown} is fenced (${facts.fenced})`] : []),
     ...[...new Set(facts.ferryClients)]
@@ -282,8 +284,8 @@ function nothingLeft({ source, target, own }: PreflightInput): Check[] {
     check({
       name: 'Nothing is left of an earlier run',
       expected: 'no fence and no connection of another upgrade',
-      actual: left.length > 0 ? left.join('; ') : 'none',
-      ...(left.length > 0 ? { status: 'fail', next: RECOVER } : {}),
+      actual: left.length + notUndone.length > 0 ? [...left, ...notUndone.map((title) => `"${title}" was done and never undone`)].join('; ') : 'none',
+      ...(left.length + notUndone.length > 0 ? { status: 'fail', next: RECOVER } : {}),
     }),
   ];
 }

@@ -10,7 +10,8 @@ export interface Recovery {
   kept: string[];
 }
 
-export async function recover({ workflowId, by }: { workflowId: string; by: string }): Promise<Recovery> {
+/** `leave` names steps that a person has put right by hand: they are taken for undone. */
+export async function recover({ workflowId, by, leave = [] }: { workflowId: string; by: string; leave?: string[] }): Promise<Recovery> {
   const { running, debris } = await acts(reads, 'Read the journal').readDebris({ workflowId });
   if (running) throw ending('Refused', `${workflowId} is running: it undoes by itself when asked (ferry rollback ${workflowId}). Nothing was changed.`);
   log.info('recovering', { workflowId, by });
@@ -21,7 +22,7 @@ export async function recover({ workflowId, by }: { workflowId: string; by: stri
     let seq = 1_000_000;
     for (const { title, undo, seq: of } of undos) {
       if (!undo) continue;
-      if (keep.has(title)) {
+      if (keep.has(title) || leave.includes(title)) {
         recovery.kept.push(title);
       } else {
         try {
@@ -30,7 +31,7 @@ export async function recover({ workflowId, by }: { workflowId: string; by: stri
           recovery.undone.push({ title, note: result?.note ?? 'done' });
         } catch (error) {
           const problem = problemOf(error);
-          throw ending('RecoveryFailed', `"${title}" could not be undone: ${whole(problem)} Undone so far: ${recovery.undone.map((done) => done.title).join(', ') || 'nothing'}. Run it again when that is mended.`, [recovery]);
+          throw ending('RecoveryFailed', `"${title}" could not be undone: ${whole(problem)} Undone so far: ${recovery.undone.map((done) => done.title).join(', ') || 'nothing'}. Run it again when that is mended, or with "leave": ["${title}"] when nothing is left to undo for it.`, [recovery]);
         }
       }
       seq += 1;
