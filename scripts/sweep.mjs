@@ -1,0 +1,36 @@
+/* `npm run sweep [-- vitest's arguments]`: what takes too long for `npm test`. Its dated result goes to docs/sweeps/ and is committed. */
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpus, tmpdir, totalmem } from 'node:os';
+import { join, relative } from 'node:path';
+import { bootstrap, root } from './bootstrap.mjs';
+
+await bootstrap();
+const folder = mkdtempSync(join(tmpdir(), 'ferry-sweep-'));
+const results = join(folder, 'results.json');
+const run = (args) =>
+  spawnSync(process.execPath, args, { cwd: root, stdio: 'inherit', env: { ...process.env, FERRY_SWEEP: '1', FERRY_TEST_RESULTS: results } }).status ?? 1;
+const code = run(['dist/setup/main.js', '--sweep']) || run(['node_modules/vitest/vitest.mjs', 'run', ...process.argv.slice(2)]);
+const report = JSON.parse(readFileSync(results, 'utf8'));
+rmSync(folder, { recursive: true, force: true });
+
+const day = new Date().toISOString().slice(0, 10);
+const lines = [
+  `# Sweep of ${day}`,
+  '',
+  `${report.numPassedTests} passed, ${report.numFailedTests} failed. Node ${process.version}, ${cpus().length} cores, ${Math.round(totalmem() / 2 ** 30)} GiB.`,
+  '',
+  '| test | result | seconds |',
+  '| --- | --- | --- |',
+  ...report.testResults.flatMap(({ name, assertionResults }) =>
+    assertionResults.map(
+      ({ fullName, status, duration }) =>
+        `| ${relative(root, name).replace(/^test\//, '')}: ${fullName.replaceAll('|', '\\|')} | ${status} | ${((duration ?? 0) / 1000).toFixed(1)} |`,
+    ),
+  ),
+  '',
+];
+mkdirSync(join(root, 'docs', 'sweeps'), { recursive: true });
+writeFileSync(join(root, 'docs', 'sweeps', `${day}.md`), lines.join('\n'));
+console.log(`docs/sweeps/${day}.md\n${report.numPassedTests} passed, ${report.numFailedTests} failed`);
+process.exitCode = code;
