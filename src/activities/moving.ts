@@ -30,14 +30,14 @@ export async function copyKeys({ sides, checkpoint: given }: CopyInput): Promise
     return tracked(b, sides, source, async (lease) => {
       // A fresh start behind a running tracker misses nothing; going on behind a new one misses what happened between.
       // While a copy is interrupted, "in step" says that it may go on behind this tracker.
-      lease.inStep = checkpoint === undefined || lease.inStep;
+      lease.inStep = sides.track && (checkpoint === undefined || lease.inStep);
       const result = await copyAll({
         ...sides,
         source,
         target,
         rate: () => sides.rate,
         checkpoint,
-        tracker: lease.tracker,
+        tracker: sides.track ? lease.tracker : undefined,
         name: b.hand,
         confirm,
         signal: b.signal,
@@ -87,7 +87,8 @@ async function compareUnder<Beat>(
   input: InStep & { repair: CompareInput['repair']; checkpoint?: CompareCheckpoint | undefined; beat?: (at: CompareCheckpoint) => void },
 ): Promise<CompareOutcome> {
   const { sides, source, target, lease, confirm, repair, checkpoint, beat } = input;
-  const unbroken = lease.inStep || checkpoint === undefined;
+  // Without a tracker nothing stays compared: whoever needs both sides equal compares again, and makes good what differs.
+  const unbroken = sides.track && (lease.inStep || checkpoint === undefined);
   const result = await compareAll({
     ...sides,
     source,
@@ -95,7 +96,7 @@ async function compareUnder<Beat>(
     rate: () => sides.rate,
     checkpoint,
     repair: repair === 'always' || (repair === 'when changes were missed' && !lease.inStep),
-    tracker: lease.tracker,
+    tracker: sides.track ? lease.tracker : undefined,
     name: b.hand,
     confirm,
     signal: b.signal,

@@ -3,7 +3,7 @@
  * upgrade mostly runs on the same worker and goes on with it. When it is gone (another worker, a restart, a pause that
  * was too long) a new one is started, and everything must be compared once before both sides are in step again.
  */
-import type { ServerAddress } from './address.js';
+import { shown, type ServerAddress } from './address.js';
 import { startTracking, type Tracker } from './tracker.js';
 
 /** How long a tracker waits for its next user. Past it the connection is closed. */
@@ -16,18 +16,23 @@ export interface Lease {
 }
 
 const kept = new Map<string, { lease: Lease; timer: NodeJS.Timeout }>();
+/** What each tracker follows: an upgrade that is started again under the same ID may have another source. */
+const follows = new WeakMap<Tracker, string>();
 
 /** The tracker of an upgrade's source, taken over from the activity before, or a new one, which isn't in step. */
 export async function takeTracker(input: { key: string; address: ServerAddress; match: string; name: string; track: boolean }): Promise<Lease> {
   const { key, address, match, name, track } = input;
+  const what = JSON.stringify([shown(address), match, track]);
   const found = kept.get(key);
   if (found) {
     kept.delete(key);
     clearTimeout(found.timer);
-    if (found.lease.tracker.lost() === null) return found.lease;
+    if (found.lease.tracker.lost() === null && follows.get(found.lease.tracker) === what) return found.lease;
     found.lease.tracker.close();
   }
-  return { tracker: track ? await startTracking({ address, match, name }) : blind(), inStep: false };
+  const tracker = track ? await startTracking({ address, match, name }) : blind();
+  follows.set(tracker, what);
+  return { tracker, inStep: false };
 }
 
 /** Leaves it for the next activity. */
