@@ -1,7 +1,7 @@
 /** Planning: the body is run once with its writes left out, and what it would do is written down. */
 import type { Check, GateState, Plan, PlanStep, StepState } from '../contract.js';
 import { counted, gateTitle, type Runbook, type Upgrade } from './api.js';
-import { ending, problemOf } from './failure.js';
+import { ending, problemOf, whole } from './failure.js';
 import { planChanges, planHash } from './plan.js';
 
 /** Unwinds the body, which then begins again with what was found anew. */
@@ -106,7 +106,7 @@ export function planning(upgrade: Upgrade) {
       } catch (error) {
         if (steering.leaving) throw error;
         const problem = problemOf(error);
-        await waiting.decide({ about: 'Looking again before the first change', problem: `${problem.message} ${problem.next}`, choices: { retry: 'look again', ...waiting.waysOut() } });
+        await waiting.decide({ about: 'Looking again before the first change', problem: whole(problem), choices: { retry: 'look again', ...waiting.waysOut() } });
       }
     }
   }

@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import { Context } from '@temporalio/activity';
 import { Client, Connection } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
-import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
+import { DefaultLogger, NativeConnection, Runtime, Worker, makeTelemetryFilterString } from '@temporalio/worker';
 import { inject } from 'vitest';
 import * as real from '../../src/activities/index.js';
 import type { Check } from '../../src/contract.js';
@@ -33,6 +33,10 @@ export interface Stage {
   client: Client;
   /** `pair`: what is different about the two servers. */
   play(input?: Partial<RedisCopyInput>, parts?: Parts, pair?: Record<string, unknown>): Promise<Play>;
+  /** To be changed while it plays. */
+  partsOf(play: Play): Parts;
+  /** Inside of an activity: when it is cancelled. */
+  cancelled(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -51,6 +55,9 @@ function side(port: number) {
     can: { pauseWrites: true, tracking: true },
   };
 }
+
+/** What the watch for stragglers sees when there are none. */
+export const quietSource = { changed: 0, changedSample: [], gone: 0, refused: 0, clients: 0, clientSample: [], seconds: 0, fenceHeld: true };
 
 /** What the activities answer where a test says nothing else. */
 function usual(ports: [number, number], pair: Record<string, unknown>): Parts {
@@ -74,17 +81,25 @@ function usual(ports: [number, number], pair: Record<string, unknown>): Parts {
     copyKeys: () => ({ done: true, checkpoint: {}, counts: { copied: 10 }, resumedFrom: 0 }),
     compareKeys: () => ({ done: true, checkpoint: {}, ...counts, samples: [], digest: 'd', resumedFrom: 0, unbroken: true }),
     followKeys: async () => {
-      await Context.current().cancelled.catch(() => undefined);
+      await untilCancelled();
       return { passes: 1 };
     },
     switchForward: () => ({ writePauseMs: 5, keysUnderPause: 0, pausesGivenUp: 0, droppedClients: 0, finishedLater: false, targetRunId: 't', comparedAgain: null }),
     switchBack: () => ({ note: 'went back' }),
-    watchStragglers: () => ({ changed: 0, changedSample: [], refused: 0, clients: 0, clientSample: [], seconds: 0, fenceHeld: true }),
+    watchStragglers: () => ({ done: true, checkpoint: { changed: 0, gone: 0, changedSample: [], refused: 0, clients: 0, clientSample: [], seconds: 0, fenceHeld: true } }),
     proveSourceUnchanged: () => ({ unchanged: true }),
     clearSource: () => ({ done: true, checkpoint: {}, deleted: 10 }),
     saveReceipt: () => ({ json: 'receipt.json', html: 'receipt.html' }),
     whoHolds: () => null,
   };
+}
+
+/** A cancellation is heard with a heartbeat. */
+async function untilCancelled(): Promise<void> {
+  const context = Context.current();
+  const beating = setInterval(() => context.heartbeat(), 200);
+  await context.cancelled.catch(() => undefined);
+  clearInterval(beating);
 }
 
 export function passed(name: string): Check {
@@ -101,7 +116,7 @@ export function broken(message = 'it is broken', type = 'CommandFailed'): never 
 }
 
 export async function stage(): Promise<Stage> {
-  Runtime.install({ logger: new DefaultLogger('ERROR') });
+  Runtime.install({ logger: new DefaultLogger('ERROR'), telemetryOptions: { logging: { filter: makeTelemetryFilterString({ core: 'ERROR' }) } } });
   const address = inject('temporalAddress');
   const connection = await NativeConnection.connect({ address });
   const client = new Client({ connection: await Connection.connect({ address }) });
@@ -128,6 +143,8 @@ export async function stage(): Promise<Stage> {
     activities: Object.fromEntries(Object.keys(real).map((name) => [name, call(name as Name)])),
     workflowBundle: { codePath: resolve(join(process.env['FERRY_TEST_DIST'] ?? 'dist', 'workflow-bundle.js')) },
     shutdownForceTime: '1s',
+    maxHeartbeatThrottleInterval: '200ms',
+    defaultHeartbeatThrottleInterval: '200ms',
   });
   const running = worker.run();
   // Its failure shows where it is awaited; until then the tests say what is missing.
@@ -160,6 +177,12 @@ export async function stage(): Promise<Stage> {
       Object.assign(entry.play, upgradeOf(handle, id));
       return entry.play;
     },
+    partsOf(play) {
+      const found = plays.get(play.id);
+      if (!found) throw new Error('not on stage');
+      return found.parts;
+    },
+    cancelled: untilCancelled,
     async close() {
       await Promise.all(handles.map((handle) => handle.terminate('the test is over').catch(() => undefined)));
       worker.shutdown();

@@ -1,7 +1,7 @@
 /* Whatever fails, and whenever: what was done is undone in reverse, and nothing is undone by surprise. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { RedisCopyInput } from '../../src/inputs/redis-copy.js';
-import { broken, failed, passed, stage, type Parts, type Stage } from './stage.js';
+import { broken, failed, passed, quietSource, stage, type Parts, type Stage } from './stage.js';
 
 let s: Stage;
 beforeAll(async () => {
@@ -48,7 +48,7 @@ describe.concurrent('a step that fails for good, with onFailure: rollback', () =
     ['Let the application write again', () => ({ runAction: firstOf('start-writes') as never }), 6, back.start],
     ['Test the application', () => ({ runProbes: () => [{ name: 'probe 1', ok: false, seconds: 1, said: 'no' }] }), 7, back.start],
     ['Test the application (it can not be run)', () => ({ runProbes: fails }), 7, back.start],
-    ['Watch for stragglers', () => ({ watchStragglers: () => ({ changed: 3, changedSample: ['a'], refused: 0, clients: 1, clientSample: [], seconds: 1, fenceHeld: false }) }), 8, back.start],
+    ['Watch for stragglers', () => ({ watchStragglers: () => ({ done: true, checkpoint: { ...quietSource, changed: 3, changedSample: ['a'], fenceHeld: false } }) }), 8, back.start],
   ];
   test.for(cases)('%s', async ([step, parts, done, undone]) => {
     const play = await s.play({ ...stopped, onFailure: 'rollback' }, { runProbes: () => [], ...parts() });
@@ -234,11 +234,10 @@ describe.concurrent('going back that would lose writes', () => {
   async function switched() {
     let release = (_: unknown) => {};
     const held = new Promise((done) => (release = done));
-    const seen = { changed: 0, changedSample: [], refused: 0, clients: 0, clientSample: [], seconds: 0, fenceHeld: true };
     const play = await s.play({ decideWithin: '1s', onFailure: 'rollback' }, { watchStragglers: () => held }, { canReturn: false });
     const state = await play.until(({ step }) => step === 'Watch for stragglers');
     expect(state.wayBack).toMatchObject({ possible: true, keepsWrites: false, loses: expect.stringContaining('since the switch') });
-    return { play, release: (more = {}) => release({ ...seen, ...more }) };
+    return { play, release: (more = {}) => release({ done: true, checkpoint: { ...quietSource, ...more } }) };
   }
 
   test('is asked for in so many words; going on instead is one of the answers', async () => {
