@@ -9,7 +9,7 @@ import { describe, type ServerFacts } from '../redis/describe.js';
 import { fenceBefore, unfenceByHand, type FenceBefore } from '../redis/fence.js';
 import { highestFormat, type Formats } from '../redis/format.js';
 import { connectionName } from '../redis/hands.js';
-import { holdOf, preflightCopy, stayBehind, type Hold } from '../redis/preflight.js';
+import { holdOf, preflightCopy, stayBehind, type Hold } from '../redis/preflight/index.js';
 import { openConnection } from '../redis/resp.js';
 import { servedDatabase } from '../repoint/types.js';
 import { describeRepoint, repointByHand } from '../repoint/index.js';

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { Check } from '../../src/contract.js';
 import { RedisCopyInput } from '../../src/inputs/redis-copy.js';
 import type { ServerFacts } from '../../src/redis/describe.js';
-import { holdOf, preflightCopy, settingsDiff, stayBehind } from '../../src/redis/preflight.js';
+import { holdOf, preflightCopy, settingsDiff, stayBehind } from '../../src/redis/preflight/index.js';
 
 const MB = 1024 * 1024;
 

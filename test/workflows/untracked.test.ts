@@ -1,5 +1,6 @@
 /* A source that neither tells what changes nor can be paused or fenced, as many hosted ones: writes are stopped by the application. */
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import type { RedisCopyInput } from '../../src/inputs/redis-copy.js';
 import { world, type World } from '../support/world.js';
 
 let w: World;
@@ -11,7 +12,7 @@ beforeEach(async () => {
 });
 afterEach(() => w.close());
 
-const stopped = { writes: 'stopped', stopWrites: { command: ['true'] }, startWrites: { command: ['true'] }, watch: '100ms' } as const;
+const stopped: Partial<RedisCopyInput> = { writes: 'stopped', stopWrites: { command: ['true'] }, startWrites: { command: ['true'] }, watch: '100ms' };
 
 test('what changed since the copy is found by comparing, and made good', async () => {
   const [source, target] = [w.redis('source'), w.redis('target')];
