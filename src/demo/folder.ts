@@ -80,12 +80,13 @@ const ENDS_WITHIN = 40_000;
 
 /**
  * One demo at a time. Gives the number of the process that has it, when another one does; one that is just
- * ending is waited for.
+ * ending is waited for. Null when it was left meanwhile.
  */
 export async function takeLock(
   folder: string,
   say: (line: string) => void,
-): Promise<Lock | { heldBy: number }> {
+  signal: AbortSignal,
+): Promise<Lock | { heldBy: number } | null> {
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const file = join(folder, 'lock');
   const me: Holder = { pid: process.pid, birth: (await birthOf(process.pid)) ?? '', ending: false };
@@ -101,6 +102,7 @@ export async function takeLock(
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
     }
+    if (signal.aborted) return null;
     const text = read(file);
     if (text === null) continue;
     const holder = holderOf(text);

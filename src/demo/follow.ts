@@ -95,7 +95,6 @@ export function follow(following: Following): Follower {
   async function run(): Promise<Look | null> {
     while (!leaving.aborted) {
       crew.failed.throwIfAborted();
-      crew.look();
       const looked = await lookAgain(session, workflowId, last);
       last = looked;
       const seen = looked && seenOf(looked);

@@ -4,7 +4,12 @@ import { commandOf, isAlive, run } from '../setup/run.js';
 
 export interface Leaving {
   signal: AbortSignal;
-  now: () => void;
+  /** Somebody can't wait for an end in order. */
+  hurry: AbortSignal;
+  /** Ends the demo in order. */
+  leave: () => void;
+  /** Somebody asks for it; asked once more, it ends at once. */
+  ask: () => void;
   end: () => void;
 }
 
@@ -13,35 +18,37 @@ const SAME_PRESS = 1_000;
 
 export function watchForLeaving(): Leaving {
   const control = new AbortController();
+  const hurry = new AbortController();
   let since = 0;
-  const now = () => {
-    if (control.signal.aborted) {
-      // Whoever insists leaves processes behind; the next start finds them.
-      if (Date.now() - since > SAME_PRESS) process.exit(1);
-      return;
-    }
+  const leave = () => {
+    if (control.signal.aborted) return;
     since = Date.now();
     control.abort();
   };
+  const ask = () => {
+    if (control.signal.aborted && Date.now() - since > SAME_PRESS) hurry.abort();
+    leave();
+  };
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
-  for (const signal of signals) process.on(signal, now);
+  for (const signal of signals) process.on(signal, ask);
   // A reader that has seen enough, or a terminal that was closed.
-  const gone = () => control.abort();
-  process.stdout.on('error', gone);
-  process.stderr.on('error', gone);
+  process.stdout.on('error', leave);
+  process.stderr.on('error', leave);
   const orphaned = setInterval(() => void check(), 1_000);
   orphaned.unref();
   const npm = ourNpm();
   async function check(): Promise<void> {
     const pid = await npm;
-    if (pid !== null && !isAlive(pid)) control.abort();
+    if (pid !== null && !isAlive(pid)) leave();
   }
   return {
     signal: control.signal,
-    now,
+    hurry: hurry.signal,
+    leave,
+    ask,
     end() {
       clearInterval(orphaned);
-      for (const signal of signals) process.off(signal, now);
+      for (const signal of signals) process.off(signal, ask);
     },
   };
 }

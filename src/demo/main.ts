@@ -52,7 +52,7 @@ import {
   workerPart,
   type Ports,
 } from './parts.js';
-import { crew, endAll, type Crew, type Part } from './processes.js';
+import { crew, endAll, killAll, type Crew, type Part } from './processes.js';
 import { endStrays } from './strays.js';
 import { seed } from './seed.js';
 import { display, type Display, type Traffic } from './show.js';
@@ -122,11 +122,15 @@ function complain(io: Io, error: unknown): void {
   if (io.env['FERRY_DEBUG'] && error instanceof Error) io.warn(error.stack ?? '');
 }
 
+const SHOW_CURSOR = '\u001b[?25h';
+
+/** Somebody wants it to end. */
 class Left extends Error {}
 
 async function demo(io: Io, options: Options, leaving: Leaving): Promise<number> {
   const folder = demoFolder();
-  const lock = await takeLock(folder, (line) => io.print(line));
+  const lock = await takeLock(folder, (line) => io.print(line), leaving.signal);
+  if (lock === null) return options.yes ? 1 : 0;
   if ('heldBy' in lock) throw runsAlready(lock.heldBy, folder);
   const news: string[] = [];
   const processes = crew({ news: (line) => news.push(line) });
@@ -140,10 +144,16 @@ async function demo(io: Io, options: Options, leaving: Leaving): Promise<number>
     return await Promise.race([work, left]);
   } catch (error) {
     if (!(error instanceof Left)) throw error;
-    // The play itself may have something to say.
-    return await Promise.race([work, pause(1_000, options.yes ? 1 : 0, { ref: false })]).catch(() => 1);
+    // It lets go of the terminal first, unless it hangs on an answer.
+    await Promise.race([work.catch(() => undefined), pause(1_000)]);
+    const { run } = recall(folder);
+    const goesOn = run?.started === true && !run.ended;
+    io.print(
+      goesOn ? '\nEnding. The move itself waits where it is: `npm start` goes on with it.' : '\nEnding …',
+    );
+    return options.yes ? 1 : 0;
   } finally {
-    await strike(io, folder, processes, lock);
+    await strike(stage, lock);
   }
 }
 
@@ -157,10 +167,13 @@ function runsAlready(pid: number, folder: string): CliError {
   });
 }
 
-async function strike(io: Io, folder: string, processes: Crew, lock: Lock): Promise<void> {
+async function strike({ io, folder, leaving, crew: processes }: Stage, lock: Lock): Promise<void> {
   lock.ending();
+  // Should the display have had no time to.
+  if (io.tty) io.write(SHOW_CURSOR);
   try {
-    await processes.stop();
+    const hurried = new Promise<void>((done) => leaving.hurry.addEventListener('abort', () => done()));
+    await Promise.race([processes.stop(), hurried.then(() => killAll(folder))]);
     // A start that was left in the middle.
     await endStrays(folder);
   } catch (error) {
@@ -263,7 +276,11 @@ interface Reach {
 async function setUp(stage: Stage, memory: Memory, run: Run, tools: Tools): Promise<Reach> {
   const { io, folder, crew: processes } = stage;
   const { colours } = io;
-  const say = (name: string, text: string) => io.print(`  ${colours.dim(name.padEnd(13))}${text}`);
+  const say = (name: string, text: string) => {
+    // It was left meanwhile: what it has started is about to be ended.
+    if (stage.leaving.signal.aborted) throw new Left();
+    io.print(`  ${colours.dim(name.padEnd(13))}${text}`);
+  };
   const oldRedis = redisPart({ folder, run, which: 'old' });
   const newRedis = redisPart({ folder, run, which: 'new' });
   const [reach] = await Promise.all([
@@ -444,17 +461,14 @@ async function attend(
     leaving: leaving.signal,
   });
   const keys: Keys | null = listenToKeys({
-    pressed: (key) => (key === 'q' ? leaving.now() : follower.pressed(key)),
-    lost: () => leaving.now(),
+    pressed: (key) => (key === 'q' ? leaving.ask() : follower.pressed(key)),
+    lost: () => leaving.leave(),
   });
   try {
     if (!io.tty && ui !== null) io.print(`UI: ${ui}\n`);
     const looked = await follower.ended;
     screen.end();
-    if (!looked) {
-      io.print('\nEnding its processes. The move itself waits where it is: `npm start` goes on with it.');
-      return options.yes ? 1 : 0;
-    }
+    if (!looked) throw new Left();
     const clean = await conclude(io, looked, { app, run, ui });
     memory.run = { ...run, ended: true };
     remember(folder, memory);
@@ -464,11 +478,9 @@ async function attend(
     );
     while (!leaving.signal.aborted) {
       processes.failed.throwIfAborted();
-      processes.look();
       await pause(500, undefined, { signal: leaving.signal }).catch(() => undefined);
     }
-    io.print('Ending …');
-    return 0;
+    throw new Left();
   } finally {
     screen.end();
     keys?.end();

@@ -63,6 +63,11 @@ export async function endAll(folder: string): Promise<void> {
   await Promise.all(pidFilesIn(folder).map((file) => endLeftover(file)));
 }
 
+/** The same at once. Nothing is lost by it: what was acknowledged is with the system, and the move goes on from its checkpoint. */
+export async function killAll(folder: string): Promise<void> {
+  await Promise.all(pidFilesIn(folder).map(async (file) => (await reattach(file))?.kill9()));
+}
+
 /** The processes below a folder that its pid files name. */
 export async function known(folder: string): Promise<Set<number>> {
   const found = await Promise.all(pidFilesIn(folder).map((file) => reattach(file)));
@@ -81,13 +86,15 @@ const READY_WITHIN = 30_000;
 /** Deaths within a minute after which it makes no sense to start it again. */
 const DEATHS = 5;
 
+/** Milliseconds. */
+const LOOK_EVERY = 300;
+
+/** Keeps its parts alive: what has ended is started again in the background. */
 export interface Crew {
   /** Finds or starts a part and waits until it can be used. Says whether it was there already. */
   join: (part: Part) => Promise<boolean>;
   /** Who is there, with their numbers. */
   roll: () => string;
-  /** Starts again, in the background, what has ended. */
-  look: () => void;
   /** Aborted when a part can't be kept alive; the reason is a sentence. */
   failed: AbortSignal;
   /** Ends the parts one after the other, those that use others first. */
@@ -153,24 +160,26 @@ export function crew(options: { news: (line: string) => void }): Crew {
     options.news(`${part.name} is back`);
   }
 
+  function look(): void {
+    for (const [part, pid] of pids) {
+      if (busy.has(part) || isAlive(pid)) continue;
+      once(part, () => again(part)).catch((error: unknown) => {
+        if (!stopping) failure.abort(error);
+      });
+    }
+  }
+  const watch = setInterval(look, LOOK_EVERY);
+
   return {
     async join(part) {
       if (stopping) throw new Error('The demo is ending.');
       return once(part, () => enter(part));
     },
     roll: () => [...pids].map(([part, pid]) => `${part.name.replace(/^the /, '')} ${pid}`).join(' · '),
-    look() {
-      if (stopping) return;
-      for (const [part, pid] of pids) {
-        if (busy.has(part) || isAlive(pid)) continue;
-        once(part, () => again(part)).catch((error: unknown) => {
-          if (!stopping) failure.abort(error);
-        });
-      }
-    },
     failed: failure.signal,
     async stop() {
       stopping = true;
+      clearInterval(watch);
       // A start under way first gets its pid file, by which it is found.
       await Promise.all(busy.values());
       for (const part of [...pids.keys()].toReversed()) await endLeftover(part.pidFile);
