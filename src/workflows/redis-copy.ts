@@ -6,13 +6,13 @@ import type { Receipt } from '../contract.js';
 import type { Pair } from '../activities/looking.js';
 import type { CompareOutcome, CopyOutcome } from '../activities/moving.js';
 import type { Sides } from '../activities/sides.js';
-import type { ClearOutcome, WatchOutcome } from '../activities/switching.js';
+import type { ClearOutcome, FenceBefore, WatchOutcome } from '../activities/switching.js';
 import { milliseconds } from '../inputs/refs.js';
-import { RedisCopyInput, type RedisCopySettings } from '../inputs/redis-copy.js';
-import type { FenceBefore } from '../activities/switching.js';
+import { RedisCopyInput, type RedisCopySettings, type Repoint } from '../inputs/redis-copy.js';
 import { acts, call, changes, follows, looks, moves, reads, switches } from '../runbook/acts.js';
-import { runbook } from '../runbook/runbook.js';
+import type { Runbook } from '../runbook/api.js';
 import { ending } from '../runbook/failure.js';
+import { runbook } from '../runbook/runbook.js';
 import * as say from './redis-copy-words.js';
 
 export async function redisCopy(raw: unknown): Promise<Receipt> {
@@ -28,7 +28,6 @@ export async function redisCopy(raw: unknown): Promise<Receipt> {
 
     // ---- The copy. Applications go on as they are.
     r.wayBack({ takes: input.ifTargetHasKeys === 'refuse' ? 'as long as it takes to remove the copied keys from the target; the applications notice nothing' : 'seconds; the copied keys stay on the target' });
-    r.wayBack({ takes: input.ifTargetHasKeys === 'refuse' ? 'as long as it takes to remove the copied keys from the target' : 'seconds; the copied keys stay on the target' });
     const copied = await r.step('Copy every key', {
       does: [`copy ${say.whatIsCopied(input, pair)} by DUMP and RESTORE, with their exact expiry`, how.rateSays],
       notes: [say.sizeOf(pair)],
@@ -53,16 +52,9 @@ export async function redisCopy(raw: unknown): Promise<Receipt> {
     if (compared) r.record({ comparison: say.comparison(compared) });
 
     const { repoint } = input;
-    const close = (says: string, fence: FenceBefore | null) =>
-      r.step('Close the way back', {
-        does: [says],
-        foresee: undefined,
-        undo: { none: 'the upgrade is complete' },
-        do: () => acts(changes, 'Close the way back').settle({ sides: how.sides, fence, repoint: repoint ?? null }),
-      });
     if (!repoint) {
       await r.keep('Copy every key', null);
-      await close('keep the copy: nothing is switched, the source goes on serving', null);
+      await close(r, { says: 'keep the copy: nothing is switched, the source goes on serving', sides: how.sides, fence: null, repoint: null });
       return;
     }
 
@@ -187,8 +179,20 @@ export async function redisCopy(raw: unknown): Promise<Receipt> {
 
     // Before anything is removed that going back would need.
     if (!input.cleanup) await r.closeWayBack('the way back is being closed', finish);
-    await close(how.fence ? 'lift the fence of the source: it is an ordinary server again, which nobody uses' : 'remove what was kept for the way back', how.fence);
+    const says = how.fence ? 'lift the fence of the source: it is an ordinary server again, which nobody uses' : 'remove what was kept for the way back';
+    await close(r, { says, sides: how.sides, fence: how.fence, repoint });
     r.wayBack({ possible: false, loses: 'The upgrade is complete; copy back with another redisCopy.' });
+  });
+}
+
+/** The end of the way forward, with or without a switch. */
+async function close(r: Runbook, end: { says: string; sides: Sides; fence: FenceBefore | null; repoint: Repoint | null }): Promise<void> {
+  const { says, ...input } = end;
+  await r.step('Close the way back', {
+    does: [says],
+    foresee: undefined,
+    undo: { none: 'the upgrade is complete' },
+    do: () => acts(changes, 'Close the way back').settle(input),
   });
 }
 
