@@ -170,31 +170,49 @@ export interface Plan {
 }
 
 export interface State {
+  /** The workflow type. */
   strategy: string;
+  /** The `name` of the input. */
   name: string;
+  /** `upgrade/<provider>/<name>`. */
   workflowId: string;
+  /** What it is doing, or waiting for. */
   phase: Phase;
   /** Why it is in this phase. */
   reason: string;
   /** Since when it is in this phase. */
   since: string;
+  /** Title of the step it is at; null between steps and at the end. */
   step: string | null;
+  /** The runbook, in order: what was done, what is done now, what is still planned. */
   steps: StepState[];
+  /** Every gate, and who approved it. */
   gates: GateState[];
+  /** The checklists so far: pre-flight, the application's own tests, stragglers. */
   checks: Check[];
+  /** What a person is asked, in phase NeedsDecision. */
   decision: Decision | null;
+  /** How far the running step is; told sparsely (`ferry state --watch` also reads the heartbeats). */
   progress: Progress | null;
+  /** Whether it can go back now, and what that would lose. */
   wayBack: WayBack;
+  /** What is off for users now, and since when; empty when nothing. */
   impact: Impact[];
   /** Commands that restore service by hand, without Redis Ferry. Empty when nothing needs restoring. */
   breakGlass: string[];
+  /** What is left to do by hand afterwards, and who has ticked it. */
   followUps: FollowUp[];
+  /** The last ten things that were said and not taken. */
   refused: Refusal[];
+  /** Settings that may be changed while it runs. */
   settings: Settings;
+  /** Names the plan that approvals are for. */
   planHash: string;
+  /** Who to call. */
   contact?: string;
   /** Notifications that could not be delivered, and other troubles that did not stop the upgrade. */
   warnings: string[];
+  /** At the end. */
   receipt?: Receipt;
 }
 
