@@ -10,6 +10,7 @@ import { fenceBefore, unfenceByHand, type FenceBefore } from '../redis/fence.js'
 import { highestFormat, type Formats } from '../redis/format.js';
 import { connectionName } from '../redis/hands.js';
 import { holdOf, preflightCopy, stayBehind, type Hold } from '../redis/preflight/index.js';
+import { isSameServer } from '../redis/preflight/places.js';
 import { openConnection } from '../redis/resp.js';
 import { servedDatabase } from '../repoint/types.js';
 import { describeRepoint, repointByHand } from '../repoint/index.js';
@@ -42,6 +43,11 @@ export async function describePair({ settings }: { settings: RedisCopySettings }
     const { source, target } = await addressesOf(settings);
     const name = connectionName(b.workflowId);
     const [from, to] = await Promise.all([describe({ address: source, name, signal: b.signal }), describe({ address: target, name, signal: b.signal })]);
+    // Names of changed keys come without their database: what is written to the target would look like a change of the source.
+    if (isSameServer(from, to)) {
+      from.can.tracking = false;
+      from.why.tracking = 'source and target are one server, and changes are not told by database';
+    }
     const formatOf = async (address: typeof source): Promise<Formats> => {
       const connection = await openConnection({ address, name, signal: b.signal });
       try {

@@ -185,7 +185,7 @@ export async function switchBack(input: SwitchBackInput): Promise<UndoResult> {
       }
     }
     // Whoever still holds the target's address is refused for a moment rather than believed, then it is free.
-    const seen = await watchFor({ address: target, name: b.hand, databases: sides.databases.map(([, to]) => to), match: sides.match, until: SETTLE_MS, fenced: targetFence !== null && where !== 'home' });
+    const seen = await watchFor({ address: target, name: b.hand, databases: sides.databases.map(([, to]) => to), match: sides.match, track: sides.track, until: SETTLE_MS, fenced: targetFence !== null && where !== 'home' });
     await b.stillCurrent({ standing: 'home', runId });
     if (fence) await onServer(b, source, (client) => endReturn({ client, before: fence }));
     if (targetFence) await onServer(b, target, (client) => unfence({ client, before: targetFence }));
@@ -274,6 +274,7 @@ export async function watchStragglers(input: { sides: Sides; fenced: boolean; fo
       name: connectionName(b.workflowId),
       databases: input.sides.databases.map(([from]) => from),
       match: input.sides.match,
+      track: input.sides.track,
       until: AbortSignal.any([b.signal, AbortSignal.timeout(Math.max(0, input.forMs - (before?.seconds ?? 0) * 1_000))]),
       fenced: input.fenced,
       onSeen: (soFar) => b.beat(together(before, soFar)),

@@ -36,6 +36,8 @@ export interface WatchInput {
   databases: readonly number[];
   /** Glob of the keys. */
   match: string;
+  /** Whether changed keys are watched at all; by default where it is permitted. */
+  track?: boolean | undefined;
   /** Milliseconds, or until aborted: then it returns what was seen. */
   until: AbortSignal | number;
   /** Whether a fence of ours is to stand. */
@@ -54,7 +56,7 @@ export async function watchStragglers(input: WatchInput): Promise<Stragglers> {
   const { address, name, until, onSeen } = input;
   const signal = typeof until === 'number' ? AbortSignal.timeout(until) : until;
   const started = performance.now();
-  const tracker = await tracking(input);
+  const tracker = input.track === false ? null : await tracking(input);
   try {
     return await withClient({ address, name, commandTimeoutMs: 10_000 }, async (client) => {
       const before = await refusedSoFar(client);

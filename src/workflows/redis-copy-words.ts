@@ -92,7 +92,7 @@ function quoted(word: string): string {
 
 /** Restores service on the source; writes made on the target since stay there. */
 export function switchBackByHand(pair: Pair): string[] {
-  return [...pair.byHand.unfence, ...(pair.source.can.pauseWrites ? [`${pair.cli.source} CLIENT UNPAUSE`] : []), ...pair.byHand.repointBack,
+  return [...pair.byHand.unfence, ...(pair.hold.pause ? [`${pair.cli.source} CLIENT UNPAUSE`] : []), ...pair.byHand.repointBack,
     // Last, since it fails where the target is down: whoever has moved reads the address again.
     `${pair.cli.target} CLIENT KILL TYPE normal`,
   ];

@@ -93,7 +93,7 @@ export function holding(input: PreflightInput): Check[] {
       expected: running
         ? 'CLIENT TRACKING, to copy again what changes meanwhile'
         : 'not needed: the application is stopped for the last pass',
-      actual: followed ? 'CLIENT TRACKING' : `CLIENT TRACKING is not permitted: ${source.why.tracking ?? ''}`,
+      actual: followed ? 'CLIENT TRACKING' : `no CLIENT TRACKING: ${source.why.tracking ?? 'not permitted'}`,
       ...(followed || !switches
         ? {}
         : running
