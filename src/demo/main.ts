@@ -319,8 +319,13 @@ async function reachTemporal(
   if (temporal.kind === 'server') {
     // Others may have workers of the usual queue there, which know nothing of our servers.
     const queue = `redis-ferry-demo-${memory.run?.id}`;
+    await withSession(io, {}, async () => undefined).catch((error: unknown) => {
+      if (!(error instanceof CliError)) throw error;
+      const next = ['Unset TEMPORAL_ADDRESS, and the demo starts a Temporal of its own.'];
+      throw new CliError(error.message, { next, cause: error });
+    });
     return {
-      ...pageAt(io.env['FERRY_UI_URL']?.replace(/\/$/, '') ?? null),
+      ...pageAt(io.env['FERRY_UI_URL']?.replace(/\/$/, '') ?? null, resolveTarget(io, {}).namespace),
       io,
       queue,
       prefix: 'npx ',
@@ -362,7 +367,7 @@ async function reachTemporal(
   };
   const plain = resolveTarget(io, {}).address.replace(/^localhost:/, '127.0.0.1:');
   return {
-    ...pageAt(uiBase),
+    ...pageAt(uiBase, 'default'),
     io: { ...io, env },
     queue: TASK_QUEUE,
     prefix: plain === address ? 'npx ' : `TEMPORAL_ADDRESS=${address} npx `,
@@ -372,8 +377,8 @@ async function reachTemporal(
   };
 }
 
-function pageAt(uiBase: string | null): { uiBase: string | null; ui: string | null } {
-  const path = `/namespaces/default/workflows/${encodeURIComponent(WORKFLOW_ID)}`;
+function pageAt(uiBase: string | null, namespace: string): { uiBase: string | null; ui: string | null } {
+  const path = `/namespaces/${namespace}/workflows/${encodeURIComponent(WORKFLOW_ID)}`;
   return { uiBase, ui: uiBase && uiBase + path };
 }
 
@@ -498,7 +503,7 @@ function trafficOf(app: string, run: Run): () => Traffic {
     return {
       acknowledged: now.total,
       rate: Math.round(((now.total - first.total) * 1_000) / Math.max(1, now.at - first.at)),
-      on: `${side === run.new ? 'the new' : 'the old'} server (${nameOf(side)}, ${shown(side)})`,
+      on: `the ${side === run.new ? 'new' : 'old'} server (${nameOf(side)})`,
     };
   };
 }
@@ -518,7 +523,8 @@ async function conclude(
   io.print('');
   const line = (ok: boolean, text: string) =>
     io.print(`  ${ok ? colours.green('✓') : colours.red('✗')} ${text}`);
-  if (receipt) line(receipt.clean && receipt.outcome === 'Completed', outcomeOf(receipt, run));
+  if (receipt?.outcome === 'RolledBack') io.print(`  ${colours.blue('↩')} Rolled back: ${receipt.reason}`);
+  else if (receipt) line(receipt.clean && receipt.outcome === 'Completed', outcomeOf(receipt, run));
   if ('problem' in checked) line(false, `The application's writes can't be checked: ${checked.problem}`);
   else {
     const { acknowledged: told, present, missing, sample } = checked;

@@ -53,8 +53,8 @@ function liveDisplay({ io, title, ui, prefix }: Parameters<typeof display>[0]): 
       const head = [
         colours.bold(title),
         ...(ui === null ? [] : [`  ${label('UI')}${ui}`]),
-        `  ${label('Application')}${colours.green(count(traffic.acknowledged))} writes acknowledged, ${count(traffic.rate)} a second, by ${traffic.on}`,
-        `  ${label('Processes')}${colours.dim(processes)}`,
+        `  ${label('Application')}${colours.green(count(traffic.acknowledged))} writes acknowledged, ${count(traffic.rate)} a second, on ${traffic.on}`,
+        ...(rows < 32 ? [] : [`  ${label('Processes')}${colours.dim(processes)}`]),
         '',
       ];
       while (since.length < news.length) since.push(seen.now);
