@@ -115,7 +115,7 @@ export function follow(following: Following): Follower {
   return { pressed, ended: run() };
 }
 
-export const choicesOf = (state: State): Choice[] => Object.keys(state.decision?.choices ?? {}) as Choice[];
+const choicesOf = (state: State): Choice[] => Object.keys(state.decision?.choices ?? {}) as Choice[];
 
 /** While the server or the worker is away, the last state stays and says that it is old. */
 async function lookAgain(session: Session, workflowId: string, last: Look | null): Promise<Look | null> {

@@ -211,7 +211,14 @@ async function play(stage: Stage): Promise<number> {
   const temporal = await setUp(stage, memory, run, tools);
   const { io: towards, queue, prefix, ui } = temporal;
   return withSession(towards, { taskQueue: queue }, async (session) => {
-    await ensureStarted({ session, folder, memory, run, hurry: options.yes });
+    await ensureStarted({
+      session,
+      folder,
+      memory,
+      run,
+      hurry: options.yes,
+      ours: tools.temporal.kind === 'binary',
+    });
     return attend(stage, { session, memory, run, ui, prefix });
   });
 }
@@ -394,8 +401,10 @@ async function ensureStarted(options: {
   run: Run;
   /** Nobody watches, and nobody waits for this server's answers. */
   hurry: boolean;
+  /** The Temporal is the demo's own. */
+  ours: boolean;
 }): Promise<void> {
-  const { session, folder, memory, run, hurry } = options;
+  const { session, folder, memory, run, hurry, ours } = options;
   const handle = session.client.workflow.getHandle(WORKFLOW_ID);
   if (!run.started) {
     const input: RedisCopyInput = {
@@ -413,8 +422,8 @@ async function ensureStarted(options: {
       watch: '5s',
       ...(hurry ? { rate: 'full' } : {}),
     };
-    try {
-      await session.client.workflow.start('redisCopy', {
+    const begin = () =>
+      session.client.workflow.start('redisCopy', {
         workflowId: WORKFLOW_ID,
         taskQueue: session.taskQueue,
         args: [input],
@@ -423,9 +432,15 @@ async function ensureStarted(options: {
         workflowIdConflictPolicy: 'FAIL',
         workflowIdReusePolicy: 'ALLOW_DUPLICATE',
       });
+    try {
+      await begin();
     } catch (error) {
       if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
-      // Ours, when an earlier start was killed just before it could note it.
+      // Ours, when an earlier start was killed just before it could note it. One of a demo that was forgotten has no servers any more.
+      if (ours && (await handle.describe()).memo?.['demoRun'] !== run.id) {
+        await handle.terminate('The demo begins anew');
+        await begin();
+      }
     }
   }
   const description = await handle.describe();
@@ -470,7 +485,7 @@ async function attend(
     lost: () => leaving.leave(),
   });
   try {
-    if (!io.tty && ui !== null) io.print(`UI: ${ui}\n`);
+    io.print(`${!io.tty && ui !== null ? `UI: ${ui}\n` : ''}Waiting for the worker …\n`);
     const looked = await follower.ended;
     screen.end();
     if (!looked) throw new Left();

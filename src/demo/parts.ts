@@ -16,7 +16,7 @@ export const CHECK = fileURLToPath(new URL('./check-app.js', import.meta.url));
 
 export const runFolder = (folder: string, run: Run): string => join(folder, `run-${run.id}`);
 export const appFolder = (folder: string, run: Run): string => join(runFolder(folder, run), 'app');
-export const workerHome = (folder: string): string => join(folder, 'worker');
+const workerHome = (folder: string): string => join(folder, 'worker');
 
 export function urlOf({ port, password }: Side): string {
   return `redis://:${password}@${HOST}:${port}/0`;

@@ -90,7 +90,7 @@ function plainDisplay({ io, prefix }: Parameters<typeof display>[0]): Display {
 }
 
 /** The keys that mean something now. */
-export function keysFor(state: State): string[] {
+function keysFor(state: State): string[] {
   switch (state.phase) {
     case 'AwaitingApproval':
       return ['a approve', 'r roll back', 'q quit'];
