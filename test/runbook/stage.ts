@@ -112,11 +112,18 @@ export function failed(name: string, waivable: boolean): Check {
 
 /** A failure that no retry helps. */
 export function broken(message = 'it is broken', type = 'CommandFailed'): never {
-  throw ApplicationFailure.create({ type, message, nonRetryable: true });
+  const failure = ApplicationFailure.create({ type, message, nonRetryable: true });
+  failure.stack = '';
+  throw failure;
+}
+
+/** The SDK says errors only. Once in a process, before any worker. */
+export function quiet(): void {
+  Runtime.install({ logger: new DefaultLogger('ERROR'), telemetryOptions: { logging: { filter: makeTelemetryFilterString({ core: 'ERROR' }) } } });
 }
 
 export async function stage(): Promise<Stage> {
-  Runtime.install({ logger: new DefaultLogger('ERROR'), telemetryOptions: { logging: { filter: makeTelemetryFilterString({ core: 'ERROR' }) } } });
+  quiet();
   const address = inject('temporalAddress');
   const connection = await NativeConnection.connect({ address });
   const client = new Client({ connection: await Connection.connect({ address }) });
@@ -155,7 +162,7 @@ export async function stage(): Promise<Stage> {
     client,
     async play(input = {}, parts = {}, pair = {}) {
       port += 2;
-      const name = `s${randomBytes(5).toString('hex')}`;
+      const name = input.name ?? `s${randomBytes(5).toString('hex')}`;
       const whole = {
         name,
         source: { env: 'A' },
