@@ -121,6 +121,8 @@ export function openLedger(strategy: string) {
     step.status = status;
     if (status === 'running') {
       step.startedAt ??= now();
+      // How far the step before it was says nothing of this one.
+      if (state.step !== step.title) state.progress = null;
       state.step = step.title;
     }
     if (status === 'done' || status === 'skipped' || status === 'failed') step.endedAt = now();
