@@ -14,9 +14,18 @@ export function buildReceipt(input: {
   left: readonly string[];
 }): Receipt {
   const { state, outcome } = input;
-  const waived = state.checks.filter((check) => check.waivedBy !== undefined).map((check) => `The check "${check.name}" was waived by ${check.waivedBy}: ${check.actual}`);
-  const open = state.followUps.filter((followUp) => followUp.doneBy === undefined).map((followUp) => `To do by hand: ${followUp.item}`);
-  const blemishes = [...input.blemishes, ...waived, ...open, ...(outcome === 'Completed' || outcome === 'Planned' ? [] : [`It ended as ${outcome}: ${input.reason}`])];
+  const waived = state.checks
+    .filter((check) => check.waivedBy !== undefined)
+    .map((check) => `The check "${check.name}" was waived by ${check.waivedBy}: ${check.actual}`);
+  const open = state.followUps
+    .filter((followUp) => followUp.doneBy === undefined)
+    .map((followUp) => `To do by hand: ${followUp.item}`);
+  const blemishes = [
+    ...input.blemishes,
+    ...waived,
+    ...open,
+    ...(outcome === 'Completed' || outcome === 'Planned' ? [] : [`It ended as ${outcome}: ${input.reason}`]),
+  ];
   return {
     strategy: state.strategy,
     name: state.name,
@@ -29,7 +38,9 @@ export function buildReceipt(input: {
     startedAt: input.startedAt,
     endedAt: input.endedAt,
     seconds: Math.round((Date.parse(input.endedAt) - Date.parse(input.startedAt)) / 100) / 10,
-    approvals: state.gates.flatMap((gate) => gate.approvals.map((approval) => ({ gate: gate.name, ...approval }))),
+    approvals: state.gates.flatMap((gate) =>
+      gate.approvals.map((approval) => ({ gate: gate.name, ...approval })),
+    ),
     rejections: input.rejections,
     steps: structuredCloneOf(state.steps),
     checks: structuredCloneOf(state.checks),
