@@ -8,9 +8,14 @@ import type { Border } from './border.js';
  * Closes the connections of earlier attempts. What it returns is asked once the connections that write stand: an attempt that
  * slept through its time-out and connects only then learns from Temporal that its turn is over.
  */
-export async function takeHold(b: Pick<Border<never>, 'hand' | 'signal' | 'stillCurrent'>, addresses: readonly ServerAddress[]): Promise<() => Promise<void>> {
+export async function takeHold(
+  b: Pick<Border<never>, 'hand' | 'signal' | 'stillCurrent'>,
+  addresses: readonly ServerAddress[],
+): Promise<() => Promise<void>> {
   for (const address of addresses) {
-    await withClient({ address, name: b.hand, signal: b.signal, commandTimeoutMs: 10_000 }, (client) => soleHand({ client, name: b.hand }));
+    await withClient({ address, name: b.hand, signal: b.signal, commandTimeoutMs: 10_000 }, (client) =>
+      soleHand({ client, name: b.hand }),
+    );
   }
   return () => b.stillCurrent();
 }

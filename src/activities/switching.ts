@@ -43,7 +43,7 @@ export interface SwitchOutcome extends SwitchResult {
   /** The source was restarted behind its seal, and had no fence for a moment. */
   sourceRestarted: boolean;
   /** Everything had to be compared once more before the pause, since changes were missed. */
-  comparedAgain: number | null;
+  comparedAgain?: number;
 }
 
 /** How far it got, and the run of the server that is left: a fence that is gone after a restart says nothing. */
@@ -87,7 +87,7 @@ export async function switchForward(input: SwitchInput): Promise<SwitchOutcome> 
         sourceRunId: runId,
         targetRunId: await runIdOf(target, b.hand),
         sourceRestarted: fence !== null && sealed && seal !== 'sealed' && last?.runId !== runId,
-        comparedAgain: compared?.keysCompared ?? null,
+        ...(compared ? { comparedAgain: compared.keysCompared } : {}),
       };
     } finally {
       if (b.abandoned()) lease.tracker.close();
@@ -210,9 +210,6 @@ async function whereabouts(b: Border<Standing>, on: { source: ServerAddress; tar
   const own = b.last ?? (ofUndo ? told : undefined);
   const ofSwitch = ofUndo ? undefined : told;
   if (own?.standing === 'home') return 'home';
-  const unclear = (why: string): FerryError =>
-    new FerryError('Unclear', `${why}, so it can't be told where the applications write. Nothing was changed now`);
-
   if (fence === null) {
     // Nothing on the servers tells: only what was told.
     if (own) return own.standing === 'back sealed' ? 'returned' : 'target';
@@ -229,7 +226,7 @@ async function whereabouts(b: Border<Standing>, on: { source: ServerAddress; tar
       return 'target';
     case 'fenced':
       return 'not moved';
-    case 'none': {
+    default: {
       if (switched) throw unclear(`The fence of ${shown(source)} is gone (lifted by hand, or the server was restarted)`);
       if (own === undefined) {
         if (ofSwitch?.standing === 'begun') return 'not moved';
@@ -238,6 +235,10 @@ async function whereabouts(b: Border<Standing>, on: { source: ServerAddress; tar
       throw unclear(`${shown(source)} was restarted during the switch`);
     }
   }
+}
+
+function unclear(why: string): FerryError {
+  return new FerryError('Unclear', `${why}, so it can't be told where the applications write. Nothing was changed now`);
 }
 
 const NO_FENCE: FenceBefore = { kind: 'min-replicas', settings: {} };
@@ -283,10 +284,13 @@ export async function watchStragglers(input: { sides: Sides; fenced: boolean; fo
   });
 }
 
+function sum(a: number | null, b: number | null): number | null {
+  return a === null || b === null ? (a ?? b) : a + b;
+}
+
 /** Two watches, one after the other, as one. */
 function together(before: Stragglers | undefined, seen: Stragglers): Stragglers {
   if (!before) return seen;
-  const sum = (a: number | null, b: number | null): number | null => (a === null || b === null ? (a ?? b) : a + b);
   return {
     changed: sum(before.changed, seen.changed),
     changedSample: [...new Set([...before.changedSample, ...seen.changedSample])].slice(0, 20),

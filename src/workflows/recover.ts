@@ -31,7 +31,7 @@ export async function recover({ workflowId, by, leave = [] }: { workflowId: stri
           recovery.undone.push({ title, note: result?.note ?? 'done' });
         } catch (error) {
           const problem = problemOf(error);
-          throw ending('RecoveryFailed', `"${title}" could not be undone: ${whole(problem)} Undone so far: ${recovery.undone.map((done) => done.title).join(', ') || 'nothing'}. Run it again when that is mended, or with "leave": ["${title}"] when nothing is left to undo for it.`, [recovery]);
+          throw ending('RecoveryFailed', `"${title}" could not be undone: ${whole(problem)} Undone so far: ${recovery.undone.map((done) => done.title).join(', ') || 'nothing'}. Run it again when that is mended, or with --leave "${title}" when nothing is left to undo for it.`, [recovery]);
         }
       }
       seq += 1;

@@ -1,7 +1,19 @@
 /* kill -9 of the worker in every step in turn, under an application that writes: another worker completes the upgrade, and nothing is lost. */
 import { describe, expect, test } from 'vitest';
 import { application, sleep, world, type World } from '../support/world.js';
-import { approveAll, at, expectWhole, kill9, quickly, replaceWorker, seed, slowRepoint, until } from './support.js';
+import {
+  approveAll,
+  at,
+  expectWhole,
+  fenceStands,
+  kill9,
+  quickly,
+  replaceWorker,
+  seed,
+  slowRepoint,
+  writesPaused,
+  until,
+} from './support.js';
 
 async function inWorld(use: (w: World) => Promise<void>): Promise<void> {
   const w = await world();
@@ -25,7 +37,11 @@ describe.concurrent('the worker is killed', { timeout: 120_000 }, () => {
       await kill9(w.worker);
       process.kill(w.target.pid, 'SIGCONT');
       await w.startWorker();
-      await quickly(upgrade, (state) => state.step === 'Pre-flight' || state.phase === 'AwaitingApproval', 60_000);
+      await quickly(
+        upgrade,
+        (state) => state.step === 'Pre-flight' || state.phase === 'AwaitingApproval',
+        60_000,
+      );
       await replaceWorker(w);
       await upgrade.until('AwaitingApproval', 60_000);
       await replaceWorker(w);
@@ -71,12 +87,19 @@ describe.concurrent('the worker is killed', { timeout: 120_000 }, () => {
       const app = application({ world: w });
       const upgrade = await w.start({ rate: 'full', watch: '2s' });
       await upgrade.approve('start');
-      await upgrade.until((state) => state.gates.some((gate) => gate.name === 'cutover' && gate.status === 'open'), 60_000);
+      await upgrade.until(
+        (state) => state.gates.some((gate) => gate.name === 'cutover' && gate.status === 'open'),
+        60_000,
+      );
       await replaceWorker(w);
       await upgrade.approve('cutover');
       await quickly(upgrade, at('Watch for stragglers'), 60_000);
       await replaceWorker(w);
-      await quickly(upgrade, (state) => state.step === 'Close the way back' || state.phase === 'Completed', 60_000);
+      await quickly(
+        upgrade,
+        (state) => state.step === 'Close the way back' || state.phase === 'Completed',
+        60_000,
+      );
       await replaceWorker(w);
       const receipt = await upgrade.ended();
       expect(receipt).toMatchObject({ outcome: 'Completed', blemishes: [] });
@@ -89,23 +112,27 @@ describe.concurrent('the worker is killed', { timeout: 120_000 }, () => {
       const app = application({ world: w });
       const upgrade = await w.start({ rate: 'full', repoint: slowRepoint(w, { before: 1, after: 1 }) });
       await approveAll(upgrade);
-      const reader = w.redis('source');
-      await until('the seal', async () => Number((await reader.config('GET', 'min-replicas-to-write') as string[])[1]) > 337_799_999);
+      await fenceStands(w.redis('source'));
       await replaceWorker(w);
       const receipt = await upgrade.ended();
-      expect(receipt).toMatchObject({ outcome: 'Completed', blemishes: [], facts: { switch: { finishedLater: true } } });
+      expect(receipt).toMatchObject({
+        outcome: 'Completed',
+        blemishes: [],
+        facts: { switch: { finishedLater: true } },
+      });
       await expectWhole({ w, app, serving: 'target' });
     }));
 
-  for (const delay of [0, 15, 40]) {
-    test(`${delay} ms after the switch began`, () =>
+  for (const moment of [0, 10, 20, 'fenced'] as const) {
+    test(`the worker is killed ${moment === 'fenced' ? 'as the fence stands' : `${moment} ms after the pause began`}`, () =>
       inWorld(async (w) => {
         await seed(w.redis('source'), 5_000);
         const app = application({ world: w });
-        const upgrade = await w.start({ rate: 'full' });
-        await approveAll(upgrade);
-        await quickly(upgrade, (state) => state.step === 'Switch the applications over' || state.step === 'Watch for stragglers', 60_000);
-        await sleep(delay);
+        const reader = w.redis('source');
+        const upgrade = await w.start({ rate: 'full', gates: { start: 'auto', cutover: 'auto' } });
+        if (moment === 'fenced') await fenceStands(reader, 'fenced');
+        else await writesPaused(reader);
+        if (typeof moment === 'number') await sleep(moment);
         await replaceWorker(w);
         const receipt = await upgrade.ended();
         expect(receipt).toMatchObject({ outcome: 'Completed', blemishes: [] });

@@ -3,7 +3,18 @@ import { writeFile } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
 import type { RedisCopyInput } from '../../src/inputs/redis-copy.js';
 import { application, sleep, world, type Upgrade, type World, type WorldOptions } from '../support/world.js';
-import { addressIn, at, approveAll, expectWhole, quickly, seed, slowRepoint, until, type Application } from './support.js';
+import {
+  addressIn,
+  at,
+  approveAll,
+  expectWhole,
+  fenceStands,
+  quickly,
+  seed,
+  slowRepoint,
+  until,
+  type Application,
+} from './support.js';
 
 type Way = 'signal' | 'update' | 'cancel' | 'reject';
 
@@ -25,7 +36,7 @@ interface Case {
   reach: (upgrade: Upgrade, w: World, app: Application) => Promise<unknown>;
 }
 
-async function goesBack({ way, keys = 3_000, input, file, options, reach }: Case): Promise<void> {
+async function expectGoesBack({ way, keys = 3_000, input, file, options, reach }: Case): Promise<void> {
   const w = await world({ target: 'r70', ...options });
   try {
     if (file) await writeFile(w.addressFile, file(w));
@@ -48,16 +59,22 @@ async function goesBack({ way, keys = 3_000, input, file, options, reach }: Case
   }
 }
 
-const cutoverOpen = (upgrade: Upgrade) => upgrade.until((state) => state.gates.some((gate) => gate.name === 'cutover' && gate.status === 'open'), 60_000);
+const cutoverOpen = (upgrade: Upgrade) =>
+  upgrade.until(
+    (state) => state.gates.some((gate) => gate.name === 'cutover' && gate.status === 'open'),
+    60_000,
+  );
 
 describe.concurrent('rollback', { timeout: 120_000 }, () => {
-  test('at the first gate, by rejecting it', () => goesBack({ way: 'reject', reach: (upgrade) => upgrade.until('AwaitingApproval') }));
+  test('at the first gate, by rejecting it', () =>
+    expectGoesBack({ way: 'reject', reach: (upgrade) => upgrade.until('AwaitingApproval') }));
 
-  test('at the first gate, by a Cancel', () => goesBack({ way: 'cancel', reach: (upgrade) => upgrade.until('AwaitingApproval') }));
+  test('at the first gate, by a Cancel', () =>
+    expectGoesBack({ way: 'cancel', reach: (upgrade) => upgrade.until('AwaitingApproval') }));
 
   for (const way of ['signal', 'cancel'] as const) {
     test(`in the middle of the copy, by ${way}`, () =>
-      goesBack({
+      expectGoesBack({
         way,
         keys: 40_000,
         input: () => ({ rate: 10_000 }),
@@ -70,7 +87,7 @@ describe.concurrent('rollback', { timeout: 120_000 }, () => {
   }
 
   test('in the comparison, by Update', () =>
-    goesBack({
+    expectGoesBack({
       way: 'update',
       keys: 20_000,
       input: () => ({ rate: 10_000 }),
@@ -82,7 +99,7 @@ describe.concurrent('rollback', { timeout: 120_000 }, () => {
     }));
 
   test('at the second gate, by Update; a file that was there is as it was', () =>
-    goesBack({
+    expectGoesBack({
       way: 'update',
       file: (w) => `${w.sourceUrl}\n`,
       async reach(upgrade) {
@@ -92,20 +109,19 @@ describe.concurrent('rollback', { timeout: 120_000 }, () => {
     }));
 
   test('while the applications are told, by a Cancel', () =>
-    goesBack({
+    expectGoesBack({
       way: 'cancel',
       input: (w) => ({ repoint: slowRepoint(w, { before: 2 }) }),
       file: (w) => `${w.sourceUrl}/0\n`,
       async reach(upgrade, w) {
         await approveAll(upgrade);
-        const reader = w.redis('source');
-        await until('the seal', async () => Number(((await reader.config('GET', 'min-replicas-to-write')) as string[])[1]) > 337_799_999);
+        await fenceStands(w.redis('source'));
         await sleep(300);
       },
     }));
 
   test('while the applications are told, when they have moved already', () =>
-    goesBack({
+    expectGoesBack({
       way: 'update',
       input: (w) => ({ repoint: slowRepoint(w, { after: 3 }) }),
       file: (w) => `${w.sourceUrl}/0\n`,
@@ -118,21 +134,28 @@ describe.concurrent('rollback', { timeout: 120_000 }, () => {
 
   for (const delay of [0, 20]) {
     test(`${delay} ms after the switch began, by Update`, () =>
-      goesBack({
+      expectGoesBack({
         way: 'update',
         file: (w) => `${w.sourceUrl}\n`,
         async reach(upgrade) {
           await approveAll(upgrade);
-          await quickly(upgrade, (state) => state.step === 'Switch the applications over' || state.step === 'Watch for stragglers', 60_000);
+          await quickly(
+            upgrade,
+            (state) => state.step === 'Switch the applications over' || state.step === 'Watch for stragglers',
+            60_000,
+          );
           await sleep(delay);
         },
         input: () => ({ watch: '20s' }),
       }));
   }
 
-  for (const [way, file] of [['signal', false], ['cancel', true]] as const) {
+  for (const [way, file] of [
+    ['signal', false],
+    ['cancel', true],
+  ] as const) {
     test(`after the switch, by ${way}: with every write made since`, () =>
-      goesBack({
+      expectGoesBack({
         way,
         ...(file ? { file: (w: World) => `${w.sourceUrl}\n` } : {}),
         input: () => ({ watch: '60s' }),
@@ -157,7 +180,11 @@ describe.concurrent('rollback', { timeout: 120_000 }, () => {
       await upgrade.handle.cancel();
       const asked = await upgrade.until('NeedsDecision');
       expect(asked.decision?.problem).toContain('lose the writes made on');
-      expect(Object.keys(asked.decision?.choices ?? {}).toSorted()).toEqual(['continue', 'rollbackLosingWrites', 'stop']);
+      expect(Object.keys(asked.decision?.choices ?? {}).toSorted()).toEqual([
+        'continue',
+        'rollbackLosingWrites',
+        'stop',
+      ]);
       expect(asked.wayBack).toMatchObject({ possible: true, keepsWrites: false });
       await upgrade.say('decide', { choice: 'continue', by: 'ada' });
       expect(await upgrade.ended()).toMatchObject({ outcome: 'Completed' });

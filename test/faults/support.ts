@@ -19,13 +19,18 @@ export async function seed(client: Redis, keys: number): Promise<void> {
   }
 }
 
-export async function until<T>(what: string, look: () => Promise<T | undefined | null | false>, ms = 30_000): Promise<T> {
+export async function until<T>(
+  what: string,
+  look: () => Promise<T | undefined | null | false>,
+  ms = 30_000,
+  every = 10,
+): Promise<T> {
   const limit = Date.now() + ms;
   for (;;) {
     const found = await look();
     if (found) return found;
     if (Date.now() > limit) throw new Error(`waited ${ms} ms for ${what}`);
-    await sleep(10);
+    if (every > 0) await sleep(every);
   }
 }
 
@@ -51,17 +56,45 @@ export async function replaceWorker(w: World): Promise<void> {
 }
 
 /** Looks at the state quickly: a switch takes some 50 ms. */
-export async function quickly(upgrade: Upgrade, reached: (state: State) => boolean, ms = 30_000): Promise<State> {
-  return until('a state', async () => {
-    const state = await upgrade.state().catch(() => null);
-    return state && reached(state) ? state : null;
-  }, ms);
+export async function quickly(
+  upgrade: Upgrade,
+  reached: (state: State) => boolean,
+  ms = 30_000,
+): Promise<State> {
+  return until(
+    'a state',
+    async () => {
+      const state = await upgrade.state().catch(() => null);
+      return state && reached(state) ? state : null;
+    },
+    ms,
+  );
+}
+
+/** Returns as the switch pauses the writes there (from 7.0 on, which tells the subcommand). */
+export async function writesPaused(server: Redis): Promise<void> {
+  await until(
+    'the pause',
+    async () => / name=ferry:\S+ .* cmd=client\|pause /.test(String(await server.client('LIST'))),
+    60_000,
+    0,
+  );
+}
+
+/** Returns as the fence stands there: 'fenced' may still be lifted, behind 'sealed' the applications are told. */
+export async function fenceStands(server: Redis, how: 'fenced' | 'sealed' = 'sealed'): Promise<void> {
+  const least = how === 'sealed' ? 337_800_000 : 337_790_000;
+  const value = async () => Number((await server.config('GET', 'min-replicas-to-write')).at(1));
+  await until(how, async () => (await value()) >= least, 60_000, 0);
 }
 
 /** The way through with both gates approved; returns once the switch was asked for. */
 export async function approveAll(upgrade: Upgrade): Promise<void> {
   await upgrade.approve('start');
-  await upgrade.until((state) => state.gates.some((gate) => gate.name === 'cutover' && gate.status === 'open'), 60_000);
+  await upgrade.until(
+    (state) => state.gates.some((gate) => gate.name === 'cutover' && gate.status === 'open'),
+    60_000,
+  );
   await upgrade.approve('cutover');
 }
 
@@ -75,8 +108,13 @@ export async function expectOrdinary(client: Redis): Promise<void> {
   await client.del('probe:of:the:test');
   expect(Date.now() - began, 'milliseconds that a write took').toBeLessThan(1_000);
   // A worker closes its connections a moment after the last answer.
-  const names = async () => String(await client.client('LIST')).split('\n').flatMap((line) => / name=(ferry:\S*)/.exec(line)?.[1] ?? []);
-  await until('the connections of ferry to go', async () => (await names()).length === 0, 5_000).catch(async () => expect(await names()).toEqual([]));
+  const names = async () =>
+    String(await client.client('LIST'))
+      .split('\n')
+      .flatMap((line) => / name=(ferry:\S*)/.exec(line)?.[1] ?? []);
+  await until('the connections of ferry to go', async () => (await names()).length === 0, 5_000).catch(
+    async () => expect(await names()).toEqual([]),
+  );
 }
 
 /** What must hold at the end, looked at by readers of the test's own. */
@@ -96,9 +134,18 @@ export async function addressIn(w: World): Promise<string | null> {
 }
 
 /** The same server once more, on its port and its data. */
-export async function restart(w: World, side: Side, options: { version: string; args?: string[] }): Promise<RunningRedis> {
+export async function restart(
+  w: World,
+  side: Side,
+  options: { version: string; args?: string[] },
+): Promise<RunningRedis> {
   const { version, args = [] } = options;
-  const again = await startRedis({ binary: binaryOf(version), dir: `${w.folder}/${side}`, port: w[side].port, args });
+  const again = await startRedis({
+    binary: binaryOf(version),
+    dir: `${w.folder}/${side}`,
+    port: w[side].port,
+    args,
+  });
   w[side] = again;
   return again;
 }
@@ -106,5 +153,8 @@ export async function restart(w: World, side: Side, options: { version: string; 
 /** Repoints by a command that takes its time: `seconds` before and after it writes the file. */
 export function slowRepoint(w: World, seconds: { before?: number; after?: number }) {
   const { before = 0, after = 0 } = seconds;
-  return { kind: 'command' as const, command: `sleep ${before}; if [ "$FERRY_DIRECTION" = back ] && [ ! -e '${w.addressFile}' ]; then exit 0; fi; printf '%s\\n' "$FERRY_URL" > '${w.addressFile}.new' && mv '${w.addressFile}.new' '${w.addressFile}'; sleep ${after}` };
+  return {
+    kind: 'command' as const,
+    command: `sleep ${before}; if [ "$FERRY_DIRECTION" = back ] && [ ! -e '${w.addressFile}' ]; then exit 0; fi; printf '%s\\n' "$FERRY_URL" > '${w.addressFile}.new' && mv '${w.addressFile}.new' '${w.addressFile}'; sleep ${after}`,
+  };
 }

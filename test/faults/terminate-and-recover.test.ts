@@ -5,10 +5,26 @@ import { WorkflowFailedError } from '@temporalio/client';
 import type { RedisCopyInput } from '../../src/inputs/redis-copy.js';
 import type { Recovery } from '../../src/workflows/recover.js';
 import { application, sleep, world, type Upgrade, type World } from '../support/world.js';
-import { addressIn, approveAll, at, expectWhole, kill9, quickly, seed, slowRepoint, until, type Application } from './support.js';
+import {
+  addressIn,
+  approveAll,
+  at,
+  expectWhole,
+  fenceStands,
+  kill9,
+  quickly,
+  seed,
+  slowRepoint,
+  until,
+  type Application,
+} from './support.js';
 
 async function recover(w: World, upgrade: Upgrade, leave?: string[]): Promise<Recovery> {
-  return w.client.workflow.execute('recover', { taskQueue: w.taskQueue, workflowId: `recover/${upgrade.id}`, args: [{ workflowId: upgrade.id, by: 'ada', leave }] });
+  return w.client.workflow.execute('recover', {
+    taskQueue: w.taskQueue,
+    workflowId: `recover/${upgrade.id}`,
+    args: [{ workflowId: upgrade.id, by: 'ada', leave }],
+  });
 }
 
 async function refusedRecovery(act: Promise<unknown>): Promise<string> {
@@ -27,7 +43,13 @@ interface Case {
   named: RegExp;
 }
 
-async function recovers({ input, keys = 3_000, withWorker = false, reach, named }: Case): Promise<void> {
+async function expectRecovers({
+  input,
+  keys = 3_000,
+  withWorker = false,
+  reach,
+  named,
+}: Case): Promise<void> {
   const w = await world({ target: 'r70' });
   try {
     await w.startWorker();
@@ -36,7 +58,7 @@ async function recovers({ input, keys = 3_000, withWorker = false, reach, named 
     const app = application({ world: w });
     const upgrade = await w.start({ rate: 'full', ...input?.(w) });
     await reach(upgrade, w, app);
-    if (!withWorker) expect(await refusedRecovery(recover(w, upgrade))).toContain('is running');
+    expect(await refusedRecovery(recover(w, upgrade))).toContain('is running');
     if (withWorker) await kill9(w.worker);
     await upgrade.handle.terminate('a mistake');
     if (withWorker) await w.startWorker();
@@ -65,14 +87,11 @@ async function recovers({ input, keys = 3_000, withWorker = false, reach, named 
   }
 }
 
-const sealed = async (w: World) => {
-  const reader = w.redis('source');
-  await until('the seal', async () => Number(((await reader.config('GET', 'min-replicas-to-write')) as string[])[1]) > 337_799_999);
-};
+const sealed = (w: World) => fenceStands(w.redis('source'));
 
 describe.concurrent('terminated', { timeout: 120_000 }, () => {
   test('in the middle of the copy', () =>
-    recovers({
+    expectRecovers({
       keys: 30_000,
       input: () => ({ rate: 8_000 }),
       async reach(upgrade, w) {
@@ -85,7 +104,7 @@ describe.concurrent('terminated', { timeout: 120_000 }, () => {
 
   for (const withWorker of [false, true]) {
     test(`in the switch, with the fence standing${withWorker ? ', and its worker with it' : ''}`, () =>
-      recovers({
+      expectRecovers({
         withWorker,
         input: (w) => ({ repoint: slowRepoint(w, { before: 3 }) }),
         async reach(upgrade, w) {
@@ -98,7 +117,7 @@ describe.concurrent('terminated', { timeout: 120_000 }, () => {
 
   for (const withWorker of [false, true]) {
     test(`after the switch${withWorker ? ', and its worker with it' : ''}: with every write made since`, () =>
-      recovers({
+      expectRecovers({
         withWorker,
         input: () => ({ watch: '60s' }),
         async reach(upgrade, w, app) {

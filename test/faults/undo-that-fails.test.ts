@@ -2,11 +2,23 @@
 import { writeFile } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
 import { application, sleep, world, type Upgrade, type World } from '../support/world.js';
-import { addressIn, approveAll, at, expectWhole, quickly, restart, seed, until, type Application } from './support.js';
+import {
+  addressIn,
+  approveAll,
+  at,
+  expectWhole,
+  quickly,
+  restart,
+  seed,
+  until,
+  type Application,
+} from './support.js';
 
 const DURABLE = ['--appendonly', 'yes', '--appendfsync', 'always'];
 
-async function switched(use: (on: { w: World; upgrade: Upgrade; app: Application }) => Promise<void>): Promise<void> {
+async function switched(
+  use: (on: { w: World; upgrade: Upgrade; app: Application }) => Promise<void>,
+): Promise<void> {
   const w = await world({ target: 'r70', sourceArgs: DURABLE, targetArgs: DURABLE });
   try {
     await w.startWorker();
@@ -50,12 +62,17 @@ describe.concurrent('while it goes back', { timeout: 120_000 }, () => {
       await upgrade.until('NeedsDecision', 90_000);
       await restart(w, 'source', { version: 'r70', args: DURABLE });
       await upgrade.say('retry', { by: 'ada' });
-      const asked = await upgrade.until((state) => state.phase === 'NeedsDecision' && /can't be told/.test(state.decision?.problem ?? ''), 60_000);
+      const asked = await upgrade.until(
+        (state) => state.phase === 'NeedsDecision' && /can't be told/.test(state.decision?.problem ?? ''),
+        60_000,
+      );
       expect(asked.breakGlass.length).toBeGreaterThan(0);
       await upgrade.say('decide', { choice: 'stop', by: 'ada' });
       const receipt = await upgrade.ended();
       expect(receipt.outcome).toBe('RollbackFailed');
-      expect(receipt.left.join('\n')).toMatch(/Switch the applications over: not undone[\s\S]*Copy every key: not undone/);
+      expect(receipt.left.join('\n')).toMatch(
+        /Switch the applications over: not undone[\s\S]*Copy every key: not undone/,
+      );
       await expectWhole({ w, app, serving: 'target' });
       expect(await w.redis('target').dbsize()).toBeGreaterThan(2_000);
     }));

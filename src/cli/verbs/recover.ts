@@ -8,7 +8,13 @@ export function recover(program: Command, cli: Cli): void {
     .description('undo what a terminated upgrade left behind, from its journal on the worker')
     .argument('<id>', ID)
     .option('--by <name>', "who says it (default: $FERRY_BY, else git's user name, else the account's)")
-    .action(async (id: string, options: { by?: string }, command: Command) => {
+    .option(
+      '--leave <step>',
+      'a step that was put right by hand, by its title: nothing is undone for it (repeatable)',
+      (title: string, all: string[]) => [...all, title],
+      [],
+    )
+    .action(async (id: string, options: { by?: string; leave: string[] }, command: Command) => {
       const [
         { withSession },
         { workflowIdFor, pollers, endOf },
@@ -47,7 +53,7 @@ export function recover(program: Command, cli: Cli): void {
         const handle = await session.client.workflow.start('recover', {
           workflowId: recoveryId,
           taskQueue: session.taskQueue,
-          args: [{ workflowId, by }],
+          args: [{ workflowId, by, leave: options.leave }],
           workflowIdConflictPolicy: 'USE_EXISTING',
         });
         cli.io.warn(`Recovering as ${recoveryId} …`);
