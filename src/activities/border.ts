@@ -1,5 +1,6 @@
 /** The border with Temporal: its context becomes an AbortSignal, heartbeats and typed failures, and nothing behind it knows Temporal. */
 import { ApplicationFailure, CompleteAsyncError, Context, activityInfo, log } from '@temporalio/activity';
+import { ActivityCancelledError } from '@temporalio/client';
 import { CancelledFailure } from '@temporalio/common';
 import { progressSignal, type Progress, type Told } from '../contract.js';
 import { FAILURES, FerryError } from '../errors.js';
@@ -24,7 +25,7 @@ export interface Border<Beat> {
   beat: (details: Beat) => void;
   /** Shows how far it is. */
   show: (progress: Omit<Progress, 'rate' | 'at' | 'etaSeconds'>) => void;
-  /** Tells Temporal durably where it is, and throws when another attempt has taken over or it was cancelled. */
+  /** Tells Temporal durably where it is, and throws when another attempt has taken over, or the workflow is gone. */
   stillCurrent: (details?: Beat) => Promise<void>;
   /** True once this attempt is of no concern to anybody: another has taken over, or the workflow is gone. */
   abandoned: () => boolean;
@@ -76,6 +77,8 @@ export async function border<T, Beat = unknown>(work: (border: Border<Beat>) => 
         try {
           await context.client.activity.heartbeat(info.taskToken, { checkpoint, progress });
         } catch (error) {
+          // Cancelled is current all the same: the signal says so in a moment, and whoever is in the middle of a switch ends it first.
+          if (error instanceof ActivityCancelledError) return;
           throw new FerryError('Unknown', `another attempt has taken over (${error instanceof Error ? error.name : 'unknown'})`);
         }
       },

@@ -162,7 +162,8 @@ describe.concurrent('an undo that fails holds', () => {
     // Nobody knows where the applications are, so the target keeps what they may be using.
     expect(receipt.left).toEqual(['Switch the applications over: not undone (still no)', expect.stringContaining('keeps its keys')]);
     expect(play.calls.slice(-2)).toEqual(['switchBack', START]);
-    expect(play.card).toEqual(['# Switch the applications over', 'redis-cli unfence', 'redis-cli CLIENT UNPAUSE', 'cp before after']);
+    expect(play.card.slice(0, 4)).toEqual(['# Switch the applications over', 'redis-cli unfence', 'redis-cli CLIENT UNPAUSE', 'cp before after']);
+    expect(play.card.filter((line) => line.startsWith('#'))).toHaveLength(1);
   });
 
   test('stop: nothing more is undone, the receipt says what is left and the card stays', async () => {
@@ -173,7 +174,8 @@ describe.concurrent('an undo that fails holds', () => {
     expect(receipt.outcome).toBe('RollbackFailed');
     expect(receipt.left).toEqual(['Switch the applications over: not undone (still no)', 'Stop the application writing: not undone', 'Copy every key: not undone']);
     expect(play.calls.at(-1)).toBe('switchBack');
-    expect(play.card).toEqual(['# Switch the applications over', 'redis-cli unfence', 'redis-cli CLIENT UNPAUSE', 'cp before after', '# Stop the application writing', 'start']);
+    expect(play.card).toEqual(expect.arrayContaining(['# Switch the applications over', 'redis-cli unfence', 'cp before after']));
+    expect(play.card.slice(-2)).toEqual(['# Stop the application writing', 'start']);
   });
 });
 
