@@ -8,7 +8,7 @@ import { deleteKeys, type ClearCheckpoint, type ClearResult } from '../redis/cle
 import { withClient } from '../redis/connect.js';
 import { FerryError } from '../errors.js';
 import { shown, type ServerAddress } from '../redis/address.js';
-import { endReturn, fenceBefore, fenceStanding, isFenced, openForReturn, unfence, type FenceBefore } from '../redis/fence.js';
+import { endReturn, fence as setFence, fenceBefore, fenceStanding, isFenced, openForReturn, seal, unfence, type FenceBefore } from '../redis/fence.js';
 import { connectionName, dismiss } from '../redis/hands.js';
 import { parseInfo } from '../redis/info.js';
 import { resumeWrites } from '../redis/pause.js';
@@ -265,11 +265,22 @@ export interface WatchOutcome {
   checkpoint: Stragglers;
 }
 
-export async function watchStragglers(input: { sides: Sides; fenced: boolean; forMs: number; checkpoint?: Stragglers | undefined }): Promise<WatchOutcome> {
+/** A fence does not outlive a restart of its server: one that has fallen is set again, and what was written meanwhile shows. */
+export async function watchStragglers(input: { sides: Sides; fence: FenceBefore | null; forMs: number; checkpoint?: Stragglers | undefined }): Promise<WatchOutcome> {
   return border<WatchOutcome, Stragglers>(async (b) => {
     const { source } = await addressesOf(input.sides);
     const before = b.last ?? input.checkpoint;
+    const { fence: standing } = input;
     dropTracker(b.workflowId);
+    const raise = (): Promise<boolean> =>
+      onServer(b, source, async (client) => {
+        if (standing === null || (await fenceStanding({ client })) !== 'none') return false;
+        await setFence({ client, before: standing });
+        await seal({ client });
+        return true;
+      });
+    const fallen = await raise();
+    const told = (looked: Stragglers): Stragglers => (fallen ? { ...looked, fenceHeld: false } : looked);
     const seen = await watchFor({
       address: source,
       name: connectionName(b.workflowId),
@@ -277,10 +288,11 @@ export async function watchStragglers(input: { sides: Sides; fenced: boolean; fo
       match: input.sides.match,
       track: input.sides.track,
       until: AbortSignal.any([b.signal, AbortSignal.timeout(Math.max(0, input.forMs - (before?.seconds ?? 0) * 1_000))]),
-      fenced: input.fenced,
-      onSeen: (soFar) => b.beat(together(before, soFar)),
+      fenced: standing !== null,
+      onSeen: (soFar) => b.beat(together(before, told(soFar))),
     });
-    return { done: !b.signal.aborted, checkpoint: together(before, seen) };
+    if (seen.fenceHeld === false) await raise();
+    return { done: !b.signal.aborted, checkpoint: together(before, told(seen)) };
   });
 }
 

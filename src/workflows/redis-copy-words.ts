@@ -53,7 +53,7 @@ export function stragglers(seen: Stragglers, pair: Pair): Check {
     ...(changed > 0 ? [`${n(changed)} keys changed (${seen.changedSample.slice(0, 3).join(', ')})`] : []),
     ...(seen.refused ? [`${n(seen.refused)} writes were refused`] : []),
     ...(seen.gone && seen.fenceHeld !== true ? [`${n(seen.gone)} keys expired or were deleted`] : []),
-    ...(seen.fenceHeld === false ? ['the fence did not hold'] : []),
+    ...(seen.fenceHeld === false ? ['its fence had fallen, as after a restart, and was set again'] : []),
   ];
   const stayed = seen.clients ? `${n(seen.clients)} clients are still connected (${seen.clientSample.slice(0, 3).map(({ address, name }) => name || address).join(', ')})` : 'no client is connected';
   const lost = changed > 0 || seen.fenceHeld === false;

@@ -148,10 +148,13 @@ export async function redisCopy(raw: unknown): Promise<Receipt> {
     await r.checks('Watch for stragglers', async () => {
       // Interrupted by whoever asks to go back, or pauses: a watch may be long.
       const { checkpoint: seen } = await r.resumable((checkpoint?: WatchOutcome['checkpoint']) =>
-        acts(moves, 'Watch the source for clients that stayed').watchStragglers({ sides: how.sides, fenced: how.fence !== null, forMs: milliseconds(input.watch), checkpoint }),
+        acts(moves, 'Watch the source for clients that stayed').watchStragglers({ sides: how.sides, fence: how.fence, forMs: milliseconds(input.watch), checkpoint }),
       );
       r.record({ stragglers: seen });
-      return [say.stragglers(seen, pair)];
+      const check = say.stragglers(seen, pair);
+      // It stays so when a later watch sees nothing any more.
+      if (check.status === 'fail') r.blemish(`After the switch, at ${pair.source.shown}: ${check.actual}`);
+      return [check];
     });
 
     const finish = {
