@@ -9,8 +9,14 @@ await bootstrap();
 const folder = mkdtempSync(join(tmpdir(), 'ferry-sweep-'));
 const results = join(folder, 'results.json');
 const run = (args) =>
-  spawnSync(process.execPath, args, { cwd: root, stdio: 'inherit', env: { ...process.env, FERRY_SWEEP: '1', FERRY_TEST_RESULTS: results } }).status ?? 1;
-const code = run(['dist/setup/main.js', '--sweep']) || run(['node_modules/vitest/vitest.mjs', 'run', ...process.argv.slice(2)]);
+  spawnSync(process.execPath, args, {
+    cwd: root,
+    stdio: 'inherit',
+    env: { ...process.env, FERRY_SWEEP: '1', FERRY_TEST_RESULTS: results },
+  }).status ?? 1;
+const code =
+  run(['dist/setup/main.js', '--sweep']) ||
+  run(['node_modules/vitest/vitest.mjs', 'run', ...process.argv.slice(2)]);
 const report = JSON.parse(readFileSync(results, 'utf8'));
 rmSync(folder, { recursive: true, force: true });
 

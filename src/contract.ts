@@ -48,7 +48,8 @@ export interface Check {
   waivedBy?: string;
 }
 
-export type StepStatus = 'planned' | 'running' | 'waiting' | 'done' | 'skipped' | 'failed' | 'undoing' | 'undone' | 'undo failed';
+export type StepStatus =
+  'planned' | 'running' | 'waiting' | 'done' | 'skipped' | 'failed' | 'undoing' | 'undone' | 'undo failed';
 
 export interface StepState {
   title: string;

@@ -5,30 +5,66 @@
  */
 export const FAILURES = {
   InvalidInput: { retry: false, next: 'Correct the named field and start again. Nothing was changed.' },
-  PreflightFailed: { retry: false, next: 'Correct what the failed checks name and start again. Nothing was changed.' },
+  PreflightFailed: {
+    retry: false,
+    next: 'Correct what the failed checks name and start again. Nothing was changed.',
+  },
   WrongWorkflowId: { retry: false, next: 'Start again under the workflow ID that the message names.' },
   Locked: { retry: false, next: 'Wait until the other upgrade has ended, or end it.' },
-  MissingSecret: { retry: false, next: 'Set the named variable, or create the named file, where the worker runs.' },
+  MissingSecret: {
+    retry: false,
+    next: 'Set the named variable, or create the named file, where the worker runs.',
+  },
   Unreachable: { retry: true, next: 'Check that the server runs and that the worker can reach the address.' },
   WrongPassword: { retry: false, next: 'Check the user and the password behind the reference.' },
-  NotPermitted: { retry: false, next: 'Grant the named command to the user, or choose an option that does without it.' },
+  NotPermitted: {
+    retry: false,
+    next: 'Grant the named command to the user, or choose an option that does without it.',
+  },
   TlsFailed: { retry: false, next: 'Give the private CA as `tls.ca`, or correct `tls.serverName`.' },
   Loading: { retry: true, next: 'Wait until the server has loaded its data.' },
   ReadOnlyTarget: { retry: false, next: 'Give the address of a primary that accepts writes, then retry.' },
   TargetOutOfMemory: { retry: false, next: 'Give the target more memory, then retry.' },
-  ClusterMode: { retry: false, next: 'Redis Ferry moves single servers. Move each shard of a cluster by itself.' },
+  ClusterMode: {
+    retry: false,
+    next: 'Redis Ferry moves single servers. Move each shard of a cluster by itself.',
+  },
   SameServer: { retry: false, next: 'Give a target that is another server, or map to another database.' },
-  TargetNotEmpty: { retry: false, next: 'Empty the target, or choose `ifTargetHasKeys`: "replace" or "skip".' },
-  FormatRefused: { retry: false, next: 'The target is too old for the source\'s format. Choose a newer target.' },
-  PauseTooLong: { retry: false, next: 'Everything resumed on the source. Try again at a calmer moment, or raise `maxPause`.' },
-  SourceChanged: { retry: false, next: 'The source was written to since the comparison. Look at the keys named, then decide.' },
-  ComparisonDiffers: { retry: false, next: 'Look at the sample keys named, then retry the comparison or roll back.' },
+  TargetNotEmpty: {
+    retry: false,
+    next: 'Empty the target, or choose `ifTargetHasKeys`: "replace" or "skip".',
+  },
+  FormatRefused: {
+    retry: false,
+    next: "The target is too old for the source's format. Choose a newer target.",
+  },
+  PauseTooLong: {
+    retry: false,
+    next: 'Everything resumed on the source. Try again at a calmer moment, or raise `maxPause`.',
+  },
+  SourceChanged: {
+    retry: false,
+    next: 'The source was written to since the comparison. Look at the keys named, then decide.',
+  },
+  ComparisonDiffers: {
+    retry: false,
+    next: 'Look at the sample keys named, then retry the comparison or roll back.',
+  },
   WindowMissed: { retry: false, next: 'Give a later window, or roll back.' },
   CommandFailed: { retry: false, next: 'Run the command by hand where the worker runs, then retry.' },
-  WebhookFailed: { retry: true, next: 'Check the webhook\'s address and its log.' },
-  ProbeFailed: { retry: false, next: 'Look at the application, then retry, waive the probe by name, or roll back.' },
-  FileFailed: { retry: false, next: 'Check that the worker may write the named path and that the disk has room.' },
-  Unclear: { retry: false, next: 'Look at where the applications write. If it is the source, nothing is left to undo for this step: leave it. If not, use the break-glass card.' },
+  WebhookFailed: { retry: true, next: "Check the webhook's address and its log." },
+  ProbeFailed: {
+    retry: false,
+    next: 'Look at the application, then retry, waive the probe by name, or roll back.',
+  },
+  FileFailed: {
+    retry: false,
+    next: 'Check that the worker may write the named path and that the disk has room.',
+  },
+  Unclear: {
+    retry: false,
+    next: 'Look at where the applications write. If it is the source, nothing is left to undo for this step: leave it. If not, use the break-glass card.',
+  },
   Unknown: { retry: true, next: 'Read the message. If it makes no sense, report it with the journal.' },
 } as const satisfies Record<string, { retry: boolean; next: string }>;
 

@@ -4,7 +4,11 @@ import type { NativeConnection, WorkerOptions } from '@temporalio/worker';
 import * as activities from './activities/index.js';
 import { TASK_QUEUE } from './contract.js';
 
-export function workerOptions(input: { connection: NativeConnection; namespace: string; taskQueue?: string | undefined }): WorkerOptions {
+export function workerOptions(input: {
+  connection: NativeConnection;
+  namespace: string;
+  taskQueue?: string | undefined;
+}): WorkerOptions {
   return {
     connection: input.connection,
     namespace: input.namespace,

@@ -30,15 +30,19 @@ interface Import {
 }
 
 function imports(): Import[] {
-  const files = readdirSync(SRC, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'));
+  const files = readdirSync(SRC, { recursive: true, encoding: 'utf8' }).filter((file) =>
+    file.endsWith('.ts'),
+  );
   return files.flatMap((file) => {
     const text = readFileSync(join(SRC, file), 'utf8');
-    return [...text.matchAll(/^(?:import|export)\s+(type\s)?[^;]*?from\s+'([^']+)'/gms)].map(([, type, to]) => ({
-      file,
-      room: roomOf(file),
-      to: to?.startsWith('.') ? relative(SRC, resolve(SRC, dirname(file), to)) : (to ?? ''),
-      typeOnly: type !== undefined,
-    }));
+    return [...text.matchAll(/^(?:import|export)\s+(type\s)?[^;]*?from\s+'([^']+)'/gms)].map(
+      ([, type, to]) => ({
+        file,
+        room: roomOf(file),
+        to: to?.startsWith('.') ? relative(SRC, resolve(SRC, dirname(file), to)) : (to ?? ''),
+        typeOnly: type !== undefined,
+      }),
+    );
   });
 }
 
@@ -53,7 +57,7 @@ describe('structure', () => {
   test('imports follow the arrows', () => {
     const wrong = all.filter(({ file, room, to, typeOnly }) => {
       const allowed = ARROWS[room];
-      if (!allowed || to.startsWith('@') || to.startsWith('node:') || !/\.js$/.test(to)) return false;
+      if (!allowed || to.startsWith('@') || to.startsWith('node:') || !to.endsWith('.js')) return false;
       const target = roomOf(to);
       if (target === room || SHARED.includes(target)) return false;
       return !allowed.includes(target) && !(typeOnly && allowed.includes(`type:${target}`)) && file !== '';
@@ -62,18 +66,26 @@ describe('structure', () => {
   });
 
   test('what is known of Redis and of the platform knows nothing of Temporal', () => {
-    const wrong = all.filter(({ room, to }) => WITHOUT_TEMPORAL.includes(room) && to.startsWith('@temporalio/'));
+    const wrong = all.filter(
+      ({ room, to }) => WITHOUT_TEMPORAL.includes(room) && to.startsWith('@temporalio/'),
+    );
     expect(wrong.map(({ file, to }) => `${file} imports ${to}`)).toEqual([]);
   });
 
   test('execa has one caller', () => {
-    expect(new Set(all.filter(({ to }) => to === 'execa').map(({ file }) => file))).toEqual(new Set(['platform/exec.ts']));
+    expect(new Set(all.filter(({ to }) => to === 'execa').map(({ file }) => file))).toEqual(
+      new Set(['platform/exec.ts']),
+    );
   });
 
   test("a strategy's steps are the headings of its runbook page, in order", () => {
     const strategy = readFileSync(join(SRC, 'workflows/redis-copy.ts'), 'utf8');
-    const titles = [...strategy.matchAll(/r\.(step|checks|window|pointOfNoReturn|gate)\(\s*(['"])(.*?)\2/g)].map(([, kind, , title]) => (kind === 'gate' ? `Gate: ${title}` : title));
-    const headings = [...readFileSync('docs/runbooks/redis-copy.md', 'utf8').matchAll(/^## (.*)$/gm)].map(([, heading]) => heading);
+    const titles = [
+      ...strategy.matchAll(/r\.(step|checks|window|pointOfNoReturn|gate)\(\s*(['"])(.*?)\2/g),
+    ].map(([, kind, , title]) => (kind === 'gate' ? `Gate: ${title}` : title));
+    const headings = [...readFileSync('docs/runbooks/redis-copy.md', 'utf8').matchAll(/^## (.*)$/gm)].map(
+      ([, heading]) => heading,
+    );
     expect(headings).toEqual(titles);
   });
 });

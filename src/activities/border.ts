@@ -31,7 +31,6 @@ export interface Border<Beat> {
   abandoned: () => boolean;
 }
 
-
 /** Runs an activity's work: heartbeats by itself, maps failures. */
 export async function border<T, Beat = unknown>(work: (border: Border<Beat>) => Promise<T>): Promise<T> {
   const context = Context.current();
@@ -63,14 +62,19 @@ export async function border<T, Beat = unknown>(work: (border: Border<Beat>) => 
         progress = {
           ...shown,
           rate,
-          ...(rate > 0 && shown.total > shown.done ? { etaSeconds: Math.round((shown.total - shown.done) / rate) } : {}),
+          ...(rate > 0 && shown.total > shown.done
+            ? { etaSeconds: Math.round((shown.total - shown.done) / rate) }
+            : {}),
           at: new Date().toISOString(),
         };
         if (Date.now() - began < nextSignal || !workflowExecution) return;
         nextSignal = Math.max(nextSignal, Date.now() - began) * SIGNAL_GROWTH;
         const { workflowId, runId } = workflowExecution;
         // Only news: when it is lost, the next one says more.
-        context.client.workflow.getHandle(workflowId, runId).signal(progressSignal, progress).catch(() => {});
+        context.client.workflow
+          .getHandle(workflowId, runId)
+          .signal(progressSignal, progress)
+          .catch(() => {});
       },
       stillCurrent: async (details) => {
         checkpoint = details ?? checkpoint;
@@ -79,7 +83,10 @@ export async function border<T, Beat = unknown>(work: (border: Border<Beat>) => 
         } catch (error) {
           // Cancelled is current all the same: the signal says so in a moment, and whoever is in the middle of a switch ends it first.
           if (error instanceof ActivityCancelledError) return;
-          throw new FerryError('Unknown', `another attempt has taken over (${error instanceof Error ? error.name : 'unknown'})`);
+          throw new FerryError(
+            'Unknown',
+            `another attempt has taken over (${error instanceof Error ? error.name : 'unknown'})`,
+          );
         }
       },
       abandoned: () => {
@@ -89,7 +96,8 @@ export async function border<T, Beat = unknown>(work: (border: Border<Beat>) => 
     });
   } catch (error) {
     // Whatever an abort broke is no failure of its own.
-    if (context.cancellationSignal.aborted) throw new CancelledFailure('Cancelled', [{ checkpoint } satisfies Told]);
+    if (context.cancellationSignal.aborted)
+      throw new CancelledFailure('Cancelled', [{ checkpoint } satisfies Told]);
     throw failureOf(error, { checkpoint });
   } finally {
     clearInterval(timer);
@@ -105,12 +113,25 @@ function orderOf({ activityId, workflowExecution }: ReturnType<typeof activityIn
 
 /** What Temporal stores of a failure: the table's type, a message without secrets, no stack, no cause. */
 export function failureOf(error: unknown, told?: Told): Error {
-  if (error instanceof ApplicationFailure || error instanceof CancelledFailure || error instanceof CompleteAsyncError) return error;
+  if (
+    error instanceof ApplicationFailure ||
+    error instanceof CancelledFailure ||
+    error instanceof CompleteAsyncError
+  )
+    return error;
   const known = error instanceof FerryError ? error : null;
   const type = known?.type ?? 'Unknown';
   const message = redact(error instanceof Error ? error.message : String(error));
-  if (!known) log.error('Unexpected failure', { error: redact(error instanceof Error ? (error.stack ?? error.message) : String(error)) });
-  const failure = ApplicationFailure.create({ type, message, nonRetryable: !FAILURES[type].retry, details: told?.checkpoint === undefined ? [] : [told] });
+  if (!known)
+    log.error('Unexpected failure', {
+      error: redact(error instanceof Error ? (error.stack ?? error.message) : String(error)),
+    });
+  const failure = ApplicationFailure.create({
+    type,
+    message,
+    nonRetryable: !FAILURES[type].retry,
+    details: told?.checkpoint === undefined ? [] : [told],
+  });
   failure.stack = '';
   return failure;
 }

@@ -2,7 +2,13 @@
 import { Context } from '@temporalio/activity';
 import { PHASE_ATTRIBUTE, type Receipt } from '../contract.js';
 import { pathFor } from '../platform/home.js';
-import { appendEntry, listJournals, pendingUndos, writeCard, type JournalEntry } from '../platform/journal.js';
+import {
+  appendEntry,
+  listJournals,
+  pendingUndos,
+  writeCard,
+  type JournalEntry,
+} from '../platform/journal.js';
 import { writeReceipt } from '../receipt/write.js';
 import { border, failureOf } from './border.js';
 
@@ -10,7 +16,9 @@ import { border, failureOf } from './border.js';
 export async function surroundings(): Promise<{ phaseAttribute: boolean }> {
   try {
     const { client, info } = Context.current();
-    const { customAttributes } = await client.connection.operatorService.listSearchAttributes({ namespace: info.workflowNamespace ?? 'default' });
+    const { customAttributes } = await client.connection.operatorService.listSearchAttributes({
+      namespace: info.workflowNamespace ?? 'default',
+    });
     return { phaseAttribute: customAttributes?.[PHASE_ATTRIBUTE] !== undefined };
   } catch {
     // Not allowed to ask: then the phase goes to the memo.
@@ -28,7 +36,11 @@ export async function writeJournal(input: Omit<JournalEntry, 'at'> & { card: str
   }
 }
 
-export async function saveReceipt({ receipt }: { receipt: Receipt }): Promise<{ json: string; html: string }> {
+export async function saveReceipt({
+  receipt,
+}: {
+  receipt: Receipt;
+}): Promise<{ json: string; html: string }> {
   return border(async () => writeReceipt({ receipt, folder: pathFor(receipt.workflowId) }));
 }
 
@@ -47,7 +59,11 @@ export interface Debris {
 }
 
 /** What a terminated upgrade left, by its journal. Refuses while the upgrade runs: it undoes its own. */
-export async function readDebris({ workflowId }: { workflowId: string }): Promise<{ running: boolean; debris: Debris[] }> {
+export async function readDebris({
+  workflowId,
+}: {
+  workflowId: string;
+}): Promise<{ running: boolean; debris: Debris[] }> {
   return border(async () => {
     const description = await Context.current()
       .client.workflow.getHandle(workflowId)
@@ -56,7 +72,10 @@ export async function readDebris({ workflowId }: { workflowId: string }): Promis
     const journals = await listJournals({ workflowId });
     return {
       running: description?.status.name === 'RUNNING',
-      debris: journals.toReversed().map(({ runId, entries }) => ({ runId, undos: pendingUndos(entries) })).filter(({ undos }) => undos.length > 0),
+      debris: journals
+        .toReversed()
+        .map(({ runId, entries }) => ({ runId, undos: pendingUndos(entries) }))
+        .filter(({ undos }) => undos.length > 0),
     };
   });
 }

@@ -42,7 +42,10 @@ export async function describePair({ settings }: { settings: RedisCopySettings }
   return border(async (b) => {
     const { source, target } = await addressesOf(settings);
     const name = connectionName(b.workflowId);
-    const [from, to] = await Promise.all([describe({ address: source, name, signal: b.signal }), describe({ address: target, name, signal: b.signal })]);
+    const [from, to] = await Promise.all([
+      describe({ address: source, name, signal: b.signal }),
+      describe({ address: target, name, signal: b.signal }),
+    ]);
     // Names of changed keys come without their database: what is written to the target would look like a change of the source.
     if (isSameServer(from, to)) {
       from.can.tracking = false;
@@ -59,14 +62,22 @@ export async function describePair({ settings }: { settings: RedisCopySettings }
     const formats = { source: await formatOf(source), target: await formatOf(target) };
     const databases = databasesOf({ settings, source: from, target: to });
     const hold = holdOf({ source: from, target: to, settings, databases });
-    const fence = hold.fence === null || from.role !== 'primary' ? null : await withClient({ address: source, name, signal: b.signal }, (client) => fenceBefore({ client }));
-    const cli = { source: breakGlassPrefix({ address: source, endpoint: settings.source }), target: breakGlassPrefix({ address: target, endpoint: settings.target }) };
+    const fence =
+      hold.fence === null || from.role !== 'primary'
+        ? null
+        : await withClient({ address: source, name, signal: b.signal }, (client) => fenceBefore({ client }));
+    const cli = {
+      source: breakGlassPrefix({ address: source, endpoint: settings.source }),
+      target: breakGlassPrefix({ address: target, endpoint: settings.target }),
+    };
     const serving = { address: source, database: servedDatabase({ map: databases, direction: 'back' }) };
     return {
       source: from,
       target: to,
       formats,
-      canReturn: formats.target.highest !== null && (formats.source.accepts?.includes(formats.target.highest) ?? false),
+      canReturn:
+        formats.target.highest !== null &&
+        (formats.source.accepts?.includes(formats.target.highest) ?? false),
       databases,
       hold,
       others: stayBehind({ source: from, settings, databases }),
@@ -75,13 +86,27 @@ export async function describePair({ settings }: { settings: RedisCopySettings }
       repointSays: settings.repoint ? describeRepoint(settings.repoint) : [],
       byHand: {
         unfence: fence ? unfenceByHand(fence).map((line) => `${cli.source} ${line}`) : [],
-        repointBack: settings.repoint ? repointByHand({ spec: settings.repoint, direction: 'back', name: settings.name, serving, endpoint: settings.source }) : [],
+        repointBack: settings.repoint
+          ? repointByHand({
+              spec: settings.repoint,
+              direction: 'back',
+              name: settings.name,
+              serving,
+              endpoint: settings.source,
+            })
+          : [],
       },
     };
   });
 }
 
-export async function preflight({ settings, pair }: { settings: RedisCopySettings; pair: Pair }): Promise<Check[]> {
+export async function preflight({
+  settings,
+  pair,
+}: {
+  settings: RedisCopySettings;
+  pair: Pair;
+}): Promise<Check[]> {
   return border(async (b) =>
     preflightCopy({
       source: pair.source,
@@ -91,7 +116,9 @@ export async function preflight({ settings, pair }: { settings: RedisCopySetting
       databases: pair.databases,
       own: connectionName(b.workflowId),
       // Before the first change this run has none of its own.
-      notUndone: (await listJournals({ workflowId: b.workflowId })).flatMap(({ entries }) => pendingUndos(entries).map(({ title }) => title)),
+      notUndone: (await listJournals({ workflowId: b.workflowId })).flatMap(({ entries }) =>
+        pendingUndos(entries).map(({ title }) => title),
+      ),
     }),
   );
 }
@@ -100,9 +127,20 @@ export async function preflight({ settings, pair }: { settings: RedisCopySetting
  * By default every database, to the same number: also the empty ones, which an application may begin to use meanwhile. One that
  * is empty at the source and not at the target is somebody else's and left alone.
  */
-function databasesOf({ settings, source, target }: { settings: RedisCopySettings; source: ServerFacts; target: ServerFacts }): DatabaseMap {
-  if (settings.databases) return Object.entries(settings.databases).map(([from, to]) => [Number(from), to] as const);
+function databasesOf({
+  settings,
+  source,
+  target,
+}: {
+  settings: RedisCopySettings;
+  source: ServerFacts;
+  target: ServerFacts;
+}): DatabaseMap {
+  if (settings.databases)
+    return Object.entries(settings.databases).map(([from, to]) => [Number(from), to] as const);
   const keysIn = (facts: ServerFacts, number: number) => facts.databases[number]?.keys ?? 0;
   const count = Math.min(source.databaseCount ?? 16, target.databaseCount ?? 16);
-  return Array.from({ length: count }, (_, number) => [number, number] as const).filter(([number]) => keysIn(source, number) > 0 || keysIn(target, number) === 0);
+  return Array.from({ length: count }, (_, number) => [number, number] as const).filter(
+    ([number]) => keysIn(source, number) > 0 || keysIn(target, number) === 0,
+  );
 }

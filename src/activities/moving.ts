@@ -44,7 +44,13 @@ export async function copyKeys({ sides, checkpoint: given }: CopyInput): Promise
         onProgress: (progress, at) => {
           b.beat(at);
           const { database, keysInSource, ...counts } = progress;
-          b.show({ step: 'Copy every key', done: counts.copied + counts.skipped + counts.gone + counts.expired, total: keysInSource, unit: 'keys', counts: { ...counts, database } });
+          b.show({
+            step: 'Copy every key',
+            done: counts.copied + counts.skipped + counts.gone + counts.expired,
+            total: keysInSource,
+            unit: 'keys',
+            counts: { ...counts, database },
+          });
           debugLog(sides, b.workflowId, 'copy', progress);
         },
       });
@@ -66,11 +72,26 @@ export interface CompareOutcome extends CompareResult {
 }
 
 /** Compares both sides in both directions. Where changes were missed it makes them good. */
-export async function compareKeys({ sides, checkpoint: given, repair }: CompareInput): Promise<CompareOutcome> {
+export async function compareKeys({
+  sides,
+  checkpoint: given,
+  repair,
+}: CompareInput): Promise<CompareOutcome> {
   return border<CompareOutcome, CompareCheckpoint>(async (b) => {
     const { source, target } = await addressesOf(sides);
     const confirm = await takeHold(b, [source, target]);
-    return tracked(b, sides, source, async (lease) => compareUnder(b, { sides, source, target, lease, repair, confirm, checkpoint: b.last ?? given, beat: b.beat }));
+    return tracked(b, sides, source, async (lease) =>
+      compareUnder(b, {
+        sides,
+        source,
+        target,
+        lease,
+        repair,
+        confirm,
+        checkpoint: b.last ?? given,
+        beat: b.beat,
+      }),
+    );
   });
 }
 
@@ -84,7 +105,11 @@ interface InStep {
 
 async function compareUnder<Beat>(
   b: Border<Beat>,
-  input: InStep & { repair: CompareInput['repair']; checkpoint?: CompareCheckpoint | undefined; beat?: (at: CompareCheckpoint) => void },
+  input: InStep & {
+    repair: CompareInput['repair'];
+    checkpoint?: CompareCheckpoint | undefined;
+    beat?: (at: CompareCheckpoint) => void;
+  },
 ): Promise<CompareOutcome> {
   const { sides, source, target, lease, confirm, repair, checkpoint, beat } = input;
   // Without a tracker nothing stays compared: whoever needs both sides equal compares again, and makes good what differs.
@@ -103,12 +128,22 @@ async function compareUnder<Beat>(
     onProgress: (progress, at) => {
       beat?.(at);
       const { database, keysInSource, ...counts } = progress;
-      b.show({ step: 'Compare both sides', done: counts.keysCompared, total: keysInSource, unit: 'keys', counts: { ...counts, database } });
+      b.show({
+        step: 'Compare both sides',
+        done: counts.keysCompared,
+        total: keysInSource,
+        unit: 'keys',
+        counts: { ...counts, database },
+      });
       debugLog(sides, b.workflowId, 'compare', progress);
     },
   });
   if (result.done && unbroken) lease.inStep = true;
-  return { ...result, resumedFrom: checkpoint?.perDatabase.reduce((sum, { keysCompared }) => sum + keysCompared, 0) ?? 0, unbroken };
+  return {
+    ...result,
+    resumedFrom: checkpoint?.perDatabase.reduce((sum, { keysCompared }) => sum + keysCompared, 0) ?? 0,
+    unbroken,
+  };
 }
 
 /** Looks every half second for changed keys. */
@@ -122,14 +157,31 @@ export async function followKeys({ sides }: { sides: Sides }): Promise<{ passes:
       const confirm = await takeHold(b, [source, target]);
       let passes = 0;
       for (; !b.signal.aborted; passes += 1) {
-        if (!lease.inStep && sides.track) await compareUnder(b, { sides, source, target, lease, confirm, repair: 'always' });
+        if (!lease.inStep && sides.track)
+          await compareUnder(b, { sides, source, target, lease, confirm, repair: 'always' });
         else if (lease.tracker.pending() > 0) {
-          await copyChanged({ ...sides, source, target, tracker: lease.tracker, watched: false, verify: false, name: b.hand, confirm, signal: b.signal });
+          await copyChanged({
+            ...sides,
+            source,
+            target,
+            tracker: lease.tracker,
+            watched: false,
+            verify: false,
+            name: b.hand,
+            confirm,
+            signal: b.signal,
+          });
         }
         // Thrown, so that the next attempt starts with a new tracker and compares everything.
         const lost = lease.tracker.lost();
         if (lost !== null) throw new Error(`changes at the source were missed (${lost})`);
-        b.show({ step: 'Follow the source', done: 0, total: lease.tracker.pending(), unit: 'changed keys', counts: { passes } });
+        b.show({
+          step: 'Follow the source',
+          done: 0,
+          total: lease.tracker.pending(),
+          unit: 'changed keys',
+          counts: { passes },
+        });
         await pause(FOLLOW_EVERY, b.signal);
       }
       return { passes };
@@ -142,8 +194,19 @@ export async function bringInStep<Beat>(b: Border<Beat>, input: InStep): Promise
   return input.lease.inStep ? null : compareUnder(b, { ...input, repair: 'always' });
 }
 
-async function tracked<T, Beat>(b: Border<Beat>, sides: Sides, source: ServerAddress, use: (lease: Lease) => Promise<T>): Promise<T> {
-  const lease = await takeTracker({ key: b.workflowId, address: source, match: sides.match, name: connectionName(b.workflowId), track: sides.track });
+async function tracked<T, Beat>(
+  b: Border<Beat>,
+  sides: Sides,
+  source: ServerAddress,
+  use: (lease: Lease) => Promise<T>,
+): Promise<T> {
+  const lease = await takeTracker({
+    key: b.workflowId,
+    address: source,
+    match: sides.match,
+    name: connectionName(b.workflowId),
+    track: sides.track,
+  });
   try {
     return await use(lease);
   } finally {

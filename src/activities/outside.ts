@@ -9,10 +9,16 @@ import type { UndoResult } from '../contract.js';
 import { border } from './border.js';
 
 /** Runs a command or calls a webhook; `event` is told to both. */
-export async function runAction(input: { action: Action; label: string; event: string; name: string }): Promise<UndoResult> {
+export async function runAction(input: {
+  action: Action;
+  label: string;
+  event: string;
+  name: string;
+}): Promise<UndoResult> {
   return border(async (b) => {
     const { action, label, event, name } = input;
-    if ('webhook' in action) await post({ spec: action, where: label, body: { event, name }, signal: b.signal });
+    if ('webhook' in action)
+      await post({ spec: action, where: label, body: { event, name }, signal: b.signal });
     else await run({ label, spec: action, name, step: event, signal: b.signal });
     return {};
   });
@@ -21,7 +27,8 @@ export async function runAction(input: { action: Action; label: string; event: s
 export async function runProbes(input: { probes: Probe[]; name: string }): Promise<ProbeResult[]> {
   return border(async (b) => {
     const results: ProbeResult[] = [];
-    for (const [index, probe] of input.probes.entries()) results.push(await runProbe({ probe, index, name: input.name, signal: b.signal }));
+    for (const [index, probe] of input.probes.entries())
+      results.push(await runProbe({ probe, index, name: input.name, signal: b.signal }));
     return results;
   });
 }
@@ -42,19 +49,34 @@ export interface Notice {
 
 export async function notify(notice: Notice): Promise<void> {
   return border(async (b) => {
-    const { webhook, name, workflowId, phase, reason, question, choices, impact, breakGlass, contact } = notice;
+    const { webhook, name, workflowId, phase, reason, question, choices, impact, breakGlass, contact } =
+      notice;
     const toType = question
       ? `ferry approve ${workflowId} ${question.gate}`
       : choices.length > 0
         ? choices.map((choice) => `ferry decide ${workflowId} ${choice}`).join('\n')
         : undefined;
     const affected = impact.length > 0 ? ` Users are affected: ${impact.join('; ')}.` : '';
-    await send({ spec: webhook, notification: { name, phase, reason: `${reason}${affected}`, toType, breakGlass, link: uiLink(workflowId), contact }, signal: b.signal });
+    await send({
+      spec: webhook,
+      notification: {
+        name,
+        phase,
+        reason: `${reason}${affected}`,
+        toType,
+        breakGlass,
+        link: uiLink(workflowId),
+        contact,
+      },
+      signal: b.signal,
+    });
   });
 }
 
 /** FERRY_UI_URL is where people reach the Temporal UI, if the worker was told. */
 function uiLink(workflowId: string): string | undefined {
   const base = process.env['FERRY_UI_URL'];
-  return base ? `${base.replace(/\/$/, '')}/namespaces/${process.env['TEMPORAL_NAMESPACE'] ?? 'default'}/workflows/${encodeURIComponent(workflowId)}` : undefined;
+  return base
+    ? `${base.replace(/\/$/, '')}/namespaces/${process.env['TEMPORAL_NAMESPACE'] ?? 'default'}/workflows/${encodeURIComponent(workflowId)}`
+    : undefined;
 }

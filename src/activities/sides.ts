@@ -21,11 +21,19 @@ export interface Sides {
 }
 
 /** The debug log: counts and cursors, never keys or values. It goes to stderr whatever FERRY_LOG says, since it was asked for. */
-export function debugLog(sides: Pick<Sides, 'debug'>, workflowId: string, what: string, counts: object): void {
-  if (sides.debug) console.error(`${new Date().toISOString()} DEBUG ${workflowId} ${what} ${JSON.stringify(counts)}`);
+export function debugLog(
+  sides: Pick<Sides, 'debug'>,
+  workflowId: string,
+  what: string,
+  counts: object,
+): void {
+  if (sides.debug)
+    console.error(`${new Date().toISOString()} DEBUG ${workflowId} ${what} ${JSON.stringify(counts)}`);
 }
 
-export async function addressesOf(sides: Pick<Sides, 'source' | 'target'>): Promise<{ source: ServerAddress; target: ServerAddress }> {
+export async function addressesOf(
+  sides: Pick<Sides, 'source' | 'target'>,
+): Promise<{ source: ServerAddress; target: ServerAddress }> {
   return {
     source: await resolveEndpoint({ endpoint: sides.source, where: 'source' }),
     target: await resolveEndpoint({ endpoint: sides.target, where: 'target' }),

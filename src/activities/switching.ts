@@ -8,7 +8,17 @@ import { deleteKeys, type ClearCheckpoint, type ClearResult } from '../redis/cle
 import { withClient } from '../redis/connect.js';
 import { FerryError } from '../errors.js';
 import { shown, type ServerAddress } from '../redis/address.js';
-import { endReturn, fence as setFence, fenceBefore, fenceStanding, isFenced, openForReturn, seal, unfence, type FenceBefore } from '../redis/fence.js';
+import {
+  endReturn,
+  fence as setFence,
+  fenceBefore,
+  fenceStanding,
+  isFenced,
+  openForReturn,
+  seal,
+  unfence,
+  type FenceBefore,
+} from '../redis/fence.js';
 import { connectionName, dismiss } from '../redis/hands.js';
 import { parseInfo } from '../redis/info.js';
 import { resumeWrites } from '../redis/pause.js';
@@ -63,7 +73,13 @@ export async function switchForward(input: SwitchInput): Promise<SwitchOutcome> 
     const seal = fence === null ? 'none' : await standingOn(b, source);
     const sealed = seal === 'sealed' || last?.standing === 'sealed';
     await b.stillCurrent({ standing: sealed ? 'sealed' : 'begun', runId });
-    const lease = await takeTracker({ key: b.workflowId, address: source, match: sides.match, name: connectionName(b.workflowId), track: sides.track });
+    const lease = await takeTracker({
+      key: b.workflowId,
+      address: source,
+      match: sides.match,
+      name: connectionName(b.workflowId),
+      track: sides.track,
+    });
     try {
       // Behind a seal the target may have taken writes already: nothing is carried over it any more.
       const compared = sealed ? null : await bringInStep(b, { sides, source, target, lease, confirm });
@@ -79,7 +95,8 @@ export async function switchForward(input: SwitchInput): Promise<SwitchOutcome> 
         signal: b.signal,
         sealedBefore: sealed,
         stillCurrent: (standing) => b.stillCurrent({ standing, runId }),
-        repoint: () => repoint({ spec: input.repoint, direction: 'forward', name, serving: at.forward, signal: b.signal }),
+        repoint: () =>
+          repoint({ spec: input.repoint, direction: 'forward', name, serving: at.forward, signal: b.signal }),
         repointBack: () => repoint({ spec: input.repoint, direction: 'back', name, serving: at.back }),
       });
       return {
@@ -119,7 +136,8 @@ export async function switchBack(input: SwitchBackInput): Promise<UndoResult> {
     const { source, target } = await addressesOf(sides);
     const at = ends({ source, target, sides });
     const forward = () => repoint({ spec: input.repoint, direction: 'forward', name, serving: at.forward });
-    const back = () => repoint({ spec: input.repoint, direction: 'back', name, serving: at.back, signal: b.signal });
+    const back = () =>
+      repoint({ spec: input.repoint, direction: 'back', name, serving: at.back, signal: b.signal });
     const told = standingOf(input.told);
     dropTracker(b.workflowId);
     const confirm = await takeHold(b, [source, target]);
@@ -137,17 +155,32 @@ export async function switchBack(input: SwitchBackInput): Promise<UndoResult> {
       if (fence) await onServer(b, source, (client) => endReturn({ client, before: fence }));
       await back();
       await onServer(b, target, async (client) => {
-        await dropClients({ client, ids: (await clientsOf({ client, databases: sides.databases.map(([, to]) => to) })).map(({ id }) => id) });
+        await dropClients({
+          client,
+          ids: (await clientsOf({ client, databases: sides.databases.map(([, to]) => to) })).map(
+            ({ id }) => id,
+          ),
+        });
       });
-      return { note: 'repointed; the writes made since stay on the target', keep: { steps: input.keepSteps, because: `${shown(target)} keeps its keys: it holds the writes made since the switch` } };
+      return {
+        note: 'repointed; the writes made since stay on the target',
+        keep: {
+          steps: input.keepSteps,
+          because: `${shown(target)} keeps its keys: it holds the writes made since the switch`,
+        },
+      };
     }
 
-    const targetFence = fence === null ? null : await onServer(b, target, (client) => fenceBefore({ client }));
+    const targetFence =
+      fence === null ? null : await onServer(b, target, (client) => fenceBefore({ client }));
     const runId = await runIdOf(target, b.hand);
     let result: SwitchResult | null = null;
     if (where !== 'home') {
       if (where === 'target' && switched !== null && runId !== switched.targetRunId) {
-        throw new FerryError('Unknown', `${shown(target)} was restarted since the switch, so it may have lost keys that the source still has: carrying its state back could delete them. Compare both by hand, then use the break-glass card`);
+        throw new FerryError(
+          'Unknown',
+          `${shown(target)} was restarted since the switch, so it may have lost keys that the source still has: carrying its state back could delete them. Compare both by hand, then use the break-glass card`,
+        );
       }
       if (where === 'between') {
         // Some may have been told already. Where all are on one side, all can be brought to the other.
@@ -157,13 +190,27 @@ export async function switchBack(input: SwitchBackInput): Promise<UndoResult> {
           await resumeWrites({ client });
         });
       }
-      if (where !== 'returned' && fence) await onServer(b, source, (client) => openForReturn({ client, before: fence }));
-      const mirrored: Sides = { ...sides, source: sides.target, target: sides.source, databases: reversed(sides.databases), ifTargetHasKeys: sides.ifTargetHasKeys === 'refuse' ? 'refuse' : 'replace' };
+      if (where !== 'returned' && fence)
+        await onServer(b, source, (client) => openForReturn({ client, before: fence }));
+      const mirrored: Sides = {
+        ...sides,
+        source: sides.target,
+        target: sides.source,
+        databases: reversed(sides.databases),
+        ifTargetHasKeys: sides.ifTargetHasKeys === 'refuse' ? 'refuse' : 'replace',
+      };
       const key = `${b.workflowId} back`;
-      const lease = await takeTracker({ key, address: target, match: sides.match, name: connectionName(b.workflowId), track: sides.track });
+      const lease = await takeTracker({
+        key,
+        address: target,
+        match: sides.match,
+        name: connectionName(b.workflowId),
+        track: sides.track,
+      });
       try {
         // Told to have returned, the applications have written at the source: nothing is carried over that.
-        if (where !== 'returned') await bringInStep(b, { sides: mirrored, source: target, target: source, lease, confirm });
+        if (where !== 'returned')
+          await bringInStep(b, { sides: mirrored, source: target, target: source, lease, confirm });
         b.signal.throwIfAborted();
         result = await switchOver({
           ...mirrored,
@@ -185,11 +232,21 @@ export async function switchBack(input: SwitchBackInput): Promise<UndoResult> {
       }
     }
     // Whoever still holds the target's address is refused for a moment rather than believed, then it is free.
-    const seen = await watchFor({ address: target, name: b.hand, databases: sides.databases.map(([, to]) => to), match: sides.match, track: sides.track, until: SETTLE_MS, fenced: targetFence !== null && where !== 'home' });
+    const seen = await watchFor({
+      address: target,
+      name: b.hand,
+      databases: sides.databases.map(([, to]) => to),
+      match: sides.match,
+      track: sides.track,
+      until: SETTLE_MS,
+      fenced: targetFence !== null && where !== 'home',
+    });
     await b.stillCurrent({ standing: 'home', runId });
     if (fence) await onServer(b, source, (client) => endReturn({ client, before: fence }));
     if (targetFence) await onServer(b, target, (client) => unfence({ client, before: targetFence }));
-    return { note: `went back with every write; writes paused ${result?.writePauseMs ?? '?'} ms${seen.refused ? `, ${seen.refused} late writes refused` : ''}` };
+    return {
+      note: `went back with every write; writes paused ${result?.writePauseMs ?? '?'} ms${seen.refused ? `, ${seen.refused} late writes refused` : ''}`,
+    };
   });
 }
 
@@ -203,7 +260,10 @@ export async function switchBack(input: SwitchBackInput): Promise<UndoResult> {
  */
 type Whereabouts = 'not moved' | 'between' | 'target' | 'returned' | 'home';
 
-async function whereabouts(b: Border<Standing>, on: { source: ServerAddress; target: ServerAddress; input: SwitchBackInput; told: Standing | undefined }): Promise<Whereabouts> {
+async function whereabouts(
+  b: Border<Standing>,
+  on: { source: ServerAddress; target: ServerAddress; input: SwitchBackInput; told: Standing | undefined },
+): Promise<Whereabouts> {
   const { source, target, input, told } = on;
   const { fence, switched } = input;
   const ofUndo = told !== undefined && told.standing !== 'begun' && told.standing !== 'sealed';
@@ -227,7 +287,8 @@ async function whereabouts(b: Border<Standing>, on: { source: ServerAddress; tar
     case 'fenced':
       return 'not moved';
     default: {
-      if (switched) throw unclear(`The fence of ${shown(source)} is gone (lifted by hand, or the server was restarted)`);
+      if (switched)
+        throw unclear(`The fence of ${shown(source)} is gone (lifted by hand, or the server was restarted)`);
       if (own === undefined) {
         if (ofSwitch?.standing === 'begun') return 'not moved';
         if ((await runIdOf(source, b.hand)) === (ofSwitch?.runId ?? input.sourceRunId)) return 'not moved';
@@ -238,21 +299,30 @@ async function whereabouts(b: Border<Standing>, on: { source: ServerAddress; tar
 }
 
 function unclear(why: string): FerryError {
-  return new FerryError('Unclear', `${why}, so it can't be told where the applications write. Nothing was changed now`);
+  return new FerryError(
+    'Unclear',
+    `${why}, so it can't be told where the applications write. Nothing was changed now`,
+  );
 }
 
 const NO_FENCE: FenceBefore = { kind: 'min-replicas', settings: {} };
 
 function standingOf(told: Told | undefined): Standing | undefined {
   const checkpoint = told?.checkpoint;
-  return typeof checkpoint === 'object' && checkpoint !== null && 'standing' in checkpoint ? (checkpoint as Standing) : undefined;
+  return typeof checkpoint === 'object' && checkpoint !== null && 'standing' in checkpoint
+    ? (checkpoint as Standing)
+    : undefined;
 }
 
 function standingOn(b: Border<Standing>, address: ServerAddress) {
   return onServer(b, address, (client) => fenceStanding({ client }));
 }
 
-function onServer<T>(b: Pick<Border<never>, 'hand' | 'signal'>, address: ServerAddress, use: (client: Redis) => Promise<T>): Promise<T> {
+function onServer<T>(
+  b: Pick<Border<never>, 'hand' | 'signal'>,
+  address: ServerAddress,
+  use: (client: Redis) => Promise<T>,
+): Promise<T> {
   return withClient({ address, name: b.hand, signal: b.signal, commandTimeoutMs: 10_000 }, use);
 }
 
@@ -266,7 +336,12 @@ export interface WatchOutcome {
 }
 
 /** A fence does not outlive a restart of its server: one that has fallen is set again, and what was written meanwhile shows. */
-export async function watchStragglers(input: { sides: Sides; fence: FenceBefore | null; forMs: number; checkpoint?: Stragglers | undefined }): Promise<WatchOutcome> {
+export async function watchStragglers(input: {
+  sides: Sides;
+  fence: FenceBefore | null;
+  forMs: number;
+  checkpoint?: Stragglers | undefined;
+}): Promise<WatchOutcome> {
   return border<WatchOutcome, Stragglers>(async (b) => {
     const { source } = await addressesOf(input.sides);
     const before = b.last ?? input.checkpoint;
@@ -287,7 +362,10 @@ export async function watchStragglers(input: { sides: Sides; fence: FenceBefore 
       databases: input.sides.databases.map(([from]) => from),
       match: input.sides.match,
       track: input.sides.track,
-      until: AbortSignal.any([b.signal, AbortSignal.timeout(Math.max(0, input.forMs - (before?.seconds ?? 0) * 1_000))]),
+      until: AbortSignal.any([
+        b.signal,
+        AbortSignal.timeout(Math.max(0, input.forMs - (before?.seconds ?? 0) * 1_000)),
+      ]),
       fenced: standing !== null,
       onSeen: (soFar) => b.beat(together(before, told(soFar))),
     });
@@ -308,22 +386,40 @@ function together(before: Stragglers | undefined, seen: Stragglers): Stragglers 
     changedSample: [...new Set([...before.changedSample, ...seen.changedSample])].slice(0, 20),
     gone: sum(before.gone, seen.gone),
     refused: sum(before.refused, seen.refused),
-    clients: before.clients === null || seen.clients === null ? (before.clients ?? seen.clients) : Math.max(before.clients, seen.clients),
-    clientSample: [...seen.clientSample, ...before.clientSample.filter(({ id }) => !seen.clientSample.some((other) => other.id === id))].slice(0, 20),
+    clients:
+      before.clients === null || seen.clients === null
+        ? (before.clients ?? seen.clients)
+        : Math.max(before.clients, seen.clients),
+    clientSample: [
+      ...seen.clientSample,
+      ...before.clientSample.filter(({ id }) => !seen.clientSample.some((other) => other.id === id)),
+    ].slice(0, 20),
     seconds: before.seconds + seen.seconds,
     fenceHeld: before.fenceHeld === false ? false : seen.fenceHeld,
   };
 }
 
 /** The end of the way forward: both are ordinary servers again, and nothing is kept for going back. */
-export async function settle(input: { sides: Sides; fence: FenceBefore | null; repoint: Repoint | null }): Promise<void> {
+export async function settle(input: {
+  sides: Sides;
+  fence: FenceBefore | null;
+  repoint: Repoint | null;
+}): Promise<void> {
   return border(async (b) => {
     const { sides, fence } = input;
     const { source, target } = await addressesOf(sides);
     const name = connectionName(b.workflowId);
-    if (fence) await withClient({ address: source, name, signal: b.signal }, (client) => unfence({ client, before: fence }));
+    if (fence)
+      await withClient({ address: source, name, signal: b.signal }, (client) =>
+        unfence({ client, before: fence }),
+      );
     if (input.repoint) await finishRepoint({ spec: input.repoint });
-    await forgetOwnKeys({ address: target, databases: sides.databases.map(([, to]) => to), name, signal: b.signal });
+    await forgetOwnKeys({
+      address: target,
+      databases: sides.databases.map(([, to]) => to),
+      name,
+      signal: b.signal,
+    });
     await leave(b, [source, target]);
   });
 }
@@ -332,7 +428,12 @@ export async function settle(input: { sides: Sides; fence: FenceBefore | null; r
 export async function keepTarget({ sides }: { sides: Sides }): Promise<UndoResult> {
   return border<UndoResult>(async (b) => {
     const { source, target } = await addressesOf(sides);
-    await forgetOwnKeys({ address: target, databases: sides.databases.map(([, to]) => to), name: connectionName(b.workflowId), signal: b.signal });
+    await forgetOwnKeys({
+      address: target,
+      databases: sides.databases.map(([, to]) => to),
+      name: connectionName(b.workflowId),
+      signal: b.signal,
+    });
     await leave(b, [source, target]);
     return { note: 'the copied keys stay on the target' };
   });
@@ -347,7 +448,10 @@ export async function clearTarget({ sides }: { sides: Sides }): Promise<UndoResu
     dropTracker(b.workflowId);
     const confirm = await takeHold(b, [source, target]);
     if ((await fenceStandingOf(b, source)) === 'sealed') {
-      throw new FerryError('Unclear', `${shown(source)} is sealed: the applications were told to use ${shown(target)}, so its keys are not removed`);
+      throw new FerryError(
+        'Unclear',
+        `${shown(source)} is sealed: the applications were told to use ${shown(target)}, so its keys are not removed`,
+      );
     }
     const result = await deleteKeys({
       address: target,
@@ -366,21 +470,37 @@ export async function clearTarget({ sides }: { sides: Sides }): Promise<UndoResu
 }
 
 /** Proof that the source is as the comparison left it: the fence has stood since, on the same run of the server. */
-export async function proveSourceUnchanged(input: { sides: Sides; sourceRunId: string }): Promise<{ unchanged: true }> {
+export async function proveSourceUnchanged(input: {
+  sides: Sides;
+  sourceRunId: string;
+}): Promise<{ unchanged: true }> {
   return border(async (b) => {
     const { source } = await addressesOf(input.sides);
     const name = connectionName(b.workflowId);
-    const fenced = await withClient({ address: source, name, signal: b.signal }, (client) => isFenced({ client }));
-    if (fenced === null) throw new FerryError('SourceChanged', `${shown(source)} is no longer fenced: it may have been written to since the comparison, so nothing is deleted from it`);
+    const fenced = await withClient({ address: source, name, signal: b.signal }, (client) =>
+      isFenced({ client }),
+    );
+    if (fenced === null)
+      throw new FerryError(
+        'SourceChanged',
+        `${shown(source)} is no longer fenced: it may have been written to since the comparison, so nothing is deleted from it`,
+      );
     if ((await runIdOf(source, name)) !== input.sourceRunId) {
-      throw new FerryError('SourceChanged', `${shown(source)} was restarted since the comparison, so nothing is deleted from it`);
+      throw new FerryError(
+        'SourceChanged',
+        `${shown(source)} was restarted since the comparison, so nothing is deleted from it`,
+      );
     }
     return { unchanged: true };
   });
 }
 
 /** Deletes the copied keys from the source. Only after its own gate. */
-export async function clearSource(input: { sides: Sides; fence: FenceBefore | null; checkpoint?: ClearCheckpoint | undefined }): Promise<ClearOutcome> {
+export async function clearSource(input: {
+  sides: Sides;
+  fence: FenceBefore | null;
+  checkpoint?: ClearCheckpoint | undefined;
+}): Promise<ClearOutcome> {
   return border<ClearOutcome, ClearCheckpoint>(async (b) => {
     const { sides, fence } = input;
     const { source } = await addressesOf(sides);
@@ -397,20 +517,33 @@ export async function clearSource(input: { sides: Sides; fence: FenceBefore | nu
       signal: b.signal,
       onProgress: (deleted, checkpoint) => {
         b.beat(checkpoint);
-        b.show({ step: "Delete the source's keys", done: deleted, total: deleted, unit: 'keys', counts: { deleted } });
+        b.show({
+          step: "Delete the source's keys",
+          done: deleted,
+          total: deleted,
+          unit: 'keys',
+          counts: { deleted },
+        });
       },
     });
   });
 }
 
 /** The last to touch the servers: no connection of this upgrade is left, wherever its worker is. */
-async function leave(b: Pick<Border<never>, 'hand' | 'signal' | 'workflowId'>, addresses: readonly ServerAddress[]): Promise<void> {
+async function leave(
+  b: Pick<Border<never>, 'hand' | 'signal' | 'workflowId'>,
+  addresses: readonly ServerAddress[],
+): Promise<void> {
   dropTracker(b.workflowId);
-  for (const address of addresses) await onServer(b, address, (client) => dismiss({ client, workflowId: b.workflowId }));
+  for (const address of addresses)
+    await onServer(b, address, (client) => dismiss({ client, workflowId: b.workflowId }));
 }
 
 /** Where CONFIG isn't permitted no fence of ours can stand. */
-async function fenceStandingOf(b: Pick<Border<never>, 'hand' | 'signal'>, address: ServerAddress): Promise<string> {
+async function fenceStandingOf(
+  b: Pick<Border<never>, 'hand' | 'signal'>,
+  address: ServerAddress,
+): Promise<string> {
   return onServer(b, address, (client) => fenceStanding({ client })).catch((error: unknown) => {
     if (error instanceof FerryError && error.type === 'NotPermitted') return 'none';
     throw error;
@@ -418,11 +551,18 @@ async function fenceStandingOf(b: Pick<Border<never>, 'hand' | 'signal'>, addres
 }
 
 async function runIdOf(address: ServerAddress, name: string): Promise<string> {
-  return withClient({ address, name, commandTimeoutMs: 10_000 }, async (client) => parseInfo(String(await client.call('INFO', 'server')))['run_id'] ?? '');
+  return withClient(
+    { address, name, commandTimeoutMs: 10_000 },
+    async (client) => parseInfo(String(await client.call('INFO', 'server')))['run_id'] ?? '',
+  );
 }
 
 /** The two ends as an application that knows one database reaches them. */
-function ends(input: { source: ServerAddress; target: ServerAddress; sides: Sides }): Record<Direction, Serving> {
+function ends(input: {
+  source: ServerAddress;
+  target: ServerAddress;
+  sides: Sides;
+}): Record<Direction, Serving> {
   const { source, target, sides } = input;
   return {
     forward: { address: target, database: servedDatabase({ map: sides.databases, direction: 'forward' }) },

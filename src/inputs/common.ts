@@ -3,17 +3,25 @@ import { z } from 'zod';
 import { Duration, Probe, WebhookSpec } from './refs.js';
 
 /** How a gate is answered: by itself, or by one or two different people. */
-export const GatePolicy = z.union([z.literal('auto'), z.strictObject({ approvers: z.union([z.literal(1), z.literal(2)]) })]);
+export const GatePolicy = z.union([
+  z.literal('auto'),
+  z.strictObject({ approvers: z.union([z.literal(1), z.literal(2)]) }),
+]);
 export type GatePolicy = z.infer<typeof GatePolicy>;
 
-const Instant = z.iso.datetime({ offset: true, error: 'must be a date and time with a zone, such as "2026-03-01T02:00:00Z"' });
+const Instant = z.iso.datetime({
+  offset: true,
+  error: 'must be a date and time with a zone, such as "2026-03-01T02:00:00Z"',
+});
 
 export const MaintenanceWindow = z
   .strictObject({
     opensAt: Instant.meta({ description: 'The cutover does not begin before it' }),
     closesAt: Instant.meta({ description: 'The cutover must have ended by then' }),
   })
-  .refine((window) => Date.parse(window.opensAt) < Date.parse(window.closesAt), { error: 'closes before it opens' });
+  .refine((window) => Date.parse(window.opensAt) < Date.parse(window.closesAt), {
+    error: 'closes before it opens',
+  });
 export type MaintenanceWindow = z.infer<typeof MaintenanceWindow>;
 
 /** The gates field of a strategy, which knows only the strategy's own gates. */
@@ -21,26 +29,53 @@ export function gatesField<const Names extends readonly [string, ...string[]]>(n
   return z
     .partialRecord(z.enum(names), GatePolicy)
     .default({})
-    .meta({ description: `Settles gates ahead ("auto") or asks for two different approvers ({"approvers": 2}). Gates: ${names.join(', ')}` });
+    .meta({
+      description: `Settles gates ahead ("auto") or asks for two different approvers ({"approvers": 2}). Gates: ${names.join(', ')}`,
+    });
 }
 
 export const commonFields = {
   name: z
     .string()
-    .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/, 'must be 1 to 100 letters, digits, dots, dashes or underscores')
-    .meta({ description: 'Names the target; the workflow ID is made of it, so one target has one upgrade at a time' }),
-  dryRun: z.boolean().default(false).meta({ description: 'Stop after the plan: read everything, change nothing' }),
-  debug: z.boolean().default(false).meta({ description: 'Log every batch on the worker (never keys or values)' }),
+    .regex(
+      /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/,
+      'must be 1 to 100 letters, digits, dots, dashes or underscores',
+    )
+    .meta({
+      description: 'Names the target; the workflow ID is made of it, so one target has one upgrade at a time',
+    }),
+  dryRun: z
+    .boolean()
+    .default(false)
+    .meta({ description: 'Stop after the plan: read everything, change nothing' }),
+  debug: z
+    .boolean()
+    .default(false)
+    .meta({ description: 'Log every batch on the worker (never keys or values)' }),
   onFailure: z
     .enum(['hold', 'rollback'])
     .default('hold')
     .meta({ description: 'What happens when a step fails for good: ask a person, or roll back' }),
   decideWithin: Duration.default('15m').meta({
-    description: 'How long a person may take while users are affected; then it rolls back if nothing is lost by that, else reminds',
+    description:
+      'How long a person may take while users are affected; then it rolls back if nothing is lost by that, else reminds',
   }),
-  window: MaintenanceWindow.optional().meta({ description: 'The maintenance window. The cutover waits for it, and is refused where it no longer fits' }),
+  window: MaintenanceWindow.optional().meta({
+    description: 'The maintenance window. The cutover waits for it, and is refused where it no longer fits',
+  }),
   notify: WebhookSpec.optional().meta({ description: 'Gets a Slack-compatible message at each phase' }),
   contact: z.string().optional().meta({ description: 'Who to call, shown in plan and notifications' }),
-  probes: z.array(Probe).default([]).meta({ description: "The application's own tests, run after the cutover and before anything is destroyed" }),
-  followUps: z.array(z.string().min(1)).default([]).meta({ description: 'What is left to do by hand afterwards (for example: record the new address in Terraform); ticked by name' }),
+  probes: z
+    .array(Probe)
+    .default([])
+    .meta({
+      description: "The application's own tests, run after the cutover and before anything is destroyed",
+    }),
+  followUps: z
+    .array(z.string().min(1))
+    .default([])
+    .meta({
+      description:
+        'What is left to do by hand afterwards (for example: record the new address in Terraform); ticked by name',
+    }),
 };

@@ -27,11 +27,16 @@ export const MESSAGE_SCHEMAS = {
   abort: say.extend({ leaveAsIs: z.boolean().optional() }),
   adjust: z
     .strictObject({ by, rate: Rate.optional(), window: MaintenanceWindow.optional() })
-    .refine((adjust) => adjust.rate !== undefined || adjust.window !== undefined, { error: 'changes nothing: give `rate` or `window`' }),
+    .refine((adjust) => adjust.rate !== undefined || adjust.window !== undefined, {
+      error: 'changes nothing: give `rate` or `window`',
+    }),
 } as const satisfies { [Name in MessageName]: z.ZodType };
 
 /** The parsed message, or a sentence that says what is wrong with it. */
-export function parseMessage<Name extends MessageName>(name: Name, raw: unknown): { message: Messages[Name] } | { problem: string } {
+export function parseMessage<Name extends MessageName>(
+  name: Name,
+  raw: unknown,
+): { message: Messages[Name] } | { problem: string } {
   const parsed = MESSAGE_SCHEMAS[name].safeParse(raw, { reportInput: true });
   // zod's optional fields may be present as undefined; the contract's may not, and nothing here tells the two apart.
   if (parsed.success) return { message: parsed.data as Messages[Name] };
@@ -50,16 +55,20 @@ function problemOf(issue: z.core.$ZodIssue): string {
     return `${keys} is not a known field`;
   }
   // Only where the input is reported with the issues: without it everything would seem to be missing.
-  if (issue.code !== 'custom' && 'input' in issue && issue.input === undefined) return `\`${field}\` is missing`;
+  if (issue.code !== 'custom' && 'input' in issue && issue.input === undefined)
+    return `\`${field}\` is missing`;
   if (issue.code === 'invalid_union') return `\`${field}\` ${closest(issue)}`;
-  if (issue.code === 'invalid_key') return `\`${field}\` ${issue.issues.map((inner) => inner.message).join('; ')}`;
+  if (issue.code === 'invalid_key')
+    return `\`${field}\` ${issue.issues.map((inner) => inner.message).join('; ')}`;
   return `\`${field}\` ${issue.message.charAt(0).toLowerCase()}${issue.message.slice(1)}`;
 }
 
 /** Of a union's alternatives, the complaint of the one that came closest: of the right type, or with the fewest issues. */
 function closest(issue: z.core.$ZodIssueInvalidUnion): string {
   const alternatives = [...issue.errors].filter((issues) => issues.length > 0);
-  const right = alternatives.filter((issues) => !issues.some((inner) => inner.path.length === 0 && inner.code === 'invalid_type'));
+  const right = alternatives.filter(
+    (issues) => !issues.some((inner) => inner.path.length === 0 && inner.code === 'invalid_type'),
+  );
   const best = (right.length > 0 ? right : alternatives).sort((a, b) => a.length - b.length)[0];
   if (!best) return issue.message;
   return best

@@ -14,13 +14,18 @@ export function milliseconds(duration: string): number {
 export const Duration = z
   .string()
   .regex(/^\s*\d+(\.\d+)?\s*(ms|s|m|h|d)\s*$/, 'must be a duration such as "500ms", "15m" or "24h"')
-  .meta({ description: 'A length of time: a number and ms, s, m, h or d', examples: ['500ms', '15m', '24h'] });
+  .meta({
+    description: 'A length of time: a number and ms, s, m, h or d',
+    examples: ['500ms', '15m', '24h'],
+  });
 
 /** Where a secret is kept. The worker reads it when it is needed; it never enters the history. */
 export const SecretRef = z
   .union([
     z.strictObject({ env: z.string().min(1).meta({ description: 'Environment variable of the worker' }) }),
-    z.strictObject({ file: z.string().min(1).meta({ description: 'Absolute path of a file on the worker' }) }),
+    z.strictObject({
+      file: z.string().min(1).meta({ description: 'Absolute path of a file on the worker' }),
+    }),
   ])
   .meta({ description: 'Where a secret is kept: {"env": "NAME"} or {"file": "/path"}' });
 export type SecretRef = z.infer<typeof SecretRef>;
@@ -46,12 +51,20 @@ const PlainRedisUrl = z
 /** How a TLS connection is checked. Needed only for a private certificate authority. */
 export const TlsOptions = z
   .strictObject({
-    ca: z.string().optional().meta({ description: 'Absolute path of the CA certificate (PEM) on the worker' }),
-    serverName: z.string().optional().meta({ description: 'Name the certificate is checked against; default: the host' }),
+    ca: z
+      .string()
+      .optional()
+      .meta({ description: 'Absolute path of the CA certificate (PEM) on the worker' }),
+    serverName: z
+      .string()
+      .optional()
+      .meta({ description: 'Name the certificate is checked against; default: the host' }),
     insecure: z
       .boolean()
       .optional()
-      .meta({ description: 'Accept any certificate. The connection is then encrypted but the server is not proven' }),
+      .meta({
+        description: 'Accept any certificate. The connection is then encrypted but the server is not proven',
+      }),
   })
   .meta({ description: 'How a TLS connection (rediss://) is checked' });
 
@@ -59,11 +72,23 @@ export const TlsOptions = z
 export const RedisEndpoint = z
   .union([
     PlainRedisUrl,
-    z.strictObject({ env: z.string().min(1).meta({ description: 'Environment variable of the worker that holds the URL' }), tls: TlsOptions.optional() }),
-    z.strictObject({ file: z.string().min(1).meta({ description: 'Absolute path of a file on the worker that holds the URL' }), tls: TlsOptions.optional() }),
+    z.strictObject({
+      env: z.string().min(1).meta({ description: 'Environment variable of the worker that holds the URL' }),
+      tls: TlsOptions.optional(),
+    }),
+    z.strictObject({
+      file: z
+        .string()
+        .min(1)
+        .meta({ description: 'Absolute path of a file on the worker that holds the URL' }),
+      tls: TlsOptions.optional(),
+    }),
     z.strictObject({ url: PlainRedisUrl, tls: TlsOptions.optional() }),
   ])
-  .meta({ description: 'A Redis server: {"env": "OLD_REDIS_URL"}, {"file": "/path"}, or a URL without password; a database in the URL is ignored (see `databases`)' });
+  .meta({
+    description:
+      'A Redis server: {"env": "OLD_REDIS_URL"}, {"file": "/path"}, or a URL without password; a database in the URL is ignored (see `databases`)',
+  });
 export type RedisEndpoint = z.infer<typeof RedisEndpoint>;
 
 /** A program to run on the worker, without a shell when given as a list. */
@@ -78,20 +103,27 @@ export const CommandSpec = z
       .meta({ description: 'Environment variables filled from secret references' }),
     timeout: Duration.default('60s').meta({ description: 'How long it may take' }),
   })
-  .meta({ description: 'A program run on the worker. Its environment holds FERRY_NAME, FERRY_STEP and what `env` names' });
+  .meta({
+    description:
+      'A program run on the worker. Its environment holds FERRY_NAME, FERRY_STEP and what `env` names',
+  });
 export type CommandSpec = z.infer<typeof CommandSpec>;
 
 const HttpUrl = z
   .string()
   .regex(/^https?:\/\//, 'must begin with http:// or https://')
   .refine((url) => !hasCredentials(url), { error: REFERENCE_HINT })
-  .refine((url) => !/^https:\/\/hooks\.slack\.com\//.test(url), {
-    error: 'is a Slack webhook, whose address is its secret. Put it in an environment variable of the worker and give {"env": "NAME"} instead',
+  .refine((url) => !url.startsWith('https://hooks.slack.com/'), {
+    error:
+      'is a Slack webhook, whose address is its secret. Put it in an environment variable of the worker and give {"env": "NAME"} instead',
   });
 
 /** An HTTP endpoint that gets a JSON POST. */
 export const WebhookSpec = z
-  .strictObject({ webhook: z.union([HttpUrl, SecretRef]), timeout: Duration.default('30s').meta({ description: 'How long it may take' }) })
+  .strictObject({
+    webhook: z.union([HttpUrl, SecretRef]),
+    timeout: Duration.default('30s').meta({ description: 'How long it may take' }),
+  })
   .meta({ description: 'An address that gets a POST with a JSON body; anything but 2xx is a failure' });
 export type WebhookSpec = z.infer<typeof WebhookSpec>;
 

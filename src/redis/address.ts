@@ -16,7 +16,8 @@ export function shown(address: Pick<ServerAddress, 'host' | 'port'>): string {
 /** Parses redis:// and rediss:// URLs; the database in the path is ignored (databases are mapped in the input). */
 export function parseRedisUrl(url: string, tls?: ServerAddress['tls']): ServerAddress {
   const parsed = new URL(url);
-  if (parsed.protocol !== 'redis:' && parsed.protocol !== 'rediss:') throw new Error('must begin with redis:// or rediss://');
+  if (parsed.protocol !== 'redis:' && parsed.protocol !== 'rediss:')
+    throw new Error('must begin with redis:// or rediss://');
   const secure = parsed.protocol === 'rediss:';
   return {
     host: parsed.hostname.replace(/^\[|\]$/g, '') || '127.0.0.1',

@@ -97,7 +97,13 @@ export async function fenceStanding({ client }: { client: Redis }): Promise<Stan
  * side. Whoever lifts the fence by hand (the break-glass card) or restarts the server ends that saying: then nobody may carry
  * anything over what has been written here since.
  */
-export async function openForReturn({ client, before }: { client: Redis; before: FenceBefore }): Promise<void> {
+export async function openForReturn({
+  client,
+  before,
+}: {
+  client: Redis;
+  before: FenceBefore;
+}): Promise<void> {
   const { [MAX_LAG]: _, ...settings } = before.settings;
   await set(client, MAX_LAG, LAG_RETURNING);
   await unfence({ client, before: { ...before, settings } });
@@ -136,7 +142,10 @@ export async function fenceBefore({ client }: { client: Redis }): Promise<FenceB
   if (standing === 'min-replicas') return { kind: standing, settings: recorded(settings) };
   const { [TO_WRITE]: toWrite = '0', [MAX_LAG]: maxLag = '10' } = settings;
   if (standing === null && atLeast(info['redis_version'] ?? '0', '6.2'))
-    return { kind: 'min-replicas', settings: { [TO_WRITE]: toWrite, [MAX_LAG]: maxLag === LAG_RETURNING ? '10' : maxLag } };
+    return {
+      kind: 'min-replicas',
+      settings: { [TO_WRITE]: toWrite, [MAX_LAG]: maxLag === LAG_RETURNING ? '10' : maxLag },
+    };
   const { 'replica-read-only': readOnly = 'yes', 'replica-serve-stale-data': serveStale = 'yes' } = settings;
   return {
     kind: 'replica-of-itself',

@@ -26,7 +26,8 @@ export async function soleHand({ client, name }: { client: Redis; name: string }
     const other = parse(/ name=(\S*)/.exec(line)?.[1] ?? '');
     const id = /^id=(\d+)/.exec(line)?.[1];
     if (!other || id === undefined || other.base !== own.base) continue;
-    if (other.order > own.order) throw new FerryError('Unknown', 'a later attempt holds the server; this one gives way');
+    if (other.order > own.order)
+      throw new FerryError('Unknown', 'a later attempt holds the server; this one gives way');
     if (other.order < own.order) {
       await client.call('CLIENT', 'KILL', 'ID', id).catch((error: unknown) => {
         const failure = failureOn(client, error);

@@ -102,7 +102,13 @@ async function tracking({ address, match, name }: WatchInput): Promise<Tracker |
 }
 
 /** The database isn't told, so a name counts as written where any of the databases has it. */
-async function noteChanges(on: { client: Redis; tracker: Tracker | null; databases: readonly number[]; changed: Set<string>; gone: Set<string> }): Promise<void> {
+async function noteChanges(on: {
+  client: Redis;
+  tracker: Tracker | null;
+  databases: readonly number[];
+  changed: Set<string>;
+  gone: Set<string>;
+}): Promise<void> {
   const { client, tracker, databases, changed, gone } = on;
   if (!tracker) return;
   await tracker.barrier();

@@ -74,10 +74,11 @@ export async function switchOver(options: SwitchOptions): Promise<SwitchResult> 
   const control = await connect({ address: from, name, commandTimeoutMs: COMMAND_TIMEOUT_MS });
   const source = await openConnection({ address: from, name });
   const target = await openConnection({ address: to, name });
-  const carry: Carry = (rest) =>
-    copyChanged({ ...options, signal: NEVER, source, target, ...rest });
+  const carry: Carry = (rest) => copyChanged({ ...options, signal: NEVER, source, target, ...rest });
   // Should the applications have to be told to stay, some may have moved and written already.
-  const echo = options.fence ? await startTracking({ address: to, match: options.match, name }).catch(() => null) : null;
+  const echo = options.fence
+    ? await startTracking({ address: to, match: options.match, name }).catch(() => null)
+    : null;
   try {
     await soleHand({ client: control, name });
     await withClient({ address: to, name }, (client) => soleHand({ client, name }));
@@ -89,7 +90,13 @@ export async function switchOver(options: SwitchOptions): Promise<SwitchResult> 
         await fence({ client: control, before: options.fence });
         await seal({ client: control });
       }
-      return { writePauseMs: null, keysUnderPause: 0, pausesGivenUp: 0, droppedClients: await finish(options, control, null), finishedLater: true };
+      return {
+        writePauseMs: null,
+        keysUnderPause: 0,
+        pausesGivenUp: 0,
+        droppedClients: await finish(options, control, null),
+        finishedLater: true,
+      };
     }
     // An attempt died between fence and seal: nobody was told to move, so it begins anew.
     if (standing === 'fenced') await unfence({ client: control });
@@ -104,9 +111,18 @@ export async function switchOver(options: SwitchOptions): Promise<SwitchResult> 
       await echo?.barrier();
       echo?.take(echo.pending());
       const dropped = await finish(options, control, echo);
-      return { writePauseMs: Math.round((performance.now() - held) * 10) / 10, keysUnderPause: keys, pausesGivenUp: given, droppedClients: dropped, finishedLater: false };
+      return {
+        writePauseMs: Math.round((performance.now() - held) * 10) / 10,
+        keysUnderPause: keys,
+        pausesGivenUp: given,
+        droppedClients: dropped,
+        finishedLater: false,
+      };
     }
-    throw new FerryError('PauseTooLong', `${shown(from)}: the last changes did not fit into a pause of ${options.pauseMs} ms, ${TRIES} times`);
+    throw new FerryError(
+      'PauseTooLong',
+      `${shown(from)}: the last changes did not fit into a pause of ${options.pauseMs} ms, ${TRIES} times`,
+    );
   } finally {
     echo?.close();
     control.disconnect();
@@ -119,9 +135,14 @@ export async function switchOver(options: SwitchOptions): Promise<SwitchResult> 
 async function holdAndSeal(options: SwitchOptions, control: Redis, carry: Carry): Promise<number | null> {
   const { tracker } = options;
   try {
-    const pause = options.pauseMs === null ? null : await pauseWrites({ client: control, ms: options.pauseMs });
+    const pause =
+      options.pauseMs === null ? null : await pauseWrites({ client: control, ms: options.pauseMs });
     await tracker.barrier();
-    const last = await carry({ watched: true, verify: true, ...(pause ? { deadline: Date.now() + pause.remaining() - FENCE_MARGIN_MS } : {}) });
+    const last = await carry({
+      watched: true,
+      verify: true,
+      ...(pause ? { deadline: Date.now() + pause.remaining() - FENCE_MARGIN_MS } : {}),
+    });
     mustBeKnown(tracker);
     if (last.different > 0) throw differs(last);
     if (!last.done || !hasTime(pause)) {
@@ -144,7 +165,10 @@ async function holdAndSeal(options: SwitchOptions, control: Redis, carry: Carry)
   } catch (error) {
     // Nobody was told to move: everything resumes on the side that serves. Unless another attempt has taken over meanwhile,
     // which must not find its fence gone.
-    const ours = await options.stillCurrent('begun').then(() => true, () => false);
+    const ours = await options.stillCurrent('begun').then(
+      () => true,
+      () => false,
+    );
     if (ours) {
       await unfence({ client: control, before: options.fence ?? undefined }).catch(() => undefined);
       await resumeWrites({ client: control }).catch(() => undefined);
@@ -175,17 +199,28 @@ async function finish(options: SwitchOptions, control: Redis, echo: Tracker | nu
 }
 
 /** Whoever has moved comes back, and what was written on the other side meanwhile comes along. */
-async function callBack(options: SwitchOptions, control: Redis, on: { fence: FenceBefore; echo: Tracker | null; error: unknown }): Promise<void> {
+async function callBack(
+  options: SwitchOptions,
+  control: Redis,
+  on: { fence: FenceBefore; echo: Tracker | null; error: unknown },
+): Promise<void> {
   const { from, to, name, tracker } = options;
   const { echo, error } = on;
   await withClient({ address: to, name }, async (client) => {
     const databases = options.databases.map(([, target]) => target);
-    await dropClients({ client, ids: (await clientsOf({ client, databases })).map(({ id }) => id), subscribers: true });
+    await dropClients({
+      client,
+      ids: (await clientsOf({ client, databases })).map(({ id }) => id),
+      subscribers: true,
+    });
   });
   await echo?.barrier();
   if (!echo || echo.lost() !== null) {
     const why = error instanceof Error ? error.message : String(error);
-    throw new FerryError('Unclear', `${why}. Applications may have moved and written to ${shown(to)}, so ${shown(from)} stays closed to writes`);
+    throw new FerryError(
+      'Unclear',
+      `${why}. Applications may have moved and written to ${shown(to)}, so ${shown(from)} stays closed to writes`,
+    );
   }
   await unfence({ client: control, before: on.fence });
   if (echo.pending() === 0) return;
@@ -197,7 +232,16 @@ async function callBack(options: SwitchOptions, control: Redis, on: { fence: Fen
     },
   };
   const databases: DatabaseMap = options.databases.map(([source, target]) => [target, source]);
-  await copyChanged({ ...options, source: to, target: from, databases, tracker: newer, watched: false, verify: false, signal: NEVER });
+  await copyChanged({
+    ...options,
+    source: to,
+    target: from,
+    databases,
+    tracker: newer,
+    watched: false,
+    verify: false,
+    signal: NEVER,
+  });
 }
 
 /** Passes shrink while the keys written during one are fewer than the keys it carried. */
@@ -218,10 +262,19 @@ function hasTime(pause: Pause | null): boolean {
 
 function mustBeKnown(tracker: Tracker): void {
   const lost = tracker.lost();
-  if (lost !== null) throw new FerryError('Unknown', `changes at the source were missed (${lost}); everything is compared again`);
+  if (lost !== null)
+    throw new FerryError(
+      'Unknown',
+      `changes at the source were missed (${lost}); everything is compared again`,
+    );
 }
 
 function differs(result: ChangedResult): FerryError {
-  const sample = result.samples.map((difference) => `${difference.key} in database ${difference.database} (${difference.what})`);
-  return new FerryError('ComparisonDiffers', `${result.different} keys still differ after they were copied: ${sample.slice(0, 5).join(', ')}`);
+  const sample = result.samples.map(
+    (difference) => `${difference.key} in database ${difference.database} (${difference.what})`,
+  );
+  return new FerryError(
+    'ComparisonDiffers',
+    `${result.different} keys still differ after they were copied: ${sample.slice(0, 5).join(', ')}`,
+  );
 }

@@ -20,7 +20,13 @@ const kept = new Map<string, { lease: Lease; timer: NodeJS.Timeout }>();
 const follows = new WeakMap<Tracker, string>();
 
 /** The tracker of an upgrade's source, taken over from the activity before, or a new one, which isn't in step. */
-export async function takeTracker(input: { key: string; address: ServerAddress; match: string; name: string; track: boolean }): Promise<Lease> {
+export async function takeTracker(input: {
+  key: string;
+  address: ServerAddress;
+  match: string;
+  name: string;
+  track: boolean;
+}): Promise<Lease> {
   const { key, address, match, name, track } = input;
   const what = JSON.stringify([shown(address), match, track]);
   const found = kept.get(key);

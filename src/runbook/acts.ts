@@ -1,9 +1,15 @@
 /** How a runbook calls its activities: which may take how long, and how often they are tried. */
-import { ActivityCancellationType, proxyActivities, proxyLocalActivities, scheduleActivity, type ActivityOptions } from '@temporalio/workflow';
+import {
+  ActivityCancellationType,
+  proxyActivities,
+  proxyLocalActivities,
+  scheduleActivity,
+  type ActivityOptions,
+} from '@temporalio/workflow';
 import type * as activities from '../activities/index.js';
 
 export type Activities = typeof activities;
-type Name = keyof Activities & string;
+type Name = keyof Activities;
 
 /** Activities whose result the undo of a step may be. Kept as data, so that it can be shown, journalled and run by `recover`. */
 export interface Call {
@@ -17,7 +23,9 @@ export function call<K extends Name>(activity: K, args: Parameters<Activities[K]
 }
 
 // An undo must not race the activity that it undoes: cancelling always waits for the activity's end.
-const waits = { cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED } satisfies ActivityOptions;
+const waits = {
+  cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+} satisfies ActivityOptions;
 
 /** Looks at something and changes nothing; short. */
 export const reads: ActivityOptions = {
@@ -34,12 +42,15 @@ export const looks: ActivityOptions = { ...reads, retry: { ...reads.retry, maxim
 export const moves: ActivityOptions = {
   ...waits,
   startToCloseTimeout: '30d',
-  heartbeatTimeout: '10s',
+  heartbeatTimeout: '5s',
   retry: { initialInterval: '500ms', backoffCoefficient: 1.5, maximumInterval: '10s', maximumAttempts: 25 },
 };
 
 /** Runs in the background while people decide: never gives up by itself. */
-export const follows: ActivityOptions = { ...moves, retry: { initialInterval: '1s', backoffCoefficient: 1.5, maximumInterval: '30s' } };
+export const follows: ActivityOptions = {
+  ...moves,
+  retry: { initialInterval: '1s', backoffCoefficient: 1.5, maximumInterval: '30s' },
+};
 
 /** Changes something small: a command, a webhook, a setting. */
 export const changes: ActivityOptions = {
@@ -58,7 +69,10 @@ export const switches: ActivityOptions = {
 };
 
 /** Undoes something, small or large. Few tries: a person is asked soon, since users may be affected meanwhile. */
-export const undoes: ActivityOptions = { ...switches, retry: { initialInterval: '500ms', backoffCoefficient: 2, maximumInterval: '5s', maximumAttempts: 5 } };
+export const undoes: ActivityOptions = {
+  ...switches,
+  retry: { initialInterval: '500ms', backoffCoefficient: 2, maximumInterval: '5s', maximumAttempts: 5 },
+};
 
 /** The same activities under each of these options; the summary is what the Temporal UI shows on the timeline. */
 export function acts(options: ActivityOptions, summary: string) {

@@ -71,7 +71,9 @@ export interface Runbook {
   /** Holds what identifies a server, so that two upgrades can't touch one under two names. */
   lock(keys: string[]): Promise<void>;
   /** Runs a long activity that returns its checkpoint when cancelled: pausing and changing the rate restart it from there. */
-  resumable<C, R extends { done: boolean; checkpoint: C }>(start: (checkpoint: C | undefined) => Promise<R>): Promise<R>;
+  resumable<C, R extends { done: boolean; checkpoint: C }>(
+    start: (checkpoint: C | undefined) => Promise<R>,
+  ): Promise<R>;
   /** Leaves a step as it is from here on: it is not undone any more. A reason, if there is one, goes into the receipt. */
   keep(title: string, because: string | null): Promise<void>;
   wayBack(wayBack: Partial<WayBack>): void;
@@ -81,7 +83,11 @@ export interface Runbook {
   blemish(sentence: string): void;
   warn(sentence: string): void;
   /** Asks a person what the strategy itself can't know. */
-  decide(question: { about: string; problem: string; choices: Partial<Record<Choice, string>> }): Promise<Choice | 'waived'>;
+  decide(question: {
+    about: string;
+    problem: string;
+    choices: Partial<Record<Choice, string>>;
+  }): Promise<Choice | 'waived'>;
   /** True while the body runs to plan only. */
   planning: boolean;
   /** The rate as it is set now. */
@@ -114,5 +120,9 @@ export function gateTitle(name: string): string {
 /** "25 passed, 1 warned". */
 export function counted(checks: readonly Check[]): string {
   const of = (status: Check['status']) => checks.filter((check) => check.status === status).length;
-  return [`${of('pass')} passed`, ...(of('warn') > 0 ? [`${of('warn')} warned`] : []), ...(of('fail') > 0 ? [`${of('fail')} failed`] : [])].join(', ');
+  return [
+    `${of('pass')} passed`,
+    ...(of('warn') > 0 ? [`${of('warn')} warned`] : []),
+    ...(of('fail') > 0 ? [`${of('fail')} failed`] : []),
+  ].join(', ');
 }

@@ -36,7 +36,11 @@ export function doing(upgrade: Upgrade, { planAnew }: Planning): Runbook & { bou
   }
 
   /** Runs one step's work until it succeeds, is skipped by a person, or the way forward is left. */
-  async function attempt<T>(step: StepState, work: () => Promise<T>, skipped: { value: T } | null): Promise<T> {
+  async function attempt<T>(
+    step: StepState,
+    work: () => Promise<T>,
+    skipped: { value: T } | null,
+  ): Promise<T> {
     for (;;) {
       try {
         const result = await work();
@@ -57,7 +61,11 @@ export function doing(upgrade: Upgrade, { planAnew }: Planning): Runbook & { bou
         const choice = await decide({
           about: step.title,
           problem: whole(problem),
-          choices: { retry: 'try this step again', ...(skipped ? { skip: 'go on without it' } : {}), ...waysOut() },
+          choices: {
+            retry: 'try this step again',
+            ...(skipped ? { skip: 'go on without it' } : {}),
+            ...waysOut(),
+          },
         });
         if (choice === 'skip' && skipped) {
           ledger.mark(step, 'skipped', 'skipped by a person');
@@ -69,7 +77,12 @@ export function doing(upgrade: Upgrade, { planAnew }: Planning): Runbook & { bou
     }
   }
 
-  async function holdOnChecks(title: string, step: StepState, read: () => Promise<Check[]>, first: Check[] | null): Promise<Check[]> {
+  async function holdOnChecks(
+    title: string,
+    step: StepState,
+    read: () => Promise<Check[]>,
+    first: Check[] | null,
+  ): Promise<Check[]> {
     for (let found = first; ; found = null) {
       const fresh = found ?? (await attempt(step, read, null));
       const names = new Set(fresh.map((check) => check.name));
@@ -81,7 +94,9 @@ export function doing(upgrade: Upgrade, { planAnew }: Planning): Runbook & { bou
           return waivedBy === undefined ? check : { ...check, waivedBy };
         }),
       ];
-      const failed = state.checks.filter((check) => names.has(check.name) && check.status === 'fail' && check.waivedBy === undefined);
+      const failed = state.checks.filter(
+        (check) => names.has(check.name) && check.status === 'fail' && check.waivedBy === undefined,
+      );
       const checked = () => state.checks.filter((check) => names.has(check.name));
       if (failed.length === 0) return checked();
       ledger.mark(step, 'failed', failed.map((check) => check.name).join(', '));
@@ -91,7 +106,12 @@ export function doing(upgrade: Upgrade, { planAnew }: Planning): Runbook & { bou
       }
       const choice = await decide({
         about: title,
-        problem: failed.map((check) => `${check.name}: ${check.actual}, expected ${check.expected}.${check.next ? ` ${check.next}` : ''}`).join(' '),
+        problem: failed
+          .map(
+            (check) =>
+              `${check.name}: ${check.actual}, expected ${check.expected}.${check.next ? ` ${check.next}` : ''}`,
+          )
+          .join(' '),
         choices: { retry: 'check again', ...waysOut() },
         waivable: failed.every((check) => check.waivable) ? failed.map((check) => check.name) : [],
       });
@@ -103,7 +123,13 @@ export function doing(upgrade: Upgrade, { planAnew }: Planning): Runbook & { bou
   }
 
   function gateDone(step: StepState, gate: GateState): void {
-    ledger.mark(step, 'done', gate.auto ? 'settled ahead in the input' : `approved by ${gate.approvals.map((approval) => approval.by).join(' and ')}`);
+    ledger.mark(
+      step,
+      'done',
+      gate.auto
+        ? 'settled ahead in the input'
+        : `approved by ${gate.approvals.map((approval) => approval.by).join(' and ')}`,
+    );
     if (!gate.auto) ledger.phase('Running', `Gate "${gate.name}" was approved`);
   }
 
@@ -117,10 +143,15 @@ export function doing(upgrade: Upgrade, { planAnew }: Planning): Runbook & { bou
       const step = ledger.stepOf(title, 'do' in spec ? 'write' : 'read');
       if (!('do' in spec)) {
         // Read while planning: the step was done then.
-        if (!steering.written && seen.has(title)) return seen.get(title) as Awaited<ReturnType<typeof spec.read>>;
+        if (!steering.written && seen.has(title))
+          return seen.get(title) as Awaited<ReturnType<typeof spec.read>>;
         ledger.mark(step, 'running');
         ledger.phase('Running', title);
-        const result = await attempt(step, spec.read, spec.skippable && spec.foresee !== undefined ? { value: spec.foresee } : null);
+        const result = await attempt(
+          step,
+          spec.read,
+          spec.skippable && spec.foresee !== undefined ? { value: spec.foresee } : null,
+        );
         if (step.status === 'running') ledger.mark(step, 'done', spec.note?.(result));
         return result;
       }
@@ -138,7 +169,8 @@ export function doing(upgrade: Upgrade, { planAnew }: Planning): Runbook & { bou
       };
       const result = await attempt(step, work, spec.skippable ? { value: spec.foresee } : null);
       if (spec.certain && step.status === 'running') await undos.settle(step, spec.certain(result));
-      if (spec.relieves !== undefined) state.impact = state.impact.filter((impact) => impact.step !== spec.relieves);
+      if (spec.relieves !== undefined)
+        state.impact = state.impact.filter((impact) => impact.step !== spec.relieves);
       if (step.status === 'running') ledger.mark(step, 'done', spec.note?.(result));
       return result;
     },
@@ -156,7 +188,14 @@ export function doing(upgrade: Upgrade, { planAnew }: Planning): Runbook & { bou
       const step = ledger.stepOf(gateTitle(name), 'gate');
       let gate = state.gates.find((candidate) => candidate.name === name);
       if (!gate) {
-        gate = { name, question, status: 'planned', needs: 1, approvals: [], auto: settings.gates[name] === 'auto' };
+        gate = {
+          name,
+          question,
+          status: 'planned',
+          needs: 1,
+          approvals: [],
+          auto: settings.gates[name] === 'auto',
+        };
         state.gates.push(gate);
       }
       gate.question = question;
@@ -211,7 +250,10 @@ export function doing(upgrade: Upgrade, { planAnew }: Planning): Runbook & { bou
         ledger.mark(step, 'waiting');
         ledger.phase('AwaitingWindow', `The window opens at ${opensAt}`);
         const window = state.settings.window;
-        await condition(() => steering.wantsBack !== null || steering.paused !== null || state.settings.window !== window, early);
+        await condition(
+          () => steering.wantsBack !== null || steering.paused !== null || state.settings.window !== window,
+          early,
+        );
         await boundary();
       }
       ledger.mark(step, 'done', undefined);
@@ -225,7 +267,7 @@ export function doing(upgrade: Upgrade, { planAnew }: Planning): Runbook & { bou
       const title = state.step ?? '';
       // A try that failed for good has told how far it got.
       type Checkpoint = Awaited<ReturnType<typeof start>>['checkpoint'];
-      for (let checkpoint = told.get(title)?.checkpoint as Checkpoint | undefined; ; ) {
+      for (let checkpoint = told.get(title)?.checkpoint as Checkpoint | undefined; ;) {
         const scope = new CancellationScope({ cancellable: true });
         steering.running = scope;
         try {

@@ -1,5 +1,11 @@
 /** Failures as a person reads them. */
-import { ActivityFailure, ApplicationFailure, CancelledFailure, ChildWorkflowFailure, TimeoutFailure } from '@temporalio/workflow';
+import {
+  ActivityFailure,
+  ApplicationFailure,
+  CancelledFailure,
+  ChildWorkflowFailure,
+  TimeoutFailure,
+} from '@temporalio/workflow';
 import type { Told } from '../contract.js';
 import { FAILURES, isFailureType, type FailureType } from '../errors.js';
 
@@ -11,9 +17,16 @@ export interface Problem {
 
 /** What went wrong and what to do, out of whatever was thrown. */
 export function problemOf(error: unknown): Problem {
-  const cause = error instanceof ActivityFailure || error instanceof ChildWorkflowFailure ? (error.cause ?? error) : error;
+  const cause =
+    error instanceof ActivityFailure || error instanceof ChildWorkflowFailure
+      ? (error.cause ?? error)
+      : error;
   if (cause instanceof TimeoutFailure) {
-    return { type: 'Unknown', message: 'The worker that ran it went away or hung, so its outcome is not known.', next: 'Retry: every step looks at what is there before it acts.' };
+    return {
+      type: 'Unknown',
+      message: 'The worker that ran it went away or hung, so its outcome is not known.',
+      next: 'Retry: every step looks at what is there before it acts.',
+    };
   }
   const type = cause instanceof ApplicationFailure && isFailureType(cause.type) ? cause.type : 'Unknown';
   const message = cause instanceof Error ? cause.message : String(cause);
@@ -24,7 +37,11 @@ export function problemOf(error: unknown): Problem {
 export function toldBy(error: unknown): Told | undefined {
   const cause = error instanceof ActivityFailure ? error.cause : undefined;
   const details: unknown =
-    cause instanceof TimeoutFailure ? cause.lastHeartbeatDetails : cause instanceof ApplicationFailure || cause instanceof CancelledFailure ? cause.details?.[0] : undefined;
+    cause instanceof TimeoutFailure
+      ? cause.lastHeartbeatDetails
+      : cause instanceof ApplicationFailure || cause instanceof CancelledFailure
+        ? cause.details?.[0]
+        : undefined;
   return typeof details === 'object' && details !== null && 'checkpoint' in details ? details : undefined;
 }
 

@@ -1,7 +1,22 @@
 /** The state of one upgrade, and everyone who is told when it changes: queries, the UI's details, the search attribute, the webhook. */
-import { CancellationScope, condition, setCurrentDetails, upsertMemo, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
+import {
+  CancellationScope,
+  condition,
+  setCurrentDetails,
+  upsertMemo,
+  upsertSearchAttributes,
+  workflowInfo,
+} from '@temporalio/workflow';
 import { defineSearchAttributeKey } from '@temporalio/common';
-import { PHASE_ATTRIBUTE, type Phase, type Plan, type Refusal, type State, type StepState, type StepStatus } from '../contract.js';
+import {
+  PHASE_ATTRIBUTE,
+  type Phase,
+  type Plan,
+  type Refusal,
+  type State,
+  type StepState,
+  type StepStatus,
+} from '../contract.js';
 import type { WebhookSpec } from '../inputs/refs.js';
 import { acts, reads } from './acts.js';
 import { details } from './details.js';
@@ -97,7 +112,8 @@ export function openLedger(strategy: string) {
   }
 
   function warn(warning: string): void {
-    if (!state.warnings.includes(warning) && state.warnings.length < KEPT_WARNINGS) state.warnings.push(warning);
+    if (!state.warnings.includes(warning) && state.warnings.length < KEPT_WARNINGS)
+      state.warnings.push(warning);
     show();
   }
 
@@ -158,7 +174,8 @@ export function openLedger(strategy: string) {
       void Promise.all(waiting).then(() => {
         all = true;
       });
-      if (!(await condition(() => all, SETTLE_MS))) warn('A notification was not delivered: the webhook has not answered yet');
+      if (!(await condition(() => all, SETTLE_MS)))
+        warn('A notification was not delivered: the webhook has not answered yet');
     },
   };
 }

@@ -1,5 +1,12 @@
 /** Locks: what identifies a server is held by a child workflow of that name, which ends with its parent, however that ends. */
-import { CancellationScope, ChildWorkflowCancellationType, ParentClosePolicy, sleep, startChild, workflowInfo } from '@temporalio/workflow';
+import {
+  CancellationScope,
+  ChildWorkflowCancellationType,
+  ParentClosePolicy,
+  sleep,
+  startChild,
+  workflowInfo,
+} from '@temporalio/workflow';
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import { acts, reads } from './acts.js';
 import { ending } from './failure.js';
@@ -40,8 +47,13 @@ async function takeLock(key: string): Promise<void> {
         await sleep(500);
         continue;
       }
-      const other = await acts(reads, 'Who holds the lock').whoHolds({ workflowId }).catch(() => null);
-      throw ending('Locked', `${key} is in the hands of another upgrade${other === null ? '' : `: ${other}`} (see workflow ${workflowId}). Nothing was changed.`);
+      const other = await acts(reads, 'Who holds the lock')
+        .whoHolds({ workflowId })
+        .catch(() => null);
+      throw ending(
+        'Locked',
+        `${key} is in the hands of another upgrade${other === null ? '' : `: ${other}`} (see workflow ${workflowId}). Nothing was changed.`,
+      );
     }
   }
 }

@@ -23,12 +23,19 @@ export function planHash(plan: Omit<Plan, 'hash'>): string {
 /** What differs between two plans, in words: for the person whose approval no longer stands. */
 export function planChanges(before: Plan, after: Plan): string[] {
   const lines = (plan: Plan) => [
-    ...plan.steps.flatMap((step: PlanStep) => [`${step.title}`, ...step.does.map((line) => `${step.title}: ${line}`), `${step.title}: undo: ${step.undo}`]),
+    ...plan.steps.flatMap((step: PlanStep) => [
+      `${step.title}`,
+      ...step.does.map((line) => `${step.title}: ${line}`),
+      `${step.title}: undo: ${step.undo}`,
+    ]),
     ...plan.impact.map((line) => `users: ${line}`),
     ...plan.mayLose.map((line) => `may lose: ${line}`),
     ...plan.checks.filter((check) => check.status === 'fail').map((check) => `check failed: ${check.name}`),
     ...(plan.window ? [`window ${plan.window.opensAt} to ${plan.window.closesAt}`] : []),
   ];
   const [old, now] = [lines(before), lines(after)];
-  return [...now.filter((line) => !old.includes(line)).map((line) => `now: ${line}`), ...old.filter((line) => !now.includes(line)).map((line) => `no longer: ${line}`)];
+  return [
+    ...now.filter((line) => !old.includes(line)).map((line) => `now: ${line}`),
+    ...old.filter((line) => !now.includes(line)).map((line) => `no longer: ${line}`),
+  ];
 }

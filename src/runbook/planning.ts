@@ -15,7 +15,13 @@ export function planning(upgrade: Upgrade) {
   let gatesOfPlan: GateState[] = [];
 
   async function makePlan(): Promise<Plan> {
-    const planned = { steps: [] as PlanStep[], impact: [] as string[], mayLose: [] as string[], checks: [] as Check[], gates: [] as GateState[] };
+    const planned = {
+      steps: [] as PlanStep[],
+      impact: [] as string[],
+      mayLose: [] as string[],
+      checks: [] as Check[],
+      gates: [] as GateState[],
+    };
     seen.clear();
     let written = false;
     const add = (title: string, kind: PlanStep['kind'], rest: Partial<PlanStep>) =>
@@ -27,7 +33,11 @@ export function planning(upgrade: Upgrade) {
       planning: true,
       async step(title, spec) {
         if ('do' in spec) {
-          add(title, 'write', { does: spec.does, undo: 'none' in spec.undo ? `none: ${spec.undo.none}` : spec.undo.says, notes: spec.notes ?? [] });
+          add(title, 'write', {
+            does: spec.does,
+            undo: 'none' in spec.undo ? `none: ${spec.undo.none}` : spec.undo.says,
+            notes: spec.notes ?? [],
+          });
           if (spec.impact !== undefined) planned.impact.push(`${spec.impact}, from "${title}" on`);
           if (spec.mayLose !== undefined) planned.mayLose.push(spec.mayLose);
           written = true;
@@ -65,15 +75,34 @@ export function planning(upgrade: Upgrade) {
       gate: async (name, question) => {
         const policy = settings.gates[name];
         const needs = typeof policy === 'object' ? policy.approvers : 1;
-        add(gateTitle(name), 'gate', { does: [policy === 'auto' ? 'settled ahead in the input' : `asks ${needs === 1 ? 'one person' : `${needs} different people`}: ${question}`] });
-        planned.gates.push({ name, question, status: 'planned', needs, approvals: [], auto: policy === 'auto' });
+        add(gateTitle(name), 'gate', {
+          does: [
+            policy === 'auto'
+              ? 'settled ahead in the input'
+              : `asks ${needs === 1 ? 'one person' : `${needs} different people`}: ${question}`,
+          ],
+        });
+        planned.gates.push({
+          name,
+          question,
+          status: 'planned',
+          needs,
+          approvals: [],
+          auto: policy === 'auto',
+        });
       },
       window: async (title) => {
         const { window } = state.settings;
-        if (window) add(title, 'window', { does: [`not before ${window.opensAt}, and only if it ends before ${window.closesAt}`] });
+        if (window)
+          add(title, 'window', {
+            does: [`not before ${window.opensAt}, and only if it ends before ${window.closesAt}`],
+          });
       },
       pointOfNoReturn: async (title, because) => {
-        add(title, 'point of no return', { does: [because], undo: 'none: from here on nothing can be undone' });
+        add(title, 'point of no return', {
+          does: [because],
+          undo: 'none: from here on nothing can be undone',
+        });
       },
       resumable: () => Promise.reject(new Error('A plan moves nothing')),
       keep: async () => {},
@@ -106,7 +135,11 @@ export function planning(upgrade: Upgrade) {
       } catch (error) {
         if (steering.leaving) throw error;
         const problem = problemOf(error);
-        await waiting.decide({ about: 'Looking again before the first change', problem: whole(problem), choices: { retry: 'look again', ...waiting.waysOut() } });
+        await waiting.decide({
+          about: 'Looking again before the first change',
+          problem: whole(problem),
+          choices: { retry: 'look again', ...waiting.waysOut() },
+        });
       }
     }
   }
@@ -127,7 +160,9 @@ export function planning(upgrade: Upgrade) {
     const before = new Map(state.steps.map((step) => [step.title, step]));
     state.steps = plan.steps.map((step): StepState => {
       const known = before.get(step.title);
-      return known && known.status !== 'running' ? known : { title: step.title, kind: step.kind, status: 'planned' };
+      return known && known.status !== 'running'
+        ? known
+        : { title: step.title, kind: step.kind, status: 'planned' };
     });
     const gates = new Map(state.gates.map((gate) => [gate.name, gate]));
     state.gates = gatesOfPlan.map((gate) => gates.get(gate.name) ?? gate);
@@ -143,7 +178,12 @@ export function planning(upgrade: Upgrade) {
   function voidApprovals(changes: string[]): void {
     for (const gate of state.gates) {
       if (gate.auto || gate.approvals.length === 0) continue;
-      for (const { by } of gate.approvals) ledger.refuse({ what: `approval of gate "${gate.name}"`, by, reason: `the plan has changed since: ${changes.join('; ')}` });
+      for (const { by } of gate.approvals)
+        ledger.refuse({
+          what: `approval of gate "${gate.name}"`,
+          by,
+          reason: `the plan has changed since: ${changes.join('; ')}`,
+        });
       gate.approvals = [];
       gate.status = 'planned';
     }

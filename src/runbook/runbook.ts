@@ -32,11 +32,18 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
   const info = workflowInfo();
   // The values tell a missing field from one of the wrong type; the sentences don't hold them.
   const parsed = schema.safeParse(raw, { reportInput: true });
-  if (!parsed.success) throw ending('InvalidInput', `The input of ${strategy} can't be used: ${sentences(parsed.error)}. Nothing was changed.`);
+  if (!parsed.success)
+    throw ending(
+      'InvalidInput',
+      `The input of ${strategy} can't be used: ${sentences(parsed.error)}. Nothing was changed.`,
+    );
   const settings = parsed.data;
   const properId = workflowIdOf(strategy, settings.name);
   if (info.workflowId !== properId && !info.parent) {
-    throw ending('WrongWorkflowId', `This workflow's ID is "${info.workflowId}", but an upgrade of "${settings.name}" must be "${properId}", so that one target has one upgrade at a time. Start it again under that ID. Nothing was changed.`);
+    throw ending(
+      'WrongWorkflowId',
+      `This workflow's ID is "${info.workflowId}", but an upgrade of "${settings.name}" must be "${properId}", so that one target has one upgrade at a time. Start it again under that ID. Nothing was changed.`,
+    );
   }
   state.name = settings.name;
   if (settings.window) state.settings.window = settings.window;
@@ -90,7 +97,11 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
         const problem = problemOf(error);
         steering.forward = null;
         while (!steering.leaving) {
-          await asking.decide({ about: state.step ?? 'The upgrade', problem: whole(problem), choices: asking.waysOut() });
+          await asking.decide({
+            about: state.step ?? 'The upgrade',
+            problem: whole(problem),
+            choices: asking.waysOut(),
+          });
         }
       }
     }
@@ -157,7 +168,9 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
       receipt.warnings.push(`The end could not be written to the journal: ${problemOf(error).message}`);
     }
     try {
-      receipt.files = await acts({ ...reads, startToCloseTimeout: '1m' }, 'Write the receipt').saveReceipt({ receipt });
+      receipt.files = await acts({ ...reads, startToCloseTimeout: '1m' }, 'Write the receipt').saveReceipt({
+        receipt,
+      });
     } catch (error) {
       receipt.warnings.push(`The receipt's files could not be written: ${problemOf(error).message}`);
     }
@@ -166,7 +179,11 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
     ledger.phase(outcome === 'Planned' ? 'Completed' : outcome, reason);
     await ledger.settle();
     if (outcome === 'Completed' || outcome === 'Planned') return receipt;
-    throw ending(outcome, `${outcome}: ${reason}${receipt.left.length > 0 ? `. Left as it is: ${receipt.left.join('; ')}` : ''}`, [receipt]);
+    throw ending(
+      outcome,
+      `${outcome}: ${reason}${receipt.left.length > 0 ? `. Left as it is: ${receipt.left.join('; ')}` : ''}`,
+      [receipt],
+    );
   }
 
   // The outer scope can't be cancelled: a Cancel is a request like any other, and undoing must not be cut off by it.

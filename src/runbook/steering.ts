@@ -5,7 +5,16 @@
  * first await, so that nothing said early is lost.
  */
 import { CancellationScope, defineSignal, defineUpdate, setHandler } from '@temporalio/workflow';
-import { ENDED, MESSAGES, progressSignal, queries, type Approval, type MessageName, type Messages, type Plan } from '../contract.js';
+import {
+  ENDED,
+  MESSAGES,
+  progressSignal,
+  queries,
+  type Approval,
+  type MessageName,
+  type Messages,
+  type Plan,
+} from '../contract.js';
 import { parseMessage } from '../inputs/messages.js';
 import { refusal } from './failure.js';
 import { now, type Ledger } from './ledger.js';
@@ -24,7 +33,9 @@ function person(name: string): string {
 }
 
 function speaker(raw: unknown): string {
-  return typeof raw === 'object' && raw !== null && 'by' in raw && typeof raw.by === 'string' ? raw.by : 'somebody';
+  return typeof raw === 'object' && raw !== null && 'by' in raw && typeof raw.by === 'string'
+    ? raw.by
+    : 'somebody';
 }
 
 export function steer(ledger: Ledger) {
@@ -64,10 +75,15 @@ export function steer(ledger: Ledger) {
   function leave(by: string, why: string, acceptLoss = false): () => string {
     if (ENDED.includes(state.phase)) throw refusal(`It has ended already (${state.phase}).`);
     if (steering.undoing || steering.leaving) throw refusal('It is on its way back already.');
-    if (!state.wayBack.possible) throw refusal(`There is no way back any more: ${state.wayBack.loses || 'the point of no return is behind it'}.`);
+    if (!state.wayBack.possible)
+      throw refusal(
+        `There is no way back any more: ${state.wayBack.loses || 'the point of no return is behind it'}.`,
+      );
     const wouldLose = !state.wayBack.keepsWrites && !acceptLoss;
     if (wouldLose && state.decision) {
-      throw refusal(`Going back now would lose ${state.wayBack.loses}. Say so in so many words: choose rollbackLosingWrites, or roll back with acceptLoss: true.`);
+      throw refusal(
+        `Going back now would lose ${state.wayBack.loses}. Say so in so many words: choose rollbackLosingWrites, or roll back with acceptLoss: true.`,
+      );
     }
     return () => {
       if (wouldLose) {
@@ -94,15 +110,22 @@ export function steer(ledger: Ledger) {
     return () => {
       steering.leaving = { how: 'abort', by, why };
       steering.forward?.cancel();
-      return steering.written ? 'Stopping here. What was changed stays as it is.' : 'Stopped. Nothing was changed.';
+      return steering.written
+        ? 'Stopping here. What was changed stays as it is.'
+        : 'Stopped. Nothing was changed.';
     };
   }
 
   function openGate(name: string) {
     const gate = state.gates.find((candidate) => candidate.name === name);
-    if (!gate) throw refusal(`There is no gate "${name}". Gates: ${state.gates.map((candidate) => candidate.name).join(', ') || 'none yet'}.`);
+    if (!gate)
+      throw refusal(
+        `There is no gate "${name}". Gates: ${state.gates.map((candidate) => candidate.name).join(', ') || 'none yet'}.`,
+      );
     if (gate.status === 'planned') {
-      throw refusal(`Gate "${name}" is not open yet; it is at: ${state.step ?? state.reason}. To approve ahead, start with "gates": {"${name}": "auto"}.`);
+      throw refusal(
+        `Gate "${name}" is not open yet; it is at: ${state.step ?? state.reason}. To approve ahead, start with "gates": {"${name}": "auto"}.`,
+      );
     }
     if (gate.status !== 'open') throw refusal(`Gate "${name}" is ${gate.status} already.`);
     return gate;
@@ -111,11 +134,14 @@ export function steer(ledger: Ledger) {
   function decide(choice: string, by: string, note: string | undefined): () => string {
     if (!state.decision) throw refusal('Nothing is waiting for a decision.');
     if (!(choice in state.decision.choices)) {
-      throw refusal(`"${choice}" is not offered. Choices: ${Object.keys(state.decision.choices).join(', ')}.`);
+      throw refusal(
+        `"${choice}" is not offered. Choices: ${Object.keys(state.decision.choices).join(', ')}.`,
+      );
     }
     if (!steering.undoing) {
       if (choice === 'rollback') return leave(by, note ?? `decided by ${by}`);
-      if (choice === 'rollbackLosingWrites') return leave(by, note ?? `decided by ${by}, losing writes`, true);
+      if (choice === 'rollbackLosingWrites')
+        return leave(by, note ?? `decided by ${by}, losing writes`, true);
       if (choice === 'stop') return abort(by, note ?? `decided by ${by}`, true);
     }
     return () => {
@@ -128,10 +154,14 @@ export function steer(ledger: Ledger) {
     approve({ gate: name, by, note, planHash }) {
       const gate = openGate(name);
       if (planHash !== undefined && planHash !== state.planHash) {
-        throw refusal(`The plan has changed since it was looked at (${planHash}, now ${state.planHash}). Look again, then approve.`);
+        throw refusal(
+          `The plan has changed since it was looked at (${planHash}, now ${state.planHash}). Look again, then approve.`,
+        );
       }
       if (gate.approvals.some((approval) => person(approval.by) === person(by))) {
-        throw refusal(`${by} has approved gate "${name}" already${gate.needs > 1 ? '; it needs another person too' : ''}.`);
+        throw refusal(
+          `${by} has approved gate "${name}" already${gate.needs > 1 ? '; it needs another person too' : ''}.`,
+        );
       }
       return () => {
         gate.approvals.push({ by, at: now(), ...(note === undefined ? {} : { note }) });
@@ -156,7 +186,10 @@ export function steer(ledger: Ledger) {
     retry: ({ by, note }) => decide('retry', by, note),
     waive({ check: name, by }) {
       const check = state.checks.find((candidate) => candidate.name === name);
-      if (!check) throw refusal(`There is no check "${name}". Checks: ${state.checks.map((candidate) => candidate.name).join(', ')}.`);
+      if (!check)
+        throw refusal(
+          `There is no check "${name}". Checks: ${state.checks.map((candidate) => candidate.name).join(', ')}.`,
+        );
       if (check.status !== 'fail') throw refusal(`Check "${name}" did not fail.`);
       if (!check.waivable) throw refusal(`Check "${name}" can't be waived. ${check.next ?? ''}`.trim());
       return () => {
@@ -166,8 +199,12 @@ export function steer(ledger: Ledger) {
     },
     tick({ item, by }) {
       const followUp = state.followUps.find((candidate) => candidate.item === item);
-      if (!followUp) throw refusal(`There is no follow-up "${item}". Follow-ups: ${state.followUps.map((candidate) => candidate.item).join(', ') || 'none'}.`);
-      if (followUp.doneBy !== undefined) throw refusal(`Follow-up "${item}" was ticked by ${followUp.doneBy}.`);
+      if (!followUp)
+        throw refusal(
+          `There is no follow-up "${item}". Follow-ups: ${state.followUps.map((candidate) => candidate.item).join(', ') || 'none'}.`,
+        );
+      if (followUp.doneBy !== undefined)
+        throw refusal(`Follow-up "${item}" was ticked by ${followUp.doneBy}.`);
       return () => {
         followUp.doneBy = by;
         followUp.at = now();
@@ -175,7 +212,8 @@ export function steer(ledger: Ledger) {
       };
     },
     pause({ by }) {
-      if (ENDED.includes(state.phase) || steering.undoing) throw refusal(`It can't be paused: it is ${state.phase}.`);
+      if (ENDED.includes(state.phase) || steering.undoing)
+        throw refusal(`It can't be paused: it is ${state.phase}.`);
       if (steering.paused) throw refusal(`It was paused by ${steering.paused.by} already.`);
       return () => {
         steering.paused = { by };
@@ -193,7 +231,8 @@ export function steer(ledger: Ledger) {
     rollback: ({ by, note, acceptLoss }) => leave(by, note ?? `asked by ${by}`, acceptLoss),
     abort: ({ by, note, leaveAsIs }) => abort(by, note ?? `asked by ${by}`, leaveAsIs ?? false),
     adjust({ rate, window }) {
-      if (ENDED.includes(state.phase) || steering.undoing) throw refusal(`Nothing to adjust: it is ${state.phase}.`);
+      if (ENDED.includes(state.phase) || steering.undoing)
+        throw refusal(`Nothing to adjust: it is ${state.phase}.`);
       return () => {
         if (window !== undefined) state.settings.window = window;
         if (rate !== undefined) {
@@ -208,7 +247,10 @@ export function steer(ledger: Ledger) {
   function hear<Name extends MessageName>(name: Name): void {
     const look = (raw: unknown): (() => string) => {
       const parsed = parseMessage(name, raw);
-      if ('problem' in parsed) throw refusal(`${name}: ${parsed.problem}. It takes ${MESSAGES[name].slice(MESSAGES[name].indexOf('{'))}`);
+      if ('problem' in parsed)
+        throw refusal(
+          `${name}: ${parsed.problem}. It takes ${MESSAGES[name].slice(MESSAGES[name].indexOf('{'))}`,
+        );
       return take[name](parsed.message);
     };
     const act = (raw: unknown): string => {
@@ -217,14 +259,21 @@ export function steer(ledger: Ledger) {
       return said;
     };
     const description = MESSAGES[name];
-    setHandler(defineUpdate<string, [unknown]>(name), act, { description, validator: (raw) => void look(raw) });
+    setHandler(defineUpdate<string, [unknown]>(name), act, {
+      description,
+      validator: (raw) => void look(raw),
+    });
     setHandler(
       defineSignal<[unknown]>(name),
       (raw) => {
         try {
           act(raw);
         } catch (error) {
-          ledger.refuse({ what: name, by: speaker(raw), reason: error instanceof Error ? error.message : String(error) });
+          ledger.refuse({
+            what: name,
+            by: speaker(raw),
+            reason: error instanceof Error ? error.message : String(error),
+          });
         }
       },
       { description },
@@ -232,11 +281,17 @@ export function steer(ledger: Ledger) {
   }
 
   for (const name of Object.keys(MESSAGES) as MessageName[]) hear(name);
-  setHandler(progressSignal, (progress) => {
-    state.progress = progress;
-    ledger.show();
-  }, { description: 'Sent by the activities: how far the running step is' });
-  setHandler(queries.state, () => state, { description: 'Where the upgrade is, what it waits for, and whether it can go back' });
+  setHandler(
+    progressSignal,
+    (progress) => {
+      state.progress = progress;
+      ledger.show();
+    },
+    { description: 'Sent by the activities: how far the running step is' },
+  );
+  setHandler(queries.state, () => state, {
+    description: 'Where the upgrade is, what it waits for, and whether it can go back',
+  });
   setHandler(queries.plan, () => steering.plan, { description: 'What it will do, step by step' });
   setHandler(queries.checks, () => state.checks, { description: 'The checklists, before and after' });
   setHandler(queries.progress, () => state.progress, { description: 'How far the running step is' });
@@ -246,7 +301,11 @@ export function steer(ledger: Ledger) {
     try {
       leave('Temporal', 'cancelled in Temporal')();
     } catch (error) {
-      ledger.refuse({ what: 'cancel', by: 'Temporal', reason: error instanceof Error ? error.message : String(error) });
+      ledger.refuse({
+        what: 'cancel',
+        by: 'Temporal',
+        reason: error instanceof Error ? error.message : String(error),
+      });
     }
   });
   return steering;

@@ -41,9 +41,15 @@ export function undoStack(ledger: Ledger, identity: { workflowId: string; runId:
   let seq = 0;
 
   /** The journal and the break-glass card outlive Temporal's history; both are written before anything happens. */
-  async function journal(kind: 'undo-registered' | 'undone' | 'undo-failed' | 'ended', title: string, more: { undo?: Undo; of?: number } = {}): Promise<void> {
+  async function journal(
+    kind: 'undo-registered' | 'undone' | 'undo-failed' | 'ended',
+    title: string,
+    more: { undo?: Undo; of?: number } = {},
+  ): Promise<void> {
     const { undo, of } = more;
-    ledger.state.breakGlass = [...abandoned, ...stack].toReversed().flatMap(({ step, undo: { byHand } }) => (byHand.length > 0 ? [`# ${step.title}`, ...byHand] : []));
+    ledger.state.breakGlass = [...abandoned, ...stack]
+      .toReversed()
+      .flatMap(({ step, undo: { byHand } }) => (byHand.length > 0 ? [`# ${step.title}`, ...byHand] : []));
     seq += 1;
     await local.writeJournal({
       ...identity,
@@ -51,7 +57,16 @@ export function undoStack(ledger: Ledger, identity: { workflowId: string; runId:
       kind,
       title,
       ...(of === undefined ? {} : { of }),
-      ...(undo ? { undo: { activity: undo.call.activity, args: undo.call.args, says: undo.says, byHand: undo.byHand } } : {}),
+      ...(undo
+        ? {
+            undo: {
+              activity: undo.call.activity,
+              args: undo.call.args,
+              says: undo.says,
+              byHand: undo.byHand,
+            },
+          }
+        : {}),
       card: ledger.state.breakGlass,
     });
     ledger.show();
@@ -59,7 +74,9 @@ export function undoStack(ledger: Ledger, identity: { workflowId: string; runId:
 
   /** Of what has been done already: when it can't be written down, undoing it once more does no harm. */
   async function note(kind: 'undone' | 'undo-failed', title: string, of: number | undefined): Promise<void> {
-    await journal(kind, title, of === undefined ? {} : { of }).catch((error: unknown) => ledger.warn(`The journal could not be written: ${problemOf(error).message}`));
+    await journal(kind, title, of === undefined ? {} : { of }).catch((error: unknown) =>
+      ledger.warn(`The journal could not be written: ${problemOf(error).message}`),
+    );
   }
 
   async function register(step: StepState, undo: Undo): Promise<void> {
@@ -81,7 +98,8 @@ export function undoStack(ledger: Ledger, identity: { workflowId: string; runId:
   /** The undo learns how far the step, or an earlier try of itself, got. */
   function tell(step: StepState, told: Told | undefined): void {
     const entry = stack.find((candidate) => candidate.step === step);
-    if (entry && told && typeof entry.undo.call.args === 'object') entry.undo = { ...entry.undo, call: { ...entry.undo.call, args: { ...entry.undo.call.args, told } } };
+    if (entry && told && typeof entry.undo.call.args === 'object')
+      entry.undo = { ...entry.undo, call: { ...entry.undo.call, args: { ...entry.undo.call.args, told } } };
   }
 
   /** Says better how a step is undone, where there is no time to write that down: it is undone next. */
@@ -120,10 +138,12 @@ export function undoStack(ledger: Ledger, identity: { workflowId: string; runId:
       const { step, undo } = entry;
       ledger.mark(step, 'undoing');
       const { brings } = undo;
-      if (brings && !ledger.state.impact.some((impact) => impact.step === brings.step)) ledger.state.impact.push({ ...brings, since: now() });
+      if (brings && !ledger.state.impact.some((impact) => impact.step === brings.step))
+        ledger.state.impact.push({ ...brings, since: now() });
       ledger.phase('RollingBack', undo.says);
       try {
-        const result = (await perform(undoes, `Undo: ${step.title}`, undo.call)) as UndoResult | null | undefined;
+        const result = (await perform(undoes, `Undo: ${step.title}`, undo.call)) as
+          UndoResult | null | undefined;
         ledger.mark(step, 'undone', result?.note);
         ledger.state.impact = ledger.state.impact.filter((impact) => impact.step !== step.title);
         for (const title of result?.keep?.steps ?? []) await keep(title, result?.keep?.because ?? '');
@@ -141,13 +161,18 @@ export function undoStack(ledger: Ledger, identity: { workflowId: string; runId:
         }
         stack.push(entry);
         tell(step, toldBy(error));
-        const rest = stack.slice(0, -1).toReversed().filter((other) => !undo.holds?.steps.includes(other.step.title));
+        const rest = stack
+          .slice(0, -1)
+          .toReversed()
+          .filter((other) => !undo.holds?.steps.includes(other.step.title));
         const choice = await decide({
           about: `Undo of: ${step.title}`,
           problem: whole(problem),
           choices: {
             retry: 'try this undo again',
-            ...(rest.length > 0 ? { continue: `leave it and go on with: ${rest.map((other) => other.step.title).join(', ')}` } : {}),
+            ...(rest.length > 0
+              ? { continue: `leave it and go on with: ${rest.map((other) => other.step.title).join(', ')}` }
+              : {}),
             stop: 'stop here; the break-glass card says what is left to do by hand',
           },
         });
@@ -178,7 +203,11 @@ export function undoStack(ledger: Ledger, identity: { workflowId: string; runId:
     close,
     ended,
     left,
-    pending: () => stack.toReversed().map(({ step, undo }) => (step.title === FINISH ? `${FINISH}: ${undo.says}` : `${step.title}: to undo: ${undo.says}`)),
+    pending: () =>
+      stack
+        .toReversed()
+        .map(({ step, undo }) =>
+          step.title === FINISH ? `${FINISH}: ${undo.says}` : `${step.title}: to undo: ${undo.says}`,
+        ),
   };
 }
-

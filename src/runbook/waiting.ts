@@ -36,7 +36,10 @@ export function waiting(ledger: Ledger, steering: Steering, settings: () => { de
     if (limit === null) return condition(answered);
     if (await condition(answered, Math.max(limit - Date.now(), 1))) return;
     if (!steering.undoing && state.wayBack.possible && state.wayBack.keepsWrites) {
-      steering.leave('the deadline', `nobody answered within ${settings().decideWithin} while users were affected`)();
+      steering.leave(
+        'the deadline',
+        `nobody answered within ${settings().decideWithin} while users were affected`,
+      )();
       return condition(answered);
     }
     for (let reminders = 1; ; reminders += 1) {
@@ -49,19 +52,36 @@ export function waiting(ledger: Ledger, steering: Steering, settings: () => { de
   const decide: Decide = async ({ about, problem, choices, waivable = [] }) => {
     const limit = deadline();
     // While undoing there is nothing to fall back on: past the limit it only reminds.
-    state.decision = { about, problem, choices, waivable, since: now(), ...(limit === null || steering.undoing ? {} : { deadline: new Date(limit).toISOString() }) };
+    state.decision = {
+      about,
+      problem,
+      choices,
+      waivable,
+      since: now(),
+      ...(limit === null || steering.undoing ? {} : { deadline: new Date(limit).toISOString() }),
+    };
     steering.answer = null;
     ledger.phase('NeedsDecision', `${about}: ${problem}`);
-    const waived = () => waivable.length > 0 && waivable.every((name) => state.checks.some((check) => check.name === name && check.waivedBy !== undefined));
+    const waived = () =>
+      waivable.length > 0 &&
+      waivable.every((name) =>
+        state.checks.some((check) => check.name === name && check.waivedBy !== undefined),
+      );
     try {
       // Leaving cancels the scope around most questions, but not of those that are asked outside of it.
-      await untilAnswered(() => steering.answer !== null || (steering.leaving !== null && !steering.undoing) || waived(), limit);
+      await untilAnswered(
+        () => steering.answer !== null || (steering.leaving !== null && !steering.undoing) || waived(),
+        limit,
+      );
     } finally {
       state.decision = null;
     }
     const choice = steering.answer as { choice: Choice } | null;
     steering.answer = null;
-    ledger.phase(steering.undoing ? 'RollingBack' : 'Running', choice ? `Decided: ${choice.choice}` : 'The failed checks were waived');
+    ledger.phase(
+      steering.undoing ? 'RollingBack' : 'Running',
+      choice ? `Decided: ${choice.choice}` : 'The failed checks were waived',
+    );
     return choice?.choice ?? 'waived';
   };
 
@@ -69,8 +89,12 @@ export function waiting(ledger: Ledger, steering: Steering, settings: () => { de
   function waysOut(): Partial<Record<Choice, string>> {
     const { wayBack } = state;
     return {
-      ...(wayBack.possible && wayBack.keepsWrites ? { rollback: `undo everything; takes ${wayBack.takes}` } : {}),
-      ...(wayBack.possible && !wayBack.keepsWrites ? { rollbackLosingWrites: `undo everything and lose ${wayBack.loses}; takes ${wayBack.takes}` } : {}),
+      ...(wayBack.possible && wayBack.keepsWrites
+        ? { rollback: `undo everything; takes ${wayBack.takes}` }
+        : {}),
+      ...(wayBack.possible && !wayBack.keepsWrites
+        ? { rollbackLosingWrites: `undo everything and lose ${wayBack.loses}; takes ${wayBack.takes}` }
+        : {}),
       stop: 'stop here and leave everything as it is',
     };
   }

@@ -94,7 +94,7 @@ async function machinesSettings(): Promise<string> {
     .split('\n')
     .filter(
       (line) =>
-        /^Acquire::/.test(line) &&
+        line.startsWith('Acquire::') &&
         !/^Acquire::(IndexTargets|Languages|CompressionTypes|GzipIndexes|cdrom)/i.test(line),
     );
   // Passwords of mirrors stay in apt's own files, which only apt reads.

@@ -2,6 +2,8 @@
 import { CancellationScope, condition, defineQuery, setHandler } from '@temporalio/workflow';
 
 export async function lock({ holder }: { holder: string }): Promise<void> {
-  setHandler(defineQuery<string>('holder'), () => holder, { description: 'The upgrade that holds this lock' });
+  setHandler(defineQuery<string>('holder'), () => holder, {
+    description: 'The upgrade that holds this lock',
+  });
   await CancellationScope.nonCancellable(() => condition(() => false));
 }

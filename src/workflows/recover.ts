@@ -11,9 +11,21 @@ export interface Recovery {
 }
 
 /** `leave` names steps that a person has put right by hand: they are taken for undone. */
-export async function recover({ workflowId, by, leave = [] }: { workflowId: string; by: string; leave?: string[] }): Promise<Recovery> {
+export async function recover({
+  workflowId,
+  by,
+  leave = [],
+}: {
+  workflowId: string;
+  by: string;
+  leave?: string[];
+}): Promise<Recovery> {
   const { running, debris } = await acts(reads, 'Read the journal').readDebris({ workflowId });
-  if (running) throw ending('Refused', `${workflowId} is running: it undoes by itself when asked (ferry rollback ${workflowId}). Nothing was changed.`);
+  if (running)
+    throw ending(
+      'Refused',
+      `${workflowId} is running: it undoes by itself when asked (ferry rollback ${workflowId}). Nothing was changed.`,
+    );
   log.info('recovering', { workflowId, by });
   const recovery: Recovery = { workflowId, undone: [], kept: [] };
   for (const { runId, undos } of debris) {
@@ -26,16 +38,31 @@ export async function recover({ workflowId, by, leave = [] }: { workflowId: stri
         recovery.kept.push(title);
       } else {
         try {
-          const result = (await perform(undoes, `Undo: ${title}`, { activity: undo.activity as Call['activity'], args: undo.args })) as UndoResult | null;
+          const result = (await perform(undoes, `Undo: ${title}`, {
+            activity: undo.activity as Call['activity'],
+            args: undo.args,
+          })) as UndoResult | null;
           for (const step of result?.keep?.steps ?? []) keep.add(step);
           recovery.undone.push({ title, note: result?.note ?? 'done' });
         } catch (error) {
           const problem = problemOf(error);
-          throw ending('RecoveryFailed', `"${title}" could not be undone: ${whole(problem)} Undone so far: ${recovery.undone.map((done) => done.title).join(', ') || 'nothing'}. Run it again when that is mended, or with --leave "${title}" when nothing is left to undo for it.`, [recovery]);
+          throw ending(
+            'RecoveryFailed',
+            `"${title}" could not be undone: ${whole(problem)} Undone so far: ${recovery.undone.map((done) => done.title).join(', ') || 'nothing'}. Run it again when that is mended, or with --leave "${title}" when nothing is left to undo for it.`,
+            [recovery],
+          );
         }
       }
       seq += 1;
-      await local.writeJournal({ seq, workflowId, runId, kind: 'undone', title, of, card: undos.filter((other) => other.seq < of).flatMap((other) => other.undo?.byHand ?? []) });
+      await local.writeJournal({
+        seq,
+        workflowId,
+        runId,
+        kind: 'undone',
+        title,
+        of,
+        card: undos.filter((other) => other.seq < of).flatMap((other) => other.undo?.byHand ?? []),
+      });
     }
   }
   return recovery;

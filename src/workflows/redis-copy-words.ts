@@ -36,13 +36,43 @@ export function sizeOf(pair: Pair): string {
 }
 
 export function comparison(result: CompareOutcome): Record<string, unknown> {
-  const { keysCompared, missing, extra, type, value, ttl, own, repaired, samples, digest, unbroken, resumedFrom } = result;
-  return { keysCompared, missing, extra, type, value, ttl, own, repaired, digest, changesAllKnown: unbroken, resumedFrom, samples };
+  const {
+    keysCompared,
+    missing,
+    extra,
+    type,
+    value,
+    ttl,
+    own,
+    repaired,
+    samples,
+    digest,
+    unbroken,
+    resumedFrom,
+  } = result;
+  return {
+    keysCompared,
+    missing,
+    extra,
+    type,
+    value,
+    ttl,
+    own,
+    repaired,
+    digest,
+    changesAllKnown: unbroken,
+    resumedFrom,
+    samples,
+  };
 }
 
 export function differences(result: CompareOutcome, different: number): string {
-  const kinds = (['missing', 'extra', 'type', 'value', 'ttl'] as const).filter((kind) => result[kind] > 0).map((kind) => `${n(result[kind])} ${kind}`);
-  const samples = result.samples.slice(0, 5).map(({ key, database, what }) => `${key} (database ${database}, ${what})`);
+  const kinds = (['missing', 'extra', 'type', 'value', 'ttl'] as const)
+    .filter((kind) => result[kind] > 0)
+    .map((kind) => `${n(result[kind])} ${kind}`);
+  const samples = result.samples
+    .slice(0, 5)
+    .map(({ key, database, what }) => `${key} (database ${database}, ${what})`);
   return `${n(different)} of ${n(result.keysCompared)} keys differ: ${kinds.join(', ')}. For example ${samples.join(', ')}.`;
 }
 
@@ -55,20 +85,32 @@ export function stragglers(seen: Stragglers, pair: Pair): Check {
     ...(seen.gone && seen.fenceHeld !== true ? [`${n(seen.gone)} keys expired or were deleted`] : []),
     ...(seen.fenceHeld === false ? ['its fence had fallen, as after a restart, and was set again'] : []),
   ];
-  const stayed = seen.clients ? `${n(seen.clients)} clients are still connected (${seen.clientSample.slice(0, 3).map(({ address, name }) => name || address).join(', ')})` : 'no client is connected';
+  const stayed = seen.clients
+    ? `${n(seen.clients)} clients are still connected (${seen.clientSample
+        .slice(0, 3)
+        .map(({ address, name }) => name || address)
+        .join(', ')})`
+    : 'no client is connected';
   const lost = changed > 0 || seen.fenceHeld === false;
   return {
     name: 'Nobody writes to the source any more',
     status: lost ? 'fail' : (seen.refused ?? 0) > 0 || (seen.clients ?? 0) > 0 ? 'warn' : 'pass',
     expected: 'no write, no client',
     actual: [...trouble, stayed].join('; '),
-    ...(trouble.length > 0 || seen.clients ? { next: `Move the clients that still use ${pair.source.shown}.${lost ? ' What they wrote there is not on the target: carry it over by hand.' : ''}` } : {}),
+    ...(trouble.length > 0 || seen.clients
+      ? {
+          next: `Move the clients that still use ${pair.source.shown}.${lost ? ' What they wrote there is not on the target: carry it over by hand.' : ''}`,
+        }
+      : {}),
     waivable: true,
   };
 }
 
 export function action(spec: Action): string {
-  if ('webhook' in spec) return typeof spec.webhook === 'string' ? `call ${spec.webhook}` : `call the webhook in ${reference(spec.webhook)}`;
+  if ('webhook' in spec)
+    return typeof spec.webhook === 'string'
+      ? `call ${spec.webhook}`
+      : `call the webhook in ${reference(spec.webhook)}`;
   return `run: ${typeof spec.command === 'string' ? spec.command : spec.command.join(' ')}`;
 }
 
@@ -80,8 +122,15 @@ function reference(ref: SecretRef): string {
 
 export function actionByHand(spec: Action, event: string): string[] {
   if ('webhook' in spec) {
-    const url = typeof spec.webhook === 'string' ? spec.webhook : 'env' in spec.webhook ? `$${spec.webhook.env}` : `$(cat ${spec.webhook.file})`;
-    return [`curl -fsS -X POST -H 'content-type: application/json' -d '${JSON.stringify({ event })}' "${url}"`];
+    const url =
+      typeof spec.webhook === 'string'
+        ? spec.webhook
+        : 'env' in spec.webhook
+          ? `$${spec.webhook.env}`
+          : `$(cat ${spec.webhook.file})`;
+    return [
+      `curl -fsS -X POST -H 'content-type: application/json' -d '${JSON.stringify({ event })}' "${url}"`,
+    ];
   }
   return [typeof spec.command === 'string' ? spec.command : spec.command.map(quoted).join(' ')];
 }
@@ -92,7 +141,10 @@ function quoted(word: string): string {
 
 /** Restores service on the source; writes made on the target since stay there. */
 export function switchBackByHand(pair: Pair): string[] {
-  return [...pair.byHand.unfence, ...(pair.hold.pause ? [`${pair.cli.source} CLIENT UNPAUSE`] : []), ...pair.byHand.repointBack,
+  return [
+    ...pair.byHand.unfence,
+    ...(pair.hold.pause ? [`${pair.cli.source} CLIENT UNPAUSE`] : []),
+    ...pair.byHand.repointBack,
     // Last, since it fails where the target is down: whoever has moved reads the address again.
     `${pair.cli.target} CLIENT KILL TYPE normal`,
   ];

@@ -17,32 +17,60 @@ import * as say from './redis-copy-words.js';
 
 export async function redisCopy(raw: unknown): Promise<Receipt> {
   return runbook('redisCopy', RedisCopyInput, raw, async (input, r) => {
-    const pair = await r.step('Gather information', { read: () => acts(looks, 'Ask both servers').describePair({ settings: input }) });
+    const pair = await r.step('Gather information', {
+      read: () => acts(looks, 'Ask both servers').describePair({ settings: input }),
+    });
     await r.lock([...pair.source.resolved, ...pair.target.resolved].map((address) => `redis/${address}`));
     const how = choose(input, pair);
-    const sides = (): Sides => ({ ...how.sides, rate: (r.rate() as Sides['rate'] | undefined) ?? input.rate });
+    const sides = (): Sides => ({
+      ...how.sides,
+      rate: (r.rate() as Sides['rate'] | undefined) ?? input.rate,
+    });
     r.record({ servers: say.servers(pair), way: how.way });
 
-    await r.checks('Pre-flight', () => acts(reads, 'Pre-flight checklist').preflight({ settings: input, pair }));
+    await r.checks('Pre-flight', () =>
+      acts(reads, 'Pre-flight checklist').preflight({ settings: input, pair }),
+    );
     await r.gate('start', `Copy ${say.whatIsCopied(input, pair)}?`);
 
     // ---- The copy. Applications go on as they are.
-    r.wayBack({ takes: input.ifTargetHasKeys === 'refuse' ? 'as long as it takes to remove the copied keys from the target; the applications notice nothing' : 'seconds; the copied keys stay on the target' });
+    r.wayBack({
+      takes:
+        input.ifTargetHasKeys === 'refuse'
+          ? 'as long as it takes to remove the copied keys from the target; the applications notice nothing'
+          : 'seconds; the copied keys stay on the target',
+    });
     const copied = await r.step('Copy every key', {
-      does: [`copy ${say.whatIsCopied(input, pair)} by DUMP and RESTORE, with their exact expiry`, how.rateSays],
+      does: [
+        `copy ${say.whatIsCopied(input, pair)} by DUMP and RESTORE, with their exact expiry`,
+        how.rateSays,
+      ],
       notes: [say.sizeOf(pair)],
       foresee: null,
       undo:
         input.ifTargetHasKeys === 'refuse'
-          ? { says: 'remove the copied keys from the target, which was empty before', call: call('clearTarget', { sides: how.sides }), byHand: [] }
-          : { says: 'nothing comes back: the copied keys stay on the target, and those that were replaced are gone', call: call('keepTarget', { sides: how.sides }), byHand: [] },
-      do: () => r.resumable((checkpoint?: CopyOutcome['checkpoint']) => acts(moves, 'Copy every key').copyKeys({ sides: sides(), checkpoint })),
+          ? {
+              says: 'remove the copied keys from the target, which was empty before',
+              call: call('clearTarget', { sides: how.sides }),
+              byHand: [],
+            }
+          : {
+              says: 'nothing comes back: the copied keys stay on the target, and those that were replaced are gone',
+              call: call('keepTarget', { sides: how.sides }),
+              byHand: [],
+            },
+      do: () =>
+        r.resumable((checkpoint?: CopyOutcome['checkpoint']) =>
+          acts(moves, 'Copy every key').copyKeys({ sides: sides(), checkpoint }),
+        ),
       note: (result) => (result ? `${result.counts.copied.toLocaleString('en')} keys` : ''),
     });
     if (copied) r.record({ copied: { ...copied.counts, resumedFrom: copied.resumedFrom } });
 
     const compare = (title: string, of: () => Sides) =>
-      r.resumable((checkpoint?: CompareOutcome['checkpoint']) => acts(moves, title).compareKeys({ sides: of(), checkpoint, repair: 'when changes were missed' }));
+      r.resumable((checkpoint?: CompareOutcome['checkpoint']) =>
+        acts(moves, title).compareKeys({ sides: of(), checkpoint, repair: 'when changes were missed' }),
+      );
     const compared = await r.step('Compare both sides', {
       does: ['compare type, value and expiry of every key, in both directions'],
       foresee: null,
@@ -54,13 +82,19 @@ export async function redisCopy(raw: unknown): Promise<Receipt> {
     const { repoint } = input;
     if (!repoint) {
       await r.keep('Copy every key', null);
-      await close(r, { says: 'keep the copy: nothing is switched, the source goes on serving', sides: how.sides, fence: null, repoint: null });
+      await close(r, {
+        says: 'keep the copy: nothing is switched, the source goes on serving',
+        sides: how.sides,
+        fence: null,
+        repoint: null,
+      });
       return;
     }
 
     // ---- The switch.
     await r.gate('cutover', `Switch the applications over to ${pair.target.shown}?`, {
-      meanwhile: () => acts(follows, 'Keep the target in step while people decide').followKeys({ sides: sides() }),
+      meanwhile: () =>
+        acts(follows, 'Keep the target in step while people decide').followKeys({ sides: sides() }),
     });
     await r.window('Maintenance window', how.switchTakesMs);
 
@@ -72,46 +106,98 @@ export async function redisCopy(raw: unknown): Promise<Receipt> {
         impact: 'the application does not write',
         undo: {
           says: `let the application write again: ${say.action(startWrites)}`,
-          call: call('runAction', { action: startWrites, label: 'startWrites', event: 'start-writes', name: input.name }),
+          call: call('runAction', {
+            action: startWrites,
+            label: 'startWrites',
+            event: 'start-writes',
+            name: input.name,
+          }),
           byHand: say.actionByHand(startWrites, 'start-writes'),
         },
-        do: () => acts(changes, 'Stop the application writing').runAction({ action: stopWrites, label: 'stopWrites', event: 'stop-writes', name: input.name }),
+        do: () =>
+          acts(changes, 'Stop the application writing').runAction({
+            action: stopWrites,
+            label: 'stopWrites',
+            event: 'stop-writes',
+            name: input.name,
+          }),
       });
       const still = await r.step('Compare while nobody writes', {
         does: ['carry over what is left and compare everything once more, while writes are stopped'],
         foresee: null,
-        read: async () => mustBeEqual(await compare('Compare while nobody writes', () => ({ ...sides(), rate: 'full' }))),
+        read: async () =>
+          mustBeEqual(await compare('Compare while nobody writes', () => ({ ...sides(), rate: 'full' }))),
         note: (result) => (result ? `${result.keysCompared.toLocaleString('en')} keys, no difference` : ''),
       });
       if (still) r.record({ comparisonWithWritesStopped: say.comparison(still) });
     }
 
-    const switchInput = { sides: how.sides, name: input.name, repoint, pauseMs: how.pauseMs, fence: how.fence };
-    const backInput = { ...switchInput, sourceRunId: pair.source.runId, keepWrites: pair.canReturn, keepSteps: ['Copy every key'] };
+    const switchInput = {
+      sides: how.sides,
+      name: input.name,
+      repoint,
+      pauseMs: how.pauseMs,
+      fence: how.fence,
+    };
+    const backInput = {
+      ...switchInput,
+      sourceRunId: pair.source.runId,
+      keepWrites: pair.canReturn,
+      keepSteps: ['Copy every key'],
+    };
     const switched = await r.step('Switch the applications over', {
       does: how.switchSays,
       foresee: null,
       ...(how.mayLose === undefined ? {} : { mayLose: how.mayLose }),
       impact: how.impact,
       undo: {
-        says: pair.canReturn ? 'switch back to the source, with every write made since' : 'switch back to the source; writes made since stay behind on the target',
+        says: pair.canReturn
+          ? 'switch back to the source, with every write made since'
+          : 'switch back to the source; writes made since stay behind on the target',
         call: call('switchBack', { ...backInput, switched: null }),
         byHand: say.switchBackByHand(pair),
-        holds: { steps: ['Copy every key'], because: `${pair.target.shown} keeps its keys: the applications may be using it` },
+        holds: {
+          steps: ['Copy every key'],
+          because: `${pair.target.shown} keeps its keys: the applications may be using it`,
+        },
       },
       do: (told) => acts(switches, 'Switch the applications over').switchForward({ ...switchInput, told }),
-      certain: (result) => call('switchBack', { ...backInput, switched: result === null ? null : { targetRunId: result.targetRunId } }),
+      certain: (result) =>
+        call('switchBack', {
+          ...backInput,
+          switched: result === null ? null : { targetRunId: result.targetRunId },
+        }),
       relieves: 'Switch the applications over',
-      note: (result) => (result ? (result.writePauseMs === null ? 'finished by a later attempt' : `writes were held ${result.writePauseMs} ms`) : ''),
+      note: (result) =>
+        result
+          ? result.writePauseMs === null
+            ? 'finished by a later attempt'
+            : `writes were held ${result.writePauseMs} ms`
+          : '',
     });
     if (switched) r.record({ switch: switched });
-    if (switched?.sourceRestarted) r.blemish(`${pair.source.shown} was restarted during the switch and took writes until it was fenced again; they are not on ${pair.target.shown}`);
+    if (switched?.sourceRestarted)
+      r.blemish(
+        `${pair.source.shown} was restarted during the switch and took writes until it was fenced again; they are not on ${pair.target.shown}`,
+      );
     r.wayBack(
       !pair.canReturn
-        ? { keepsWrites: false, loses: `the writes made on ${pair.target.shown} since the switch, which ${pair.source.shown} can not read (format)`, takes: 'seconds' }
+        ? {
+            keepsWrites: false,
+            loses: `the writes made on ${pair.target.shown} since the switch, which ${pair.source.shown} can not read (format)`,
+            takes: 'seconds',
+          }
         : how.mayLose === undefined
-          ? { keepsWrites: true, loses: '', takes: 'about as long as the comparison took; writes pause for a moment' }
-          : { keepsWrites: false, loses: `the writes that reach ${pair.target.shown} while the applications move back`, takes: 'about as long as the comparison took' },
+          ? {
+              keepsWrites: true,
+              loses: '',
+              takes: 'about as long as the comparison took; writes pause for a moment',
+            }
+          : {
+              keepsWrites: false,
+              loses: `the writes that reach ${pair.target.shown} while the applications move back`,
+              takes: 'about as long as the comparison took',
+            },
     );
     if (how.mayLose !== undefined) r.blemish(`May have been lost, as the input accepts: ${how.mayLose}`);
 
@@ -121,19 +207,33 @@ export async function redisCopy(raw: unknown): Promise<Receipt> {
         foresee: {},
         undo: {
           says: `stop the application writing while it goes back: ${say.action(stopWrites)}`,
-          call: call('runAction', { action: stopWrites, label: 'stopWrites', event: 'stop-writes', name: input.name }),
+          call: call('runAction', {
+            action: stopWrites,
+            label: 'stopWrites',
+            event: 'stop-writes',
+            name: input.name,
+          }),
           byHand: say.actionByHand(stopWrites, 'stop-writes'),
           brings: { what: 'the application does not write', step: 'Stop the application writing' },
         },
-        do: () => acts(changes, 'Let the application write again').runAction({ action: startWrites, label: 'startWrites', event: 'start-writes', name: input.name }),
+        do: () =>
+          acts(changes, 'Let the application write again').runAction({
+            action: startWrites,
+            label: 'startWrites',
+            event: 'start-writes',
+            name: input.name,
+          }),
         relieves: 'Stop the application writing',
       });
     }
 
     // ---- Afterwards.
     if (input.probes.length > 0) {
-      await r.checks("Test the application", async () => {
-        const results = await acts({ ...changes, startToCloseTimeout: '1h' }, 'Run the probes').runProbes({ probes: input.probes, name: input.name });
+      await r.checks('Test the application', async () => {
+        const results = await acts({ ...changes, startToCloseTimeout: '1h' }, 'Run the probes').runProbes({
+          probes: input.probes,
+          name: input.name,
+        });
         r.record({ probes: results });
         return results.map((result) => ({
           name: result.name,
@@ -148,7 +248,12 @@ export async function redisCopy(raw: unknown): Promise<Receipt> {
     await r.checks('Watch for stragglers', async () => {
       // Interrupted by whoever asks to go back, or pauses: a watch may be long.
       const { checkpoint: seen } = await r.resumable((checkpoint?: WatchOutcome['checkpoint']) =>
-        acts(moves, 'Watch the source for clients that stayed').watchStragglers({ sides: how.sides, fence: how.fence, forMs: milliseconds(input.watch), checkpoint }),
+        acts(moves, 'Watch the source for clients that stayed').watchStragglers({
+          sides: how.sides,
+          fence: how.fence,
+          forMs: milliseconds(input.watch),
+          checkpoint,
+        }),
       );
       r.record({ stragglers: seen });
       const check = say.stragglers(seen, pair);
@@ -167,14 +272,29 @@ export async function redisCopy(raw: unknown): Promise<Receipt> {
       await r.step('Prove the source unchanged', {
         does: ['check that the source was not written to since the comparison'],
         foresee: { unchanged: true as const },
-        read: () => acts(reads, 'Prove the source unchanged').proveSourceUnchanged({ sides: how.sides, sourceRunId: switched?.sourceRunId ?? pair.source.runId }),
+        read: () =>
+          acts(reads, 'Prove the source unchanged').proveSourceUnchanged({
+            sides: how.sides,
+            sourceRunId: switched?.sourceRunId ?? pair.source.runId,
+          }),
       });
-      await r.pointOfNoReturn('Point of no return', `the keys of ${pair.source.shown} are deleted from here on`, finish);
+      await r.pointOfNoReturn(
+        'Point of no return',
+        `the keys of ${pair.source.shown} are deleted from here on`,
+        finish,
+      );
       const cleaned = await r.step("Delete the source's keys", {
         does: [`delete the copied keys from ${pair.source.shown}`],
         foresee: null,
         undo: { none: 'deleted keys are gone; the target has them' },
-        do: () => r.resumable((checkpoint?: ClearOutcome['checkpoint']) => acts(moves, "Delete the source's keys").clearSource({ sides: how.sides, fence: how.fence, checkpoint })),
+        do: () =>
+          r.resumable((checkpoint?: ClearOutcome['checkpoint']) =>
+            acts(moves, "Delete the source's keys").clearSource({
+              sides: how.sides,
+              fence: how.fence,
+              checkpoint,
+            }),
+          ),
         note: (result) => (result ? `${result.deleted.toLocaleString('en')} keys` : ''),
       });
       if (cleaned) r.record({ cleanup: { deleted: cleaned.deleted } });
@@ -182,14 +302,19 @@ export async function redisCopy(raw: unknown): Promise<Receipt> {
 
     // Before anything is removed that going back would need.
     if (!input.cleanup) await r.closeWayBack('the way back is being closed', finish);
-    const says = how.fence ? 'lift the fence of the source: it is an ordinary server again, which nobody uses' : 'remove what was kept for the way back';
+    const says = how.fence
+      ? 'lift the fence of the source: it is an ordinary server again, which nobody uses'
+      : 'remove what was kept for the way back';
     await close(r, { says, sides: how.sides, fence: how.fence, repoint });
     r.wayBack({ possible: false, loses: 'The upgrade is complete; copy back with another redisCopy.' });
   });
 }
 
 /** The end of the way forward, with or without a switch. */
-async function close(r: Runbook, end: { says: string; sides: Sides; fence: FenceBefore | null; repoint: Repoint | null }): Promise<void> {
+async function close(
+  r: Runbook,
+  end: { says: string; sides: Sides; fence: FenceBefore | null; repoint: Repoint | null },
+): Promise<void> {
   const { says, ...input } = end;
   await r.step('Close the way back', {
     does: [says],
@@ -217,7 +342,9 @@ function choose(input: RedisCopySettings, pair: Pair) {
   };
   const others = shared ? `, which holds the writes of everyone there (${shared})` : '';
   const switchSays = [
-    ...(pauseMs === null ? [] : [`pause writes at ${pair.source.shown} for at most ${input.maxPause}${others}`]),
+    ...(pauseMs === null
+      ? []
+      : [`pause writes at ${pair.source.shown} for at most ${input.maxPause}${others}`]),
     'carry over and compare the last changes',
     ...(fence ? [`fence ${pair.source.shown}, so that it refuses writes (${fence.kind})`] : []),
     ...pair.repointSays,
@@ -231,9 +358,16 @@ function choose(input: RedisCopySettings, pair: Pair) {
     switchSays,
     impact: `writes are held for a moment${pauseMs !== null && shared ? `, also those of others on ${pair.source.shown} (${shared})` : ''}`,
     switchTakesMs: milliseconds(input.maxPause) + 60_000,
-    rateSays: input.rate === 'yield' ? 'slow down when the source gets slower' : input.rate === 'full' ? 'at full speed' : `at ${input.rate} keys a second`,
+    rateSays:
+      input.rate === 'yield'
+        ? 'slow down when the source gets slower'
+        : input.rate === 'full'
+          ? 'at full speed'
+          : `at ${input.rate} keys a second`,
     way: 'DUMP and RESTORE, behind change tracking',
-    mayLose: lossless ? undefined : `writes that reach ${pair.source.shown} while the applications move (${hold.why})`,
+    mayLose: lossless
+      ? undefined
+      : `writes that reach ${pair.source.shown} while the applications move (${hold.why})`,
   };
 }
 
@@ -242,4 +376,3 @@ function mustBeEqual(result: CompareOutcome): CompareOutcome {
   if (different > 0) throw ending('ComparisonDiffers', say.differences(result, different));
   return result;
 }
-

@@ -7,15 +7,23 @@ import { FerryError } from '../../src/errors.js';
 import { rememberSecret } from '../../src/platform/secrets.js';
 
 async function failureOf(work: () => Promise<unknown>): Promise<ApplicationFailure> {
-  const error: unknown = await new MockActivityEnvironment().run(() => border(work)).catch((thrown: unknown) => thrown);
+  const error: unknown = await new MockActivityEnvironment()
+    .run(() => border(work))
+    .catch((thrown: unknown) => thrown);
   if (!(error instanceof ApplicationFailure)) throw new Error(`not an ApplicationFailure: ${String(error)}`);
   return error;
 }
 
 describe('border', () => {
   test('a failure of the table keeps its type, and whether a retry helps', async () => {
-    const gone = await failureOf(() => Promise.reject(new FerryError('Unreachable', '127.0.0.1:1 refused the connection')));
-    expect(gone).toMatchObject({ type: 'Unreachable', nonRetryable: false, message: '127.0.0.1:1 refused the connection' });
+    const gone = await failureOf(() =>
+      Promise.reject(new FerryError('Unreachable', '127.0.0.1:1 refused the connection')),
+    );
+    expect(gone).toMatchObject({
+      type: 'Unreachable',
+      nonRetryable: false,
+      message: '127.0.0.1:1 refused the connection',
+    });
     const wrong = await failureOf(() => Promise.reject(new FerryError('WrongPassword', 'wrong password')));
     expect(wrong).toMatchObject({ type: 'WrongPassword', nonRetryable: true });
   });
@@ -23,7 +31,9 @@ describe('border', () => {
   test('what is stored of it holds no secret, no stack and no cause', async () => {
     rememberSecret('redis://:correct-horse@db.example:6379');
     const cause = new Error('AUTH correct-horse');
-    const failure = await failureOf(() => Promise.reject(new Error('can not AUTH with correct-horse', { cause })));
+    const failure = await failureOf(() =>
+      Promise.reject(new Error('can not AUTH with correct-horse', { cause })),
+    );
     expect(failure.type).toBe('Unknown');
     expect(JSON.stringify([failure.message, failure.stack, failure.cause])).not.toContain('correct-horse');
     expect(failure.stack).toBe('');
@@ -45,8 +55,13 @@ describe('border', () => {
   });
 
   test('an attempt goes on from what the one before it told', async () => {
-    const environment = new MockActivityEnvironment({ attempt: 2, heartbeatDetails: { checkpoint: { cursor: '42' } } });
-    const last = await environment.run(() => border<unknown, { cursor: string }>(async (b) => ({ last: b.last, attempt: b.attempt })));
+    const environment = new MockActivityEnvironment({
+      attempt: 2,
+      heartbeatDetails: { checkpoint: { cursor: '42' } },
+    });
+    const last = await environment.run(() =>
+      border<unknown, { cursor: string }>(async (b) => ({ last: b.last, attempt: b.attempt })),
+    );
     expect(last).toEqual({ last: { cursor: '42' }, attempt: 2 });
   });
 

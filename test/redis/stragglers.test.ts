@@ -105,15 +105,15 @@ describe('the watch', () => {
     expect(String(await server.client().client('LIST'))).not.toContain('name=ferry');
   });
 
-it('tells a key that was written to from one that expired', async () => {
-  const server = await serve();
-  const client = server.client();
-  await client.set('session', '1', 'PX', 300);
-  const watching = watch(server);
-  await wait(200);
-  await client.set('app:1', 'x');
-  expect(await watching).toMatchObject({ changed: 1, changedSample: ['app:1'], gone: 1 });
-});
+  it('tells a key that was written to from one that expired', async () => {
+    const server = await serve();
+    const client = server.client();
+    await client.set('session', '1', 'PX', 300);
+    const watching = watch(server);
+    await wait(200);
+    await client.set('app:1', 'x');
+    expect(await watching).toMatchObject({ changed: 1, changedSample: ['app:1'], gone: 1 });
+  });
 
   it('keeps to twenty samples', async () => {
     const server = await serve();

@@ -25,11 +25,26 @@ describe.runIf(process.env['FERRY_RECORD'])('recording', () => {
   });
   afterAll(() => s.close());
 
-  const stopped: Partial<RedisCopyInput> = { writes: 'stopped', stopWrites: { command: 'stop' }, startWrites: { command: 'start' }, notify: { webhook: { env: 'HOOK' } } };
+  const stopped: Partial<RedisCopyInput> = {
+    writes: 'stopped',
+    stopWrites: { command: 'stop' },
+    startWrites: { command: 'start' },
+    notify: { webhook: { env: 'HOOK' } },
+  };
   const at = (ms: number) => new Date(Date.now() + ms).toISOString();
 
   test('clean', async () => {
-    const play = await s.play({ name: 'clean', ...stopped, probes: [{ command: 'probe' }], cleanup: true, followUps: ['Terraform'], gates: { start: { approvers: 2 } } }, { runProbes: () => [{ name: 'probe 1', ok: true, seconds: 0, said: '' }] });
+    const play = await s.play(
+      {
+        name: 'clean',
+        ...stopped,
+        probes: [{ command: 'probe' }],
+        cleanup: true,
+        followUps: ['Terraform'],
+        gates: { start: { approvers: 2 } },
+      },
+      { runProbes: () => [{ name: 'probe 1', ok: true, seconds: 0, said: '' }] },
+    );
     await play.approve('start', 'ada');
     await play.approve('start', 'bob');
     await play.approve('cutover');
@@ -40,7 +55,10 @@ describe.runIf(process.env['FERRY_RECORD'])('recording', () => {
   });
 
   test('rolled back', async () => {
-    const back = await s.play({ name: 'rolled-back', ...stopped, probes: [{ command: 'probe' }] }, { runProbes: () => [{ name: 'probe 1', ok: false, seconds: 0, said: 'no' }] });
+    const back = await s.play(
+      { name: 'rolled-back', ...stopped, probes: [{ command: 'probe' }] },
+      { runProbes: () => [{ name: 'probe 1', ok: false, seconds: 0, said: 'no' }] },
+    );
     await back.until('NeedsDecision');
     await back.handle.cancel();
     await back.ended();
@@ -50,12 +68,18 @@ describe.runIf(process.env['FERRY_RECORD'])('recording', () => {
   test('decisions', async () => {
     let checks = [failed('Target has room', true), failed('Modules', true)];
     let tries = 0;
-    const play = await s.play({ name: 'decisions', ...stopped, gates: { cutover: 'auto' } }, {
-      preflight: () => checks,
-      copyKeys: () => ((tries += 1) === 1 ? broken() : { done: true, checkpoint: {}, counts: { copied: 10 }, resumedFrom: 0 }),
-      switchForward: () => broken(),
-      switchBack: () => broken(),
-    });
+    const play = await s.play(
+      { name: 'decisions', ...stopped, gates: { cutover: 'auto' } },
+      {
+        preflight: () => checks,
+        copyKeys: () =>
+          (tries += 1) === 1
+            ? broken()
+            : { done: true, checkpoint: {}, counts: { copied: 10 }, resumedFrom: 0 },
+        switchForward: () => broken(),
+        switchBack: () => broken(),
+      },
+    );
     await play.until('NeedsDecision');
     await play.signal('waive', { check: 'Version', by: 'ada' });
     await play.say('waive', { check: 'Modules', by: 'ada' });
@@ -74,13 +98,17 @@ describe.runIf(process.env['FERRY_RECORD'])('recording', () => {
 
   test('pause', async () => {
     let runs = 0;
-    const play = await s.play({ name: 'pause', gates: {} }, {
-      copyKeys: async () => {
-        if ((runs += 1) > 2) return { done: true, checkpoint: 'end', counts: { copied: 10 }, resumedFrom: 5 };
-        await s.cancelled();
-        return { done: false, checkpoint: `at ${runs}`, counts: { copied: runs }, resumedFrom: 0 };
+    const play = await s.play(
+      { name: 'pause', gates: {} },
+      {
+        copyKeys: async () => {
+          if ((runs += 1) > 2)
+            return { done: true, checkpoint: 'end', counts: { copied: 10 }, resumedFrom: 5 };
+          await s.cancelled();
+          return { done: false, checkpoint: `at ${runs}`, counts: { copied: runs }, resumedFrom: 0 };
+        },
       },
-    });
+    );
     await play.until('AwaitingApproval');
     await play.say('pause', { by: 'ada' });
     await play.say('approve', { gate: 'start', by: 'ada' });
@@ -132,14 +160,22 @@ describe.skipIf(process.env['FERRY_RECORD'])('replay', () => {
   test.for(names)('%s', async (name) => {
     const text = readFileSync(join(FOLDER, name), 'utf8');
     const history = History.fromObject(JSON.parse(text) as Record<string, unknown>);
-    const given = history.events[0]?.workflowExecutionStartedEventAttributes?.input?.payloads?.[0]?.data ?? new Uint8Array();
+    const given =
+      history.events[0]?.workflowExecutionStartedEventAttributes?.input?.payloads?.[0]?.data ??
+      new Uint8Array();
     const input = JSON.parse(Buffer.from(given).toString('utf8')) as { name: string };
-    await Worker.runReplayHistory({ workflowBundle: { codePath: BUNDLE } }, history, `upgrade/redis/${input.name}`);
+    await Worker.runReplayHistory(
+      { workflowBundle: { codePath: BUNDLE } },
+      history,
+      `upgrade/redis/${input.name}`,
+    );
   });
 
   test.for(names)('%s tells nothing of the machine it was recorded on', (name) => {
     const text = readFileSync(join(FOLDER, name), 'utf8');
-    const payloads = [...text.matchAll(/"data":"([A-Za-z0-9+/=]+)"/g)].map(([, data]) => Buffer.from(data ?? '', 'base64').toString('utf8'));
+    const payloads = [...text.matchAll(/"data":"([A-Za-z0-9+/=]+)"/g)].map(([, data]) =>
+      Buffer.from(data ?? '', 'base64').toString('utf8'),
+    );
     const legible = [text, ...payloads].join('\n');
     expect(legible).not.toMatch(/\/(tmp|home|root|work|Users)\//);
     expect(legible).not.toMatch(/redis(s)?:\/\/[^/\s"]*:[^/\s"]*@/);

@@ -18,14 +18,30 @@ interface Named {
   description: string;
 }
 const metadata = (play: Play) => play.handle.query<Metadata>('__temporal_workflow_metadata');
-const shown = async (play: Play) => (await metadata(play)).currentDetails.replaceAll(/127\.0\.0\.1:\d+/g, 'HOST').replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, 'TIME').replace(/(```sh\n).*(\n```)/s, '$1COMMANDS$2');
+const shown = async (play: Play) =>
+  (await metadata(play)).currentDetails
+    .replaceAll(/127\.0\.0\.1:\d+/g, 'HOST')
+    .replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, 'TIME')
+    .replace(/(```sh\n).*(\n```)/s, '$1COMMANDS$2');
 
-const stopped = { writes: 'stopped', stopWrites: { command: 'stop' }, startWrites: { command: 'start' } } as const;
+const stopped = {
+  writes: 'stopped',
+  stopWrites: { command: 'stop' },
+  startWrites: { command: 'start' },
+} as const;
 
 describe.concurrent("the UI's details", () => {
-  test('at each phase: what it waits for, what to type, what is off, and the way back', async ({ expect }) => {
+  test('at each phase: what it waits for, what to type, what is off, and the way back', async ({
+    expect,
+  }) => {
     let failing = true;
-    const play = await s.play({ ...stopped, gates: { start: { approvers: 2 } } }, { switchForward: () => (failing ? broken('the webhook answered 500') : { targetRunId: 't', writePauseMs: 12 }) });
+    const play = await s.play(
+      { ...stopped, gates: { start: { approvers: 2 } } },
+      {
+        switchForward: () =>
+          failing ? broken('the webhook answered 500') : { targetRunId: 't', writePauseMs: 12 },
+      },
+    );
     await play.until('AwaitingApproval');
     await play.say('approve', { gate: 'start', by: 'ada' });
     expect(await shown(play)).toMatchInlineSnapshot(`
@@ -153,19 +169,27 @@ describe.concurrent("the UI's details", () => {
     const { definition } = await metadata(play);
     for (const name of Object.keys(MESSAGES)) {
       for (const all of [definition.signalDefinitions, definition.updateDefinitions]) {
-        expect(all.find((one) => one.name === name)?.description, name).toBe(MESSAGES[name as keyof typeof MESSAGES]);
+        expect(all.find((one) => one.name === name)?.description, name).toBe(
+          MESSAGES[name as keyof typeof MESSAGES],
+        );
       }
     }
-    for (const name of ['state', 'plan', 'checks', 'progress']) expect(definition.queryDefinitions.find((one) => one.name === name)?.description, name).toBeTruthy();
+    for (const name of ['state', 'plan', 'checks', 'progress'])
+      expect(definition.queryDefinitions.find((one) => one.name === name)?.description, name).toBeTruthy();
   });
 
   test('the timeline names the steps', async () => {
-    const play = await s.play({ ...stopped, cleanup: true, probes: [{ command: 'probe' }] }, { runProbes: () => [] });
+    const play = await s.play(
+      { ...stopped, cleanup: true, probes: [{ command: 'probe' }] },
+      { runProbes: () => [] },
+    );
     await play.ended();
     const { events } = await play.handle.fetchHistory();
     const decoder = new TextDecoder();
     const summaries = (events ?? []).flatMap((event) =>
-      event.activityTaskScheduledEventAttributes ? [decoder.decode(event.userMetadata?.summary?.data ?? new Uint8Array()).replaceAll('"', '')] : [],
+      event.activityTaskScheduledEventAttributes
+        ? [decoder.decode(event.userMetadata?.summary?.data ?? new Uint8Array()).replaceAll('"', '')]
+        : [],
     );
     expect(summaries).toEqual([
       'Ask both servers',
@@ -187,7 +211,9 @@ describe.concurrent("the UI's details", () => {
 });
 
 describe.concurrent('search', () => {
-  const attribute = async (play: Play) => (await play.handle.describe()).typedSearchAttributes.getAll().find(({ key }) => key.name === 'FerryPhase')?.value;
+  const attribute = async (play: Play) =>
+    (await play.handle.describe()).typedSearchAttributes.getAll().find(({ key }) => key.name === 'FerryPhase')
+      ?.value;
 
   test('FerryPhase follows the phase', async () => {
     const play = await s.play({ gates: { start: 'auto' } });
@@ -202,7 +228,10 @@ describe.concurrent('search', () => {
   });
 
   test('where the server does not know it, the phase goes to the memo', async () => {
-    const play = await s.play({ gates: { start: 'auto' } }, { surroundings: () => ({ phaseAttribute: false }) });
+    const play = await s.play(
+      { gates: { start: 'auto' } },
+      { surroundings: () => ({ phaseAttribute: false }) },
+    );
     await play.until('AwaitingApproval');
     expect((await play.handle.describe()).memo?.['phase']).toBe('AwaitingApproval');
     expect(await attribute(play)).toBeUndefined();
@@ -213,7 +242,10 @@ describe.concurrent('search', () => {
 
   test('what could not be planned does not stay "Running"', async () => {
     const play = await s.play({}, { describePair: () => broken('no answer', 'WrongPassword') });
-    expect(await play.failure()).toMatchObject({ type: 'WrongPassword', message: expect.stringContaining('no answer') });
+    expect(await play.failure()).toMatchObject({
+      type: 'WrongPassword',
+      message: expect.stringContaining('no answer'),
+    });
     await expect.poll(() => attribute(play)).toBe('Aborted');
   });
 });
@@ -232,11 +264,21 @@ describe.concurrent('notifications', () => {
     await back.until('NeedsDecision');
     await back.say('decide', { choice: 'rollback', by: 'ada' });
     await back.ended();
-    expect(back.told).toEqual(['AwaitingApproval', 'NeedsDecision', 'RollingBack', 'RollingBack', 'RollingBack', 'RolledBack']);
+    expect(back.told).toEqual([
+      'AwaitingApproval',
+      'NeedsDecision',
+      'RollingBack',
+      'RollingBack',
+      'RollingBack',
+      'RolledBack',
+    ]);
   });
 
   test('a webhook that is down, or never answers, holds nothing', async () => {
-    const down = await s.play({ notify }, { notify: () => broken('notify: nothing listens there', 'WebhookFailed') });
+    const down = await s.play(
+      { notify },
+      { notify: () => broken('notify: nothing listens there', 'WebhookFailed') },
+    );
     const receipt = await down.ended();
     expect(receipt.outcome).toBe('Completed');
 
@@ -251,12 +293,15 @@ describe.concurrent('notifications', () => {
 
   test('news of the way back is not lost with the way forward', async () => {
     const seen: string[] = [];
-    const play = await s.play({ notify, gates: { start: 'auto' } }, {
-      notify: (async ({ phase }: { phase: string }) => {
-        await new Promise((done) => setTimeout(done, 500));
-        seen.push(phase);
-      }) as never,
-    });
+    const play = await s.play(
+      { notify, gates: { start: 'auto' } },
+      {
+        notify: (async ({ phase }: { phase: string }) => {
+          await new Promise((done) => setTimeout(done, 500));
+          seen.push(phase);
+        }) as never,
+      },
+    );
     await play.until('AwaitingApproval');
     await play.say('reject', { gate: 'cutover', by: 'ada' });
     const receipt = await play.ended();

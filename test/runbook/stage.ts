@@ -4,7 +4,13 @@ import { join, resolve } from 'node:path';
 import { Context } from '@temporalio/activity';
 import { Client, Connection } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
-import { DefaultLogger, NativeConnection, Runtime, Worker, makeTelemetryFilterString } from '@temporalio/worker';
+import {
+  DefaultLogger,
+  NativeConnection,
+  Runtime,
+  Worker,
+  makeTelemetryFilterString,
+} from '@temporalio/worker';
 import { inject } from 'vitest';
 import * as real from '../../src/activities/index.js';
 import type { Check } from '../../src/contract.js';
@@ -40,7 +46,17 @@ export interface Stage {
   close(): Promise<void>;
 }
 
-const counts = { keysCompared: 10, missing: 0, extra: 0, type: 0, value: 0, ttl: 0, own: 0, moving: 0, repaired: 0 };
+const counts = {
+  keysCompared: 10,
+  missing: 0,
+  extra: 0,
+  type: 0,
+  value: 0,
+  ttl: 0,
+  own: 0,
+  moving: 0,
+  repaired: 0,
+};
 
 function side(port: number) {
   return {
@@ -57,7 +73,16 @@ function side(port: number) {
 }
 
 /** What the watch for stragglers sees when there are none. */
-export const quietSource = { changed: 0, changedSample: [], gone: 0, refused: 0, clients: 0, clientSample: [], seconds: 0, fenceHeld: true };
+export const quietSource = {
+  changed: 0,
+  changedSample: [],
+  gone: 0,
+  refused: 0,
+  clients: 0,
+  clientSample: [],
+  seconds: 0,
+  fenceHeld: true,
+};
 
 /** What the activities answer where a test says nothing else. */
 function usual(ports: [number, number], pair: Record<string, unknown>): Parts {
@@ -79,14 +104,42 @@ function usual(ports: [number, number], pair: Record<string, unknown>): Parts {
     }),
     preflight: () => [passed('Versions')],
     copyKeys: () => ({ done: true, checkpoint: {}, counts: { copied: 10 }, resumedFrom: 0 }),
-    compareKeys: () => ({ done: true, checkpoint: {}, ...counts, samples: [], digest: 'd', resumedFrom: 0, unbroken: true }),
+    compareKeys: () => ({
+      done: true,
+      checkpoint: {},
+      ...counts,
+      samples: [],
+      digest: 'd',
+      resumedFrom: 0,
+      unbroken: true,
+    }),
     followKeys: async () => {
       await untilCancelled();
       return { passes: 1 };
     },
-    switchForward: () => ({ writePauseMs: 5, keysUnderPause: 0, pausesGivenUp: 0, droppedClients: 0, finishedLater: false, targetRunId: 't', comparedAgain: null }),
+    switchForward: () => ({
+      writePauseMs: 5,
+      keysUnderPause: 0,
+      pausesGivenUp: 0,
+      droppedClients: 0,
+      finishedLater: false,
+      targetRunId: 't',
+      comparedAgain: null,
+    }),
     switchBack: () => ({ note: 'went back' }),
-    watchStragglers: () => ({ done: true, checkpoint: { changed: 0, gone: 0, changedSample: [], refused: 0, clients: 0, clientSample: [], seconds: 0, fenceHeld: true } }),
+    watchStragglers: () => ({
+      done: true,
+      checkpoint: {
+        changed: 0,
+        gone: 0,
+        changedSample: [],
+        refused: 0,
+        clients: 0,
+        clientSample: [],
+        seconds: 0,
+        fenceHeld: true,
+      },
+    }),
     proveSourceUnchanged: () => ({ unchanged: true }),
     clearSource: () => ({ done: true, checkpoint: {}, deleted: 10 }),
     saveReceipt: () => ({ json: 'receipt.json', html: 'receipt.html' }),
@@ -119,7 +172,10 @@ export function broken(message = 'it is broken', type = 'CommandFailed'): never 
 
 /** The SDK says errors only. Once in a process, before any worker. */
 export function quiet(): void {
-  Runtime.install({ logger: new DefaultLogger('ERROR'), telemetryOptions: { logging: { filter: makeTelemetryFilterString({ core: 'ERROR' }) } } });
+  Runtime.install({
+    logger: new DefaultLogger('ERROR'),
+    telemetryOptions: { logging: { filter: makeTelemetryFilterString({ core: 'ERROR' }) } },
+  });
 }
 
 export async function stage(): Promise<Stage> {
@@ -135,7 +191,8 @@ export async function stage(): Promise<Stage> {
     const found = plays.get(Context.current().info.workflowExecution?.workflowId ?? '');
     if (!found) throw ApplicationFailure.nonRetryable('not on stage');
     const { parts, play } = found;
-    const told = input as { event?: string; kind?: string; title?: string; phase?: string; card?: string[] } | undefined;
+    const told = input as
+      { event?: string; kind?: string; title?: string; phase?: string; card?: string[] } | undefined;
     if (name === 'writeJournal') {
       play.journal.push(`${told?.kind} ${told?.title}`);
       play.card = told?.card ?? [];
@@ -148,7 +205,9 @@ export async function stage(): Promise<Stage> {
     connection,
     taskQueue,
     activities: Object.fromEntries(Object.keys(real).map((name) => [name, call(name as Name)])),
-    workflowBundle: { codePath: resolve(join(process.env['FERRY_TEST_DIST'] ?? 'dist', 'workflow-bundle.js')) },
+    workflowBundle: {
+      codePath: resolve(join(process.env['FERRY_TEST_DIST'] ?? 'dist', 'workflow-bundle.js')),
+    },
     shutdownForceTime: '1s',
     maxHeartbeatThrottleInterval: '200ms',
     defaultHeartbeatThrottleInterval: '200ms',

@@ -32,11 +32,42 @@ const firstOf = (event: string) => {
 /** The second comparison is the one while nobody writes. */
 const second = () => {
   let count = 0;
-  return () => (++count === 2 ? broken() : { done: true, checkpoint: {}, keysCompared: 1, missing: 0, extra: 0, type: 0, value: 0, ttl: 0, own: 0, moving: 0, repaired: 0, samples: [] });
+  return () =>
+    ++count === 2
+      ? broken()
+      : {
+          done: true,
+          checkpoint: {},
+          keysCompared: 1,
+          missing: 0,
+          extra: 0,
+          type: 0,
+          value: 0,
+          ttl: 0,
+          own: 0,
+          moving: 0,
+          repaired: 0,
+          samples: [],
+        };
 };
 
-const whole = ['copyKeys', 'compareKeys', STOP, 'compareKeys', 'switchForward', START, 'runProbes', 'watchStragglers', 'settle'];
-const back = { copy: ['clearTarget'], stop: [START, 'clearTarget'], switch: ['switchBack', START, 'clearTarget'], start: [STOP, 'switchBack', START, 'clearTarget'] };
+const whole = [
+  'copyKeys',
+  'compareKeys',
+  STOP,
+  'compareKeys',
+  'switchForward',
+  START,
+  'runProbes',
+  'watchStragglers',
+  'settle',
+];
+const back = {
+  copy: ['clearTarget'],
+  stop: [START, 'clearTarget'],
+  switch: ['switchBack', START, 'clearTarget'],
+  start: [STOP, 'switchBack', START, 'clearTarget'],
+};
 
 describe.concurrent('a step that fails for good, with onFailure: rollback', () => {
   const cases: [step: string, parts: () => Parts, done: number, undone: string[]][] = [
@@ -45,10 +76,30 @@ describe.concurrent('a step that fails for good, with onFailure: rollback', () =
     ['Stop the application writing', () => ({ runAction: firstOf('stop-writes') as never }), 3, back.stop],
     ['Compare while nobody writes', () => ({ compareKeys: second() }), 4, back.stop],
     ['Switch the applications over', () => ({ switchForward: fails }), 5, back.switch],
-    ['Let the application write again', () => ({ runAction: firstOf('start-writes') as never }), 6, back.start],
-    ['Test the application', () => ({ runProbes: () => [{ name: 'probe 1', ok: false, seconds: 1, said: 'no' }] }), 7, back.start],
+    [
+      'Let the application write again',
+      () => ({ runAction: firstOf('start-writes') as never }),
+      6,
+      back.start,
+    ],
+    [
+      'Test the application',
+      () => ({ runProbes: () => [{ name: 'probe 1', ok: false, seconds: 1, said: 'no' }] }),
+      7,
+      back.start,
+    ],
     ['Test the application (it can not be run)', () => ({ runProbes: fails }), 7, back.start],
-    ['Watch for stragglers', () => ({ watchStragglers: () => ({ done: true, checkpoint: { ...quietSource, changed: 3, changedSample: ['a'], fenceHeld: false } }) }), 8, back.start],
+    [
+      'Watch for stragglers',
+      () => ({
+        watchStragglers: () => ({
+          done: true,
+          checkpoint: { ...quietSource, changed: 3, changedSample: ['a'], fenceHeld: false },
+        }),
+      }),
+      8,
+      back.start,
+    ],
   ];
   test.for(cases)('%s', async ([step, parts, done, undone]) => {
     const play = await s.play({ ...stopped, onFailure: 'rollback' }, { runProbes: () => [], ...parts() });
@@ -76,7 +127,10 @@ describe.concurrent('a step that fails for good, with onFailure: rollback', () =
   });
 
   test('the proof before the clean-up fails: there still is a way back', async () => {
-    const play = await s.play({ cleanup: true, onFailure: 'rollback' }, { proveSourceUnchanged: () => broken('it changed', 'SourceChanged') });
+    const play = await s.play(
+      { cleanup: true, onFailure: 'rollback' },
+      { proveSourceUnchanged: () => broken('it changed', 'SourceChanged') },
+    );
     expect((await play.ended()).outcome).toBe('RolledBack');
     expect(play.calls.slice(-3)).toEqual(['proveSourceUnchanged', 'switchBack', 'clearTarget']);
   });
@@ -85,16 +139,38 @@ describe.concurrent('a step that fails for good, with onFailure: rollback', () =
 describe.concurrent('the undo is registered before the step acts', () => {
   test('in the journal, with the commands that do it by hand', async () => {
     const seen: Record<string, string[]> = {};
-    const play = await s.play({ ...stopped, gates: { start: 'auto', cutover: 'auto' } }, {
-      copyKeys: () => ((seen['copy'] = [...play.journal]), { done: true, checkpoint: {}, counts: { copied: 1 } }),
-      runAction: (({ event }: { event: string }) => void (seen[event] = [...play.journal, ...play.card])) as never,
-      switchForward: () => ((seen['switch'] = [...play.journal, ...play.card]), { targetRunId: 't', writePauseMs: 1 }),
-      runProbes: () => [passed('x')].map(() => ({ name: 'x', ok: true, seconds: 0, said: '' })),
-    });
+    const play = await s.play(
+      { ...stopped, gates: { start: 'auto', cutover: 'auto' } },
+      {
+        copyKeys: () => (
+          (seen['copy'] = [...play.journal]),
+          { done: true, checkpoint: {}, counts: { copied: 1 } }
+        ),
+        runAction: (({ event }: { event: string }) =>
+          void (seen[event] = [...play.journal, ...play.card])) as never,
+        switchForward: () => (
+          (seen['switch'] = [...play.journal, ...play.card]),
+          { targetRunId: 't', writePauseMs: 1 }
+        ),
+        runProbes: () => [passed('x')].map(() => ({ name: 'x', ok: true, seconds: 0, said: '' })),
+      },
+    );
     await play.ended();
     expect(seen['copy']).toEqual(['undo-registered Copy every key']);
-    expect(seen['stop-writes']).toEqual(['undo-registered Copy every key', 'undo-registered Stop the application writing', '# Stop the application writing', 'start']);
-    expect(seen['switch']).toEqual(expect.arrayContaining(['undo-registered Switch the applications over', 'redis-cli unfence', 'cp before after', 'start']));
+    expect(seen['stop-writes']).toEqual([
+      'undo-registered Copy every key',
+      'undo-registered Stop the application writing',
+      '# Stop the application writing',
+      'start',
+    ]);
+    expect(seen['switch']).toEqual(
+      expect.arrayContaining([
+        'undo-registered Switch the applications over',
+        'redis-cli unfence',
+        'cp before after',
+        'start',
+      ]),
+    );
     // Once the outcome is certain, the undo says so; the first one is struck out.
     expect(play.journal.filter((line) => line.endsWith('Switch the applications over'))).toEqual([
       'undo-registered Switch the applications over',
@@ -105,7 +181,13 @@ describe.concurrent('the undo is registered before the step acts', () => {
   });
 
   test('rollback asked while a step is running: that step is undone too', async () => {
-    const play = await s.play({}, { copyKeys: () => new Promise((done) => setTimeout(done, 300, { done: true, checkpoint: {}, counts: { copied: 1 } })) });
+    const play = await s.play(
+      {},
+      {
+        copyKeys: () =>
+          new Promise((done) => setTimeout(done, 300, { done: true, checkpoint: {}, counts: { copied: 1 } })),
+      },
+    );
     await play.until((state) => state.step === 'Copy every key');
     expect(await play.say('rollback', { by: 'ada', note: 'second thoughts' })).toBe('Rolling back.');
     const receipt = await play.ended();
@@ -114,19 +196,26 @@ describe.concurrent('the undo is registered before the step acts', () => {
   });
 
   test("the UI's Cancel is a rollback, and undoing is not cut off by another one", async () => {
-    const play = await s.play({}, {
-      clearTarget: async () => {
-        await play.handle.cancel();
-        await new Promise((done) => setTimeout(done, 200));
-        return { note: 'cleared' };
+    const play = await s.play(
+      {},
+      {
+        clearTarget: async () => {
+          await play.handle.cancel();
+          await new Promise((done) => setTimeout(done, 200));
+          return { note: 'cleared' };
+        },
+        copyKeys: () =>
+          new Promise((done) => setTimeout(done, 300, { done: true, checkpoint: {}, counts: { copied: 1 } })),
       },
-      copyKeys: () => new Promise((done) => setTimeout(done, 300, { done: true, checkpoint: {}, counts: { copied: 1 } })),
-    });
+    );
     await play.until((state) => state.step === 'Copy every key');
     await play.handle.cancel();
     const receipt = await play.ended();
     expect(receipt).toMatchObject({ outcome: 'RolledBack', reason: 'cancelled in Temporal' });
-    expect(receipt.steps.find((step) => step.title === 'Copy every key')).toMatchObject({ status: 'undone', note: 'cleared' });
+    expect(receipt.steps.find((step) => step.title === 'Copy every key')).toMatchObject({
+      status: 'undone',
+      note: 'cleared',
+    });
   });
 });
 
@@ -147,7 +236,9 @@ describe.concurrent('an undo that fails holds', () => {
     expect(play.calls.at(-1)).toBe('switchBack');
     expect(state.impact.map(({ what }) => what)).toEqual(['the application does not write']);
     expect(play.card).toEqual(expect.arrayContaining(['redis-cli unfence', 'start']));
-    await expect(play.say('abort', { by: 'ada', leaveAsIs: true })).rejects.toMatchObject({ cause: { message: expect.stringContaining('rolling back') } });
+    await expect(play.say('abort', { by: 'ada', leaveAsIs: true })).rejects.toMatchObject({
+      cause: { message: expect.stringContaining('rolling back') },
+    });
     await play.say('retry', { by: 'ada' });
     expect((await play.ended()).outcome).toBe('RolledBack');
     expect(play.calls.slice(-5)).toEqual([STOP, 'switchBack', 'switchBack', START, 'clearTarget']);
@@ -160,9 +251,17 @@ describe.concurrent('an undo that fails holds', () => {
     const receipt = await play.ended();
     expect(receipt.outcome).toBe('RollbackFailed');
     // Nobody knows where the applications are, so the target keeps what they may be using.
-    expect(receipt.left).toEqual(['Switch the applications over: not undone (still no)', expect.stringContaining('keeps its keys')]);
+    expect(receipt.left).toEqual([
+      'Switch the applications over: not undone (still no)',
+      expect.stringContaining('keeps its keys'),
+    ]);
     expect(play.calls.slice(-2)).toEqual(['switchBack', START]);
-    expect(play.card.slice(0, 4)).toEqual(['# Switch the applications over', 'redis-cli unfence', 'redis-cli CLIENT UNPAUSE', 'cp before after']);
+    expect(play.card.slice(0, 4)).toEqual([
+      '# Switch the applications over',
+      'redis-cli unfence',
+      'redis-cli CLIENT UNPAUSE',
+      'cp before after',
+    ]);
     expect(play.card.filter((line) => line.startsWith('#'))).toHaveLength(1);
   });
 
@@ -172,9 +271,15 @@ describe.concurrent('an undo that fails holds', () => {
     await play.say('decide', { choice: 'stop', by: 'ada' });
     const receipt = await play.ended();
     expect(receipt.outcome).toBe('RollbackFailed');
-    expect(receipt.left).toEqual(['Switch the applications over: not undone (still no)', 'Stop the application writing: not undone', 'Copy every key: not undone']);
+    expect(receipt.left).toEqual([
+      'Switch the applications over: not undone (still no)',
+      'Stop the application writing: not undone',
+      'Copy every key: not undone',
+    ]);
     expect(play.calls.at(-1)).toBe('switchBack');
-    expect(play.card).toEqual(expect.arrayContaining(['# Switch the applications over', 'redis-cli unfence', 'cp before after']));
+    expect(play.card).toEqual(
+      expect.arrayContaining(['# Switch the applications over', 'redis-cli unfence', 'cp before after']),
+    );
     expect(play.card.slice(-2)).toEqual(['# Stop the application writing', 'start']);
   });
 });
@@ -184,13 +289,18 @@ describe.concurrent('the point of no return', () => {
 
   test('behind it nothing can be undone: not by rollback, not by Cancel, not by a failure', async () => {
     let failing = true;
-    const play = await s.play({ ...cleaning, onFailure: 'rollback' }, { clearSource: () => (failing ? broken() : { done: true, checkpoint: {}, deleted: 10 }) });
+    const play = await s.play(
+      { ...cleaning, onFailure: 'rollback' },
+      { clearSource: () => (failing ? broken() : { done: true, checkpoint: {}, deleted: 10 }) },
+    );
     const state = await play.until('NeedsDecision');
     expect(state.wayBack).toMatchObject({ possible: false });
     expect(Object.keys(state.decision?.choices ?? {})).toEqual(['retry', 'stop']);
     // What going back would take is no longer offered to whoever recovers a terminated upgrade, nor by hand.
     expect(play.card).toEqual(['# Still to do', 'redis-cli unfence']);
-    await expect(play.say('rollback', { by: 'ada' })).rejects.toMatchObject({ cause: { message: expect.stringContaining('no way back any more') } });
+    await expect(play.say('rollback', { by: 'ada' })).rejects.toMatchObject({
+      cause: { message: expect.stringContaining('no way back any more') },
+    });
     await expect(play.say('rollback', { by: 'ada', acceptLoss: true })).rejects.toThrow();
     await play.signal('rollback', { by: 'bob' });
     await play.handle.cancel();
@@ -219,12 +329,15 @@ describe.concurrent('the point of no return', () => {
 
   test('the way back is closed before anything is removed that it would need', async () => {
     let asked: unknown;
-    const play = await s.play({}, {
-      settle: async () => {
-        asked = await play.say('rollback', { by: 'ada' }).catch((error: unknown) => error);
-        return {};
+    const play = await s.play(
+      {},
+      {
+        settle: async () => {
+          asked = await play.say('rollback', { by: 'ada' }).catch((error: unknown) => error);
+          return {};
+        },
       },
-    });
+    );
     expect((await play.ended()).outcome).toBe('Completed');
     expect(asked).toMatchObject({ cause: { message: expect.stringContaining('no way back') } });
     expect(play.calls).not.toContain('switchBack');
@@ -234,11 +347,19 @@ describe.concurrent('the point of no return', () => {
 describe.concurrent('going back that would lose writes', () => {
   /** Behind the switch, watching for stragglers until released. */
   async function switched() {
-    let release = (_: unknown) => {};
+    let release = (_refused: unknown) => {};
     const held = new Promise((done) => (release = done));
-    const play = await s.play({ decideWithin: '1s', onFailure: 'rollback' }, { watchStragglers: () => held }, { canReturn: false });
+    const play = await s.play(
+      { decideWithin: '1s', onFailure: 'rollback' },
+      { watchStragglers: () => held },
+      { canReturn: false },
+    );
     const state = await play.until(({ step }) => step === 'Watch for stragglers');
-    expect(state.wayBack).toMatchObject({ possible: true, keepsWrites: false, loses: expect.stringContaining('since the switch') });
+    expect(state.wayBack).toMatchObject({
+      possible: true,
+      keepsWrites: false,
+      loses: expect.stringContaining('since the switch'),
+    });
     return { play, release: (more = {}) => release({ done: true, checkpoint: { ...quietSource, ...more } }) };
   }
 
@@ -248,7 +369,9 @@ describe.concurrent('going back that would lose writes', () => {
     release();
     const state = await play.until('NeedsDecision');
     expect(Object.keys(state.decision?.choices ?? {})).toEqual(['continue', 'rollbackLosingWrites', 'stop']);
-    await expect(play.say('rollback', { by: 'ada' })).rejects.toMatchObject({ cause: { message: expect.stringContaining('rollbackLosingWrites') } });
+    await expect(play.say('rollback', { by: 'ada' })).rejects.toMatchObject({
+      cause: { message: expect.stringContaining('rollbackLosingWrites') },
+    });
     await play.say('decide', { choice: 'continue', by: 'ada' });
     expect((await play.ended()).outcome).toBe('Completed');
     expect(play.calls).not.toContain('switchBack');
@@ -271,7 +394,7 @@ describe.concurrent('going back that would lose writes', () => {
     expect((await play.ended()).outcome).toBe('RolledBack');
   });
 
-  test("neither Cancel nor a failed check does it by itself", async () => {
+  test('neither Cancel nor a failed check does it by itself', async () => {
     const { play, release } = await switched();
     await play.handle.cancel();
     release({ changed: 2, fenceHeld: false });
@@ -308,7 +431,10 @@ describe.concurrent('what fails outside of any step', () => {
   });
 
   test('checks that fail after the plan are held, and a failing check ahead of any write rolls back to nothing', async () => {
-    const play = await s.play({ onFailure: 'rollback' }, { preflight: () => [failed('Target has room', true)] });
+    const play = await s.play(
+      { onFailure: 'rollback' },
+      { preflight: () => [failed('Target has room', true)] },
+    );
     const receipt = await play.ended();
     expect(receipt).toMatchObject({ outcome: 'RolledBack', reason: 'checks failed: Target has room' });
     expect(play.calls).toEqual(['describePair', 'preflight']);

@@ -8,7 +8,15 @@ import { Client, Connection, WorkflowFailedError, type WorkflowHandle } from '@t
 import { ApplicationFailure } from '@temporalio/common';
 import { Redis } from 'ioredis';
 import { inject } from 'vitest';
-import { queries, signals, updates, workflowIdOf, type Phase, type Receipt, type State } from '../../src/contract.js';
+import {
+  queries,
+  signals,
+  updates,
+  workflowIdOf,
+  type Phase,
+  type Receipt,
+  type State,
+} from '../../src/contract.js';
 import type { RedisCopyInput } from '../../src/inputs/redis-copy.js';
 import { startRedis, type RunningRedis } from '../../src/setup/servers.js';
 
@@ -58,7 +66,8 @@ export interface WorldOptions {
 export function binaryOf(name: string): string {
   const servers = inject('redisServers');
   const found = servers.find((server) => server.name === name);
-  if (!found) throw new Error(`no ${name} here; there are ${servers.map((server) => server.name).join(', ')}`);
+  if (!found)
+    throw new Error(`no ${name} here; there are ${servers.map((server) => server.name).join(', ')}`);
   return found.server;
 }
 
@@ -67,14 +76,25 @@ export async function world(options: WorldOptions = {}): Promise<World> {
   const auth = options.password === undefined ? [] : ['--requirepass', options.password];
   const login = options.password === undefined ? '' : `:${encodeURIComponent(options.password)}@`;
   const [source, target] = await Promise.all([
-    startRedis({ binary: binaryOf(options.source ?? 'r70'), dir: join(folder, 'source'), args: [...auth, ...(options.sourceArgs ?? [])] }),
-    startRedis({ binary: binaryOf(options.target ?? 'r80'), dir: join(folder, 'target'), args: [...auth, ...(options.targetArgs ?? [])] }),
+    startRedis({
+      binary: binaryOf(options.source ?? 'r70'),
+      dir: join(folder, 'source'),
+      args: [...auth, ...(options.sourceArgs ?? [])],
+    }),
+    startRedis({
+      binary: binaryOf(options.target ?? 'r80'),
+      dir: join(folder, 'target'),
+      args: [...auth, ...(options.targetArgs ?? [])],
+    }),
   ]);
   const address = inject('temporalAddress');
   const connection = await Connection.connect({ address });
   const client = new Client({ connection });
   const taskQueue = `test-${randomBytes(6).toString('hex')}`;
-  const urls = { source: `redis://${login}127.0.0.1:${source.port}`, target: `redis://${login}127.0.0.1:${target.port}` };
+  const urls = {
+    source: `redis://${login}127.0.0.1:${source.port}`,
+    target: `redis://${login}127.0.0.1:${target.port}`,
+  };
   const env = {
     TEMPORAL_ADDRESS: address,
     FERRY_TASK_QUEUE: taskQueue,
@@ -100,7 +120,10 @@ export async function world(options: WorldOptions = {}): Promise<World> {
     name: `t${randomBytes(5).toString('hex')}`,
     worker: null,
     async startWorker(more = {}) {
-      const child = spawn(process.execPath, [join(process.env['FERRY_TEST_DIST'] ?? 'dist', 'worker.js')], { env: { PATH: process.env['PATH'] ?? '', HOME: folder, ...env, ...more }, stdio: ['ignore', 'ignore', 'pipe'] });
+      const child = spawn(process.execPath, [join(process.env['FERRY_TEST_DIST'] ?? 'dist', 'worker.js')], {
+        env: { PATH: process.env['PATH'] ?? '', HOME: folder, ...env, ...more },
+        stdio: ['ignore', 'ignore', 'pipe'],
+      });
       children.add(child);
       child.on('exit', () => children.delete(child));
       self.worker = child;
@@ -140,7 +163,9 @@ export async function world(options: WorldOptions = {}): Promise<World> {
       for (const handle of handles) await handle.terminate('the test is over').catch(() => {});
       for (const child of children) {
         child.kill('SIGKILL');
-        await new Promise((gone) => (child.exitCode === null && child.signalCode === null ? child.once('exit', gone) : gone(undefined)));
+        await new Promise((gone) =>
+          child.exitCode === null && child.signalCode === null ? child.once('exit', gone) : gone(undefined),
+        );
       }
       for (const client of connections) client.disconnect();
       await Promise.all([source.stop(), target.stop(), connection.close()]);
@@ -161,12 +186,15 @@ export function upgradeOf(handle: WorkflowHandle, id: string): Upgrade {
       for (;;) {
         const state = await handle.query(queries.state).catch(() => null);
         if (state && reached(state)) return state;
-        if (Date.now() > limit) throw new Error(`waited ${ms} ms for ${String(what)}; it is ${JSON.stringify(state, null, 1)}`);
+        if (Date.now() > limit)
+          throw new Error(`waited ${ms} ms for ${String(what)}; it is ${JSON.stringify(state, null, 1)}`);
         await sleep(50);
       }
     },
     async approve(gate, by = 'ada') {
-      await self.until((state) => state.gates.some((candidate) => candidate.name === gate && candidate.status === 'open'));
+      await self.until((state) =>
+        state.gates.some((candidate) => candidate.name === gate && candidate.status === 'open'),
+      );
       return handle.executeUpdate(updates.approve, { args: [{ gate, by }] });
     },
     say: (name, message) => handle.executeUpdate(updates[name] as never, { args: [message] } as never),
@@ -187,7 +215,8 @@ export function upgradeOf(handle: WorkflowHandle, id: string): Upgrade {
       try {
         await within(60_000, handle.result());
       } catch (error) {
-        if (error instanceof WorkflowFailedError && error.cause instanceof ApplicationFailure) return { type: error.cause.type ?? '', message: error.cause.message };
+        if (error instanceof WorkflowFailedError && error.cause instanceof ApplicationFailure)
+          return { type: error.cause.type ?? '', message: error.cause.message };
         throw error;
       }
       throw new Error('it did not fail');
@@ -202,7 +231,10 @@ export function sleep(ms: number): Promise<void> {
 
 function within<T>(ms: number, promise: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
-  return Promise.race([promise, new Promise<never>((_, fail) => (timer = setTimeout(() => fail(new Error(`not within ${ms} ms`)), ms)))]).finally(() => clearTimeout(timer));
+  return Promise.race([
+    promise,
+    new Promise<never>((_, fail) => (timer = setTimeout(() => fail(new Error(`not within ${ms} ms`)), ms))),
+  ]).finally(() => clearTimeout(timer));
 }
 
 /** An application: writes unique keys, as fast as it is told to, where the file says; remembers what was acknowledged. */
@@ -214,7 +246,12 @@ export function application(input: { world: World; perSecond?: number }) {
   let longest = 0;
   let url = w.sourceUrl;
   const connect = () => {
-    const client = new Redis(url, { maxRetriesPerRequest: 0, enableOfflineQueue: false, retryStrategy: () => null, lazyConnect: true });
+    const client = new Redis(url, {
+      maxRetriesPerRequest: 0,
+      enableOfflineQueue: false,
+      retryStrategy: () => null,
+      lazyConnect: true,
+    });
     client.on('error', () => {});
     return client;
   };
@@ -267,7 +304,8 @@ export function application(input: { world: World; perSecond?: number }) {
       for (let at = 0; at < keys.length; at += 1000) {
         const part = keys.slice(at, at + 1000);
         const values = await client.mget(part);
-        for (const [index, key] of part.entries()) if (values[index] !== acknowledged.get(key)) lost.push(key);
+        for (const [index, key] of part.entries())
+          if (values[index] !== acknowledged.get(key)) lost.push(key);
       }
       return lost;
     },

@@ -12,7 +12,12 @@ test('the source restarts while it is watched: its fence is set again, and the r
     const upgrade = await w.start({ gates: { start: 'auto', cutover: 'auto' }, watch: '4s' });
     await upgrade.until((state) => state.step === 'Watch for stragglers');
     await w.source.kill9();
-    w.source = await startRedis({ binary: binaryOf('r70'), dir: join(w.folder, 'source'), port: w.source.port, args: ['--appendonly', 'yes'] });
+    w.source = await startRedis({
+      binary: binaryOf('r70'),
+      dir: join(w.folder, 'source'),
+      port: w.source.port,
+      args: ['--appendonly', 'yes'],
+    });
     const held = await upgrade.until('NeedsDecision');
     expect(held.decision?.problem).toContain('its fence had fallen');
     await expect(w.redis('source').set('late', '1')).rejects.toThrow('NOREPLICAS');

@@ -31,7 +31,9 @@ test('200,000 keys, with pauses and changes of the rate', async () => {
     expect(receipt).toMatchObject({ outcome: 'Completed', blemishes: [] });
     expect(await target.dbsize()).toBe(KEYS);
     const events = await eventsOf(upgrade);
-    console.log(`${events} events for ${KEYS.toLocaleString('en')} keys, five pauses and one change of the rate`);
+    console.log(
+      `${events} events for ${KEYS.toLocaleString('en')} keys, five pauses and one change of the rate`,
+    );
     expect(events).toBeLessThan(500);
   } finally {
     await w.close();

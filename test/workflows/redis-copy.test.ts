@@ -21,7 +21,26 @@ describe('redisCopy', () => {
     await upgrade.approve('cutover');
     const receipt = await upgrade.ended();
     await app.stop();
-    if (process.env["SHOW"]) console.log(JSON.stringify({...receipt, steps: receipt.steps.map(s=>[s.title,s.status,s.note,Date.parse(s.endedAt??"")-Date.parse(s.startedAt??"")]), checks: receipt.checks.map(c=>[c.name,c.status,c.actual])},null,1), app.errors, app.longestMs, app.acknowledged.size);
+    if (process.env['SHOW'])
+      console.log(
+        JSON.stringify(
+          {
+            ...receipt,
+            steps: receipt.steps.map((s) => [
+              s.title,
+              s.status,
+              s.note,
+              Date.parse(s.endedAt ?? '') - Date.parse(s.startedAt ?? ''),
+            ]),
+            checks: receipt.checks.map((c) => [c.name, c.status, c.actual]),
+          },
+          null,
+          1,
+        ),
+        app.errors,
+        app.longestMs,
+        app.acknowledged.size,
+      );
     expect(receipt.blemishes).toEqual([]);
     expect(receipt.outcome).toBe('Completed');
     expect(app.url).toContain(String(w.target.port));

@@ -23,7 +23,10 @@ const PLANTED = {
 function spellings(secret: string): string[] {
   const base64 = [0, 1, 2].map((before) => {
     const bytes = Buffer.concat([Buffer.alloc(before), Buffer.from(secret)]);
-    return bytes.toString('base64').replace(/=+$/, '').slice(before + 1, -1);
+    return bytes
+      .toString('base64')
+      .replace(/=+$/, '')
+      .slice(before + 1, -1);
   });
   return [secret, encodeURIComponent(secret), JSON.stringify(secret).slice(1, -1), ...base64];
 }
@@ -35,13 +38,17 @@ function legible(value: unknown): string {
     if (typeof inner === 'bigint') return String(inner);
     return inner;
   });
-  const payloads = [...exported.matchAll(/"data":"([A-Za-z0-9+/=]+)"/g)].map(([, data]) => Buffer.from(data ?? '', 'base64').toString('utf8'));
+  const payloads = [...exported.matchAll(/"data":"([A-Za-z0-9+/=]+)"/g)].map(([, data]) =>
+    Buffer.from(data ?? '', 'base64').toString('utf8'),
+  );
   return [exported, ...payloads].join('\n');
 }
 
 async function files(folder: string): Promise<string> {
   const names = await readdir(folder, { recursive: true, withFileTypes: true });
-  const texts = await Promise.all(names.filter((name) => name.isFile()).map((name) => readFile(join(name.parentPath, name.name), 'utf8')));
+  const texts = await Promise.all(
+    names.filter((name) => name.isFile()).map((name) => readFile(join(name.parentPath, name.name), 'utf8')),
+  );
   return texts.join('\n');
 }
 
@@ -69,7 +76,8 @@ test('a run with planted passwords, failing here and there', async () => {
       while (sampling) {
         // Of every process of this machine; the servers themselves were started with the password by this test, not by the upgrade.
         const { stdout } = await run('ps', ['-eww', '-o', 'ppid=,args=']);
-        for (const line of stdout.split('\n')) if (!line.includes('redis-server') && !line.includes('--requirepass')) processes.add(line);
+        for (const line of stdout.split('\n'))
+          if (!line.includes('redis-server') && !line.includes('--requirepass')) processes.add(line);
         await sleep(60);
       }
     })();
@@ -86,8 +94,18 @@ test('a run with planted passwords, failing here and there', async () => {
       writes: 'stopped',
       stopWrites: { command: blabs, env: { SECRET: { env: 'PROGRAM_SECRET' } } },
       startWrites: { command: ['true'] },
-      repoint: { kind: 'command', command: `${blabs}; env; true`, env: { SECRET: { env: 'PROGRAM_SECRET' } } },
-      probes: [{ command: `echo "$SECRET"; sleep 0.2; exit 1`, env: { SECRET: { env: 'PROGRAM_SECRET' } }, name: 'blabs' }],
+      repoint: {
+        kind: 'command',
+        command: `${blabs}; env; true`,
+        env: { SECRET: { env: 'PROGRAM_SECRET' } },
+      },
+      probes: [
+        {
+          command: `echo "$SECRET"; sleep 0.2; exit 1`,
+          env: { SECRET: { env: 'PROGRAM_SECRET' } },
+          name: 'blabs',
+        },
+      ],
       notify: { webhook: { env: 'DOWN_URL' } },
       gates: { start: 'auto', cutover: 'auto' },
       debug: true,
@@ -131,7 +149,11 @@ test('a run with planted passwords, failing here and there', async () => {
     expect(h.heard.length).toBeGreaterThan(0);
     for (const [place, text] of Object.entries(places)) {
       for (const [name, secret] of Object.entries(PLANTED)) {
-        for (const spelling of spellings(secret)) expect(text.includes(spelling), `${place} holds the planted secret "${name}" as ${spelling}: ${around(text, spelling)}`).toBe(false);
+        for (const spelling of spellings(secret))
+          expect(
+            text.includes(spelling),
+            `${place} holds the planted secret "${name}" as ${spelling}: ${around(text, spelling)}`,
+          ).toBe(false);
       }
     }
   } finally {

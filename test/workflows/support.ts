@@ -14,7 +14,10 @@ export interface Standing {
 
 /** Keys of both sides, the settings that a fence or a pause would change, and the address file. */
 export async function standing(w: World): Promise<Standing> {
-  const of = async (side: 'source' | 'target', ask: (client: ReturnType<World['redis']>) => Promise<string>) => {
+  const of = async (
+    side: 'source' | 'target',
+    ask: (client: ReturnType<World['redis']>) => Promise<string>,
+  ) => {
     const client = w.redis(side);
     try {
       return await ask(client);
@@ -23,9 +26,14 @@ export async function standing(w: World): Promise<Standing> {
     }
   };
   // TTLs run, so only how many keys there are and how many of them expire is compared.
-  const keys = async (client: ReturnType<World['redis']>) => (await client.info('keyspace')).replaceAll(/,avg_ttl=\d+(,\S+)?/g, '').trim();
+  const keys = async (client: ReturnType<World['redis']>) =>
+    (await client.info('keyspace')).replaceAll(/,avg_ttl=\d+(,\S+)?/g, '').trim();
   const settings = async (client: ReturnType<World['redis']>) =>
-    JSON.stringify([await client.config('GET', 'min-replicas*'), await client.config('GET', 'replica-read-only'), /role:(\w+)/.exec(await client.info('replication'))?.[1]]);
+    JSON.stringify([
+      await client.config('GET', 'min-replicas*'),
+      await client.config('GET', 'replica-read-only'),
+      /role:(\w+)/.exec(await client.info('replication'))?.[1],
+    ]);
   return {
     keys: { source: await of('source', keys), target: await of('target', keys) },
     settings: { source: await of('source', settings), target: await of('target', settings) },
@@ -61,7 +69,7 @@ export async function locks(w: World): Promise<string[]> {
 
 /** Waits until it holds: what Temporal shows may lag behind what is. */
 export async function soon(holds: () => Promise<boolean>, ms = 5_000): Promise<void> {
-  for (const limit = Date.now() + ms; !(await holds()); ) {
+  for (const limit = Date.now() + ms; !(await holds());) {
     if (Date.now() > limit) throw new Error(`not within ${ms} ms: ${holds.toString()}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
@@ -105,10 +113,17 @@ export async function hook(): Promise<Hook> {
 }
 
 /** Seeds strings with and without expiry. */
-export async function seed(w: World, side: 'source' | 'target', count: number, db = 0, prefix = 'seed'): Promise<void> {
+export async function seed(
+  w: World,
+  side: 'source' | 'target',
+  count: number,
+  db = 0,
+  prefix = 'seed',
+): Promise<void> {
   const client = w.redis(side, db);
   const pipeline = client.pipeline();
-  for (let n = 0; n < count; n += 1) pipeline.set(`${prefix}:${n}`, `v${n}`, ...((n % 2 ? ['PX', 600_000 + n] : []) as []));
+  for (let n = 0; n < count; n += 1)
+    pipeline.set(`${prefix}:${n}`, `v${n}`, ...((n % 2 ? ['PX', 600_000 + n] : []) as []));
   await pipeline.exec();
   client.disconnect();
 }

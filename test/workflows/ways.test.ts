@@ -17,7 +17,8 @@ async function open({ onTestFinished }: TestContext, options: WorldOptions = {})
 }
 
 const auto = { start: 'auto', cutover: 'auto' } as const;
-const passedGate = (name: string) => (state: Awaited<ReturnType<Upgrade['state']>>) => state.gates.some((gate) => gate.name === name && gate.status === 'open');
+const passedGate = (name: string) => (state: Awaited<ReturnType<Upgrade['state']>>) =>
+  state.gates.some((gate) => gate.name === name && gate.status === 'open');
 
 /** Nothing of us is left on either server, nor in Temporal. */
 async function nothingLeft(w: World): Promise<void> {
@@ -29,7 +30,9 @@ describe.concurrent('writes: "stopped"', () => {
     const { expect } = t;
     const h = await hook();
     t.onTestFinished(() => h.close());
-    const w = await open(t, { env: { TELL_URL: `${h.url}/T0K3N-in-the-path`, FERRY_UI_URL: 'http://127.0.0.1:8233' } });
+    const w = await open(t, {
+      env: { TELL_URL: `${h.url}/T0K3N-in-the-path`, FERRY_UI_URL: 'http://127.0.0.1:8233' },
+    });
     await seed(w, 'source', 200);
     const before = await standing(w);
     h.answers.set('/health', 500);
@@ -38,7 +41,10 @@ describe.concurrent('writes: "stopped"', () => {
       stopWrites: { webhook: `${h.url}/stop` },
       startWrites: { webhook: `${h.url}/start` },
       repoint: { kind: 'webhook', webhook: `${h.url}/repoint` },
-      probes: [{ http: `${h.url}/health`, name: 'health', timeout: '2s' }, { command: 'echo fine', name: 'login' }],
+      probes: [
+        { http: `${h.url}/health`, name: 'health', timeout: '2s' },
+        { command: 'echo fine', name: 'login' },
+      ],
       notify: { webhook: { env: 'TELL_URL' } },
       contact: 'Ada, 555-0100',
       databases: { '0': 3 },
@@ -47,7 +53,11 @@ describe.concurrent('writes: "stopped"', () => {
     });
     await upgrade.approve('cutover');
     const held = await upgrade.until('NeedsDecision');
-    expect(held.decision).toMatchObject({ about: 'Test the application', waivable: ['health'], problem: expect.stringContaining('answered 500, expected 200') });
+    expect(held.decision).toMatchObject({
+      about: 'Test the application',
+      waivable: ['health'],
+      problem: expect.stringContaining('answered 500, expected 200'),
+    });
     // The application writes again, whatever its test says.
     expect(held.impact).toEqual([]);
     await upgrade.say('waive', { check: 'health', by: 'ada' });
@@ -58,10 +68,30 @@ describe.concurrent('writes: "stopped"', () => {
 
     const paths = h.heard.map(({ path }) => path).filter((path) => !path.includes('T0K3N'));
     expect(paths).toEqual(['/stop', '/repoint', '/start', '/health']);
-    expect(h.heard.find(({ path }) => path === '/stop')?.body).toEqual({ event: 'stop-writes', name: w.name });
-    expect(h.heard.find(({ path }) => path === '/repoint')?.body).toEqual({ event: 'repoint', name: w.name, direction: 'forward', host: '127.0.0.1', port: w.target.port, database: 3, tls: false });
-    const told = h.heard.filter(({ path }) => path.includes('T0K3N')).map(({ body }) => body as { text: string; blocks: { type: string; text?: { type: string; text: string } }[] });
-    expect(told.map(({ text }) => text.replace(/^\S+: /, '').replace(/\..*/s, ''))).toEqual([expect.stringMatching(/^awaiting approval/), expect.stringMatching(/^needs decision/), expect.stringMatching(/^completed/)]);
+    expect(h.heard.find(({ path }) => path === '/stop')?.body).toEqual({
+      event: 'stop-writes',
+      name: w.name,
+    });
+    expect(h.heard.find(({ path }) => path === '/repoint')?.body).toEqual({
+      event: 'repoint',
+      name: w.name,
+      direction: 'forward',
+      host: '127.0.0.1',
+      port: w.target.port,
+      database: 3,
+      tls: false,
+    });
+    const told = h.heard
+      .filter(({ path }) => path.includes('T0K3N'))
+      .map(
+        ({ body }) =>
+          body as { text: string; blocks: { type: string; text?: { type: string; text: string } }[] },
+      );
+    expect(told.map(({ text }) => text.replace(/^\S+: /, '').replace(/\..*/s, ''))).toEqual([
+      expect.stringMatching(/^awaiting approval/),
+      expect.stringMatching(/^needs decision/),
+      expect.stringMatching(/^completed/),
+    ]);
     for (const { text, blocks } of told) {
       expect(typeof text).toBe('string');
       for (const block of blocks) expect(['section', 'context']).toContain(block.type);
@@ -103,7 +133,10 @@ describe.concurrent('writes: "stopped"', () => {
     await writeFile(`${flag}-stop`, '');
     const first = await w.start({ ...input, onFailure: 'rollback' });
     const failed = await first.ended();
-    expect(failed).toMatchObject({ outcome: 'RolledBack', reason: expect.stringContaining('stopWrites ended with exit code 1') });
+    expect(failed).toMatchObject({
+      outcome: 'RolledBack',
+      reason: expect.stringContaining('stopWrites ended with exit code 1'),
+    });
     expect(await said()).toBe('stop start');
     expect(await standing(w)).toEqual(before);
     await nothingLeft(w);
@@ -173,14 +206,19 @@ describe.concurrent('one server, or a shared one', () => {
     await seed(w, 'source', 7, 4, 'theirs');
     const input = { databases: { '0': 0 }, gates: { cutover: 'auto' } } as const;
     const refused = await w.start(input);
-    expect(await refused.failure()).toMatchObject({ type: 'PreflightFailed', message: expect.stringMatching(/Writes can be held.*others use the source.*acceptLoss: true/s) });
+    expect(await refused.failure()).toMatchObject({
+      type: 'PreflightFailed',
+      message: expect.stringMatching(/Writes can be held.*others use the source.*acceptLoss: true/s),
+    });
 
     const upgrade = await w.start({ ...input, acceptLoss: true });
     await upgrade.until('AwaitingApproval');
     const plan = (await upgrade.handle.query(queries.plan)) as Plan;
     expect(plan.impact.join()).toContain('database 4');
     expect(plan.mayLose.join()).toContain('others use the source');
-    expect(plan.steps.find(({ title }) => title === 'Switch the applications over')?.does.join()).toContain('(database 4)');
+    expect(plan.steps.find(({ title }) => title === 'Switch the applications over')?.does.join()).toContain(
+      '(database 4)',
+    );
     expect(plan.steps.flatMap(({ does }) => does).join()).not.toContain('fence');
     // The others write all the while, and none of it is refused.
     const theirs = w.redis('source', 4);
@@ -207,7 +245,10 @@ describe.concurrent('one server, or a shared one', () => {
     await seed(w, 'source', 10);
     await seed(w, 'source', 1, 4, 'theirs');
     const upgrade = await w.start({ databases: { '0': 0 }, acceptLoss: true, cleanup: true });
-    expect(await upgrade.failure()).toMatchObject({ type: 'PreflightFailed', message: expect.stringMatching(/Clean-up can be proven safe.*Start without `cleanup`/s) });
+    expect(await upgrade.failure()).toMatchObject({
+      type: 'PreflightFailed',
+      message: expect.stringMatching(/Clean-up can be proven safe.*Start without `cleanup`/s),
+    });
   });
 });
 
@@ -222,14 +263,24 @@ describe.concurrent('which keys', () => {
     await target.set('mine', 'stays');
     const before = await standing(w);
 
-    const skipping = await w.start({ match: 'app:*', ifTargetHasKeys: 'skip', repoint: undefined, gates: { start: 'auto' } } as never);
+    const skipping = await w.start({
+      match: 'app:*',
+      ifTargetHasKeys: 'skip',
+      repoint: undefined,
+      gates: { start: 'auto' },
+    } as never);
     const first = await skipping.ended();
     expect(first).toMatchObject({ outcome: 'Completed' });
     expect(first.approvals.map(({ gate }) => gate)).toEqual(['start']);
     expect(await target.get('app:1')).toBe('the target has its own');
     expect(await target.dbsize()).toBe(21);
 
-    const replacing = await w.start({ match: 'app:*', ifTargetHasKeys: 'replace', repoint: undefined, gates: { start: 'auto' } } as never);
+    const replacing = await w.start({
+      match: 'app:*',
+      ifTargetHasKeys: 'replace',
+      repoint: undefined,
+      gates: { start: 'auto' },
+    } as never);
     expect(await replacing.ended()).toMatchObject({ outcome: 'Completed' });
     expect(await target.get('app:1')).toBe('v1');
     expect(await target.get('mine')).toBe('stays');
@@ -255,7 +306,11 @@ describe.concurrent('which keys', () => {
     expect(await w.redis('source').dbsize()).toBe(300);
     await upgrade.approve('cleanup');
     const receipt = await upgrade.ended();
-    expect(receipt).toMatchObject({ outcome: 'Completed', blemishes: [], facts: { cleanup: { deleted: 310 } } });
+    expect(receipt).toMatchObject({
+      outcome: 'Completed',
+      blemishes: [],
+      facts: { cleanup: { deleted: 310 } },
+    });
     expect(await w.redis('source').dbsize()).toBe(0);
     expect(await w.redis('source', 2).dbsize()).toBe(0);
     expect(await w.redis('target').dbsize()).toBe(300);
@@ -284,7 +339,11 @@ describe.concurrent('a worker that comes and goes', () => {
     const w = await open(t);
     await seed(w, 'source', 3_000);
     const opensAt = new Date(Date.now() + 9_000).toISOString();
-    const upgrade = await w.start({ rate: 1_500, gates: { start: 'auto', cutover: 'auto' }, window: { opensAt, closesAt: new Date(Date.now() + 900_000).toISOString() } });
+    const upgrade = await w.start({
+      rate: 1_500,
+      gates: { start: 'auto', cutover: 'auto' },
+      window: { opensAt, closesAt: new Date(Date.now() + 900_000).toISOString() },
+    });
     await upgrade.until(({ step }) => step === 'Copy every key');
     await soon(async () => (await w.redis('target').dbsize()) > 0);
     await upgrade.say('pause', { by: 'ada' });
@@ -302,7 +361,8 @@ describe.concurrent('a worker that comes and goes', () => {
     await w.startWorker();
     const receipt = await upgrade.ended();
     expect(receipt.outcome).toBe('Completed');
-    const began = receipt.steps.find(({ title }) => title === 'Switch the applications over')?.startedAt ?? '';
+    const began =
+      receipt.steps.find(({ title }) => title === 'Switch the applications over')?.startedAt ?? '';
     expect(Date.parse(began)).toBeGreaterThanOrEqual(Date.parse(opensAt));
     expect(receipt.facts['copied']).toMatchObject({ resumedFrom: expect.any(Number) });
     await nothingLeft(w);

@@ -3,8 +3,6 @@ import type { Check, CheckStatus } from '../../contract.js';
 import type { RedisCopySettings } from '../../inputs/redis-copy.js';
 import type { DatabaseMap } from '../address.js';
 import type { ServerFacts } from '../describe.js';
-import { keys } from './contents.js';
-import { versions } from './places.js';
 
 export interface PreflightInput {
   source: ServerFacts;

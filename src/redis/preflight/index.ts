@@ -1,6 +1,6 @@
 /** The pre-flight checklist of a copy: a pure function of what was found. */
 import type { Check } from '../../contract.js';
-import { type PreflightInput, check } from './check.js';
+import type { PreflightInput } from './check.js';
 import { keys, format, memory } from './contents.js';
 import { versions, kinds, targetTakesWrites, twoServers, nothingLeft } from './places.js';
 import { surroundings } from './settings.js';

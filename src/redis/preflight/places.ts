@@ -3,7 +3,6 @@ import type { Check } from '../../contract.js';
 import type { ServerFacts } from '../describe.js';
 import { atLeast } from '../info.js';
 import { type PreflightInput, databaseMap, check, productOf, count } from './check.js';
-import { missing } from './settings.js';
 
 export function isSameServer(a: ServerFacts, b: ServerFacts): boolean {
   return (
@@ -161,7 +160,10 @@ export function nothingLeft({ source, target, own, notUndone = [] }: PreflightIn
     check({
       name: 'Nothing is left of an earlier run',
       expected: 'no fence and no connection of another upgrade',
-      actual: left.length + notUndone.length > 0 ? [...left, ...notUndone.map((title) => `"${title}" was done and never undone`)].join('; ') : 'none',
+      actual:
+        left.length + notUndone.length > 0
+          ? [...left, ...notUndone.map((title) => `"${title}" was done and never undone`)].join('; ')
+          : 'none',
       ...(left.length + notUndone.length > 0 ? { status: 'fail', next: RECOVER } : {}),
     }),
   ];

@@ -2,7 +2,6 @@
 import type { Check } from '../../contract.js';
 import type { ServerFacts } from '../describe.js';
 import { type PreflightInput, check } from './check.js';
-import { keys } from './contents.js';
 
 export function surroundings({ source, target, settings }: PreflightInput): Check[] {
   const apart =

@@ -1,8 +1,15 @@
 /** Checks of the writes: whether they can be held at the source, and who else would be stopped by that. */
 import type { Check } from '../../contract.js';
 import type { FenceKind } from '../fence.js';
-import { type PreflightInput, type Looked, databaseMap, listed, type Failing, check, count } from './check.js';
-import { keys } from './contents.js';
+import {
+  type PreflightInput,
+  type Looked,
+  databaseMap,
+  listed,
+  type Failing,
+  check,
+  count,
+} from './check.js';
 import { isSameServer } from './places.js';
 
 /** How the source's writes are stopped for the last pass, and kept from it afterwards. */
