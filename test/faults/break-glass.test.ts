@@ -66,7 +66,7 @@ describe.concurrent('the break-glass card', { timeout: 90_000 }, () => {
         const upgrade = await w.start({
           rate: 'full',
           acceptLoss: version === 'r60',
-          repoint: slowRepoint(w, { before: 5 }),
+          repoint: slowRepoint(w, { before: 2 }),
         });
         await approveAll(upgrade);
         await fenceStands(w.redis('source'));
@@ -76,7 +76,7 @@ describe.concurrent('the break-glass card', { timeout: 90_000 }, () => {
         await kill9(w.worker);
         await upgrade.handle.terminate('nobody is there');
         // The command may outlive its worker for a moment.
-        await sleep(6_000);
+        await sleep(3_000);
         await typed(w, breakGlass);
         expect((await addressIn(w))?.trim()).toBe(w.sourceUrl);
         const before = app.acknowledged.size;

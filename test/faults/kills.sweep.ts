@@ -18,6 +18,7 @@ import {
   writesPaused,
   until,
 } from './support.js';
+import { expectHeldAndDone, switched } from './held.js';
 import { expectSleeperHarmless } from './sleeper.js';
 
 const ROUNDS = Number(process.env['FERRY_ROUNDS'] ?? 3);
@@ -158,5 +159,18 @@ for (let round = 1; round <= ROUNDS; round += 1) {
   });
 }
 
-test('a worker sleeps past its time-out in the copy; another finishes, and the first writes nothing more', () =>
-  expectSleeperHarmless('in the copy'));
+for (const where of ['in the copy', 'in the switch'] as const) {
+  test(`a worker sleeps past its time-out ${where}; another finishes, and the first writes nothing more`, () =>
+    expectSleeperHarmless(where));
+}
+
+for (const side of ['source', 'target'] as const) {
+  test(`the ${side} hangs while it goes back: it holds, and once it answers it goes back with every write`, () =>
+    switched((on) =>
+      expectHeldAndDone({
+        ...on,
+        take: () => process.kill(on.w[side].pid, 'SIGSTOP'),
+        give: () => process.kill(on.w[side].pid, 'SIGCONT'),
+      }),
+    ));
+}

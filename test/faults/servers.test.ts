@@ -4,7 +4,6 @@ import { describe, expect, test } from 'vitest';
 import type { Redis } from 'ioredis';
 import { application, sleep, world, type Upgrade, type World, type WorldOptions } from '../support/world.js';
 import { addressIn, approveAll, expectWhole, restart, seed, until } from './support.js';
-import { expectSleeperHarmless } from './sleeper.js';
 
 const DURABLE = ['--appendonly', 'yes', '--appendfsync', 'always'];
 
@@ -226,10 +225,4 @@ describe.concurrent('around the switch', { timeout: 120_000 }, () => {
       expect(await addressIn(w)).toBe(w.sourceUrl);
       await expectWhole({ w, app, serving: 'source' });
     }));
-
-  test(
-    'a worker sleeps past its time-out in the switch; another finishes, and the first writes nothing more',
-    { timeout: 240_000 },
-    () => expectSleeperHarmless('in the switch'),
-  );
 });
