@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
 // Set by scripts/test.mjs, which counts from it.
@@ -9,6 +10,8 @@ export default defineConfig({
   test: {
     include: [sweep ? 'test/**/*.sweep.ts' : 'test/**/*.test.ts'],
     pool: 'forks',
+    // Most tests wait for servers: more of them at a time than there are cores.
+    maxWorkers: sweep ? 1 : Math.max(3, availableParallelism()),
     testTimeout: sweep ? 3_600_000 : 60_000,
     hookTimeout: 120_000,
     globalSetup: 'test/global-setup.ts',
