@@ -1,6 +1,6 @@
 /** The border with Temporal: its context becomes an AbortSignal, heartbeats and typed failures, and nothing behind it knows Temporal. */
 import { ApplicationFailure, CompleteAsyncError, Context, activityInfo, log } from '@temporalio/activity';
-import { ActivityCancelledError } from '@temporalio/client';
+import { ActivityCancelledError, ActivityNotFoundError } from '@temporalio/client';
 import { CancelledFailure } from '@temporalio/common';
 import { progressSignal, type Progress, type Told } from '../contract.js';
 import { FAILURES, FerryError } from '../errors.js';
@@ -41,6 +41,7 @@ export async function border<T, Beat = unknown>(work: (border: Border<Beat>) => 
   let progress: Progress | undefined;
   const began = Date.now();
   let firstDone: number | undefined;
+  let overtaken = false;
   let nextSignal = FIRST_SIGNAL_AFTER;
   const beat = () => context.heartbeat({ checkpoint, progress });
   const workflowId = (workflowExecution?.workflowId ?? '').replace(RECOVERY, '');
@@ -83,6 +84,7 @@ export async function border<T, Beat = unknown>(work: (border: Border<Beat>) => 
         } catch (error) {
           // Cancelled is current all the same: the signal says so in a moment, and whoever is in the middle of a switch ends it first.
           if (error instanceof ActivityCancelledError) return;
+          overtaken ||= error instanceof ActivityNotFoundError;
           throw new FerryError(
             'Unknown',
             `another attempt has taken over (${error instanceof Error ? error.name : 'unknown'})`,
@@ -91,7 +93,9 @@ export async function border<T, Beat = unknown>(work: (border: Border<Beat>) => 
       },
       abandoned: () => {
         const details = context.cancellationDetails;
-        return details?.notFound === true || details?.timedOut === true || details?.reset === true;
+        return (
+          overtaken || details?.notFound === true || details?.timedOut === true || details?.reset === true
+        );
       },
     });
   } catch (error) {

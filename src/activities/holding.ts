@@ -5,7 +5,7 @@ import { soleHand } from '../redis/hands.js';
 import type { Border } from './border.js';
 
 /**
- * Closes the connections of earlier attempts. What it returns is asked once the connections that write stand: an attempt that
+ * Closes the connections of earlier attempts. What it returns is asked again once the connections that write stand: an attempt that
  * slept through its time-out and connects only then learns from Temporal that its turn is over.
  */
 export async function takeHold(
@@ -17,5 +17,7 @@ export async function takeHold(
       soleHand({ client, name: b.hand }),
     );
   }
-  return () => b.stillCurrent();
+  const confirm = () => b.stillCurrent();
+  await confirm();
+  return confirm;
 }
