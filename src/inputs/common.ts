@@ -65,17 +65,11 @@ export const commonFields = {
   }),
   notify: WebhookSpec.optional().meta({ description: 'Gets a Slack-compatible message at each phase' }),
   contact: z.string().optional().meta({ description: 'Who to call, shown in plan and notifications' }),
-  probes: z
-    .array(Probe)
-    .default([])
-    .meta({
-      description: "The application's own tests, run after the cutover and before anything is destroyed",
-    }),
-  followUps: z
-    .array(z.string().min(1))
-    .default([])
-    .meta({
-      description:
-        'What is left to do by hand afterwards (for example: record the new address in Terraform); ticked by name',
-    }),
+  probes: z.array(Probe).default([]).meta({
+    description: "The application's own tests, run after the cutover and before anything is destroyed",
+  }),
+  followUps: z.array(z.string().min(1)).default([]).meta({
+    description:
+      'What is left to do by hand afterwards (for example: record the new address in Terraform); ticked by name',
+  }),
 };

@@ -11,12 +11,9 @@ export const Repoint = z.discriminatedUnion('kind', [
       .string()
       .startsWith('/', 'must be an absolute path on the worker')
       .meta({ description: 'The file that applications read their address from' }),
-    template: z
-      .string()
-      .default('{url}\n')
-      .meta({
-        description: 'What the file holds; {url} is the whole URL of the serving side, password included',
-      }),
+    template: z.string().default('{url}\n').meta({
+      description: 'What the file holds; {url} is the whole URL of the serving side, password included',
+    }),
   }),
   CommandSpec.extend({
     kind: z.literal('command'),
@@ -30,11 +27,9 @@ export type Repoint = z.infer<typeof Repoint>;
 
 const DatabaseNumber = z.string().regex(/^\d+$/, 'must be a database number');
 
-export const Rate = z
-  .union([z.literal('yield'), z.literal('full'), z.number().positive()])
-  .meta({
-    description: '"yield" (slows down when the source gets slower), "full", or a number of keys a second',
-  });
+export const Rate = z.union([z.literal('yield'), z.literal('full'), z.number().positive()]).meta({
+  description: '"yield" (slows down when the source gets slower), "full", or a number of keys a second',
+});
 export type Rate = z.infer<typeof Rate>;
 
 export const REDIS_COPY_GATES = ['start', 'cutover', 'cleanup'] as const;
@@ -52,13 +47,10 @@ export const RedisCopyInput = z
         examples: [{ '0': 3 }],
       }),
     match: z.string().min(1).default('*').meta({ description: 'Glob pattern of the keys to copy' }),
-    ifTargetHasKeys: z
-      .enum(['refuse', 'replace', 'skip'])
-      .default('refuse')
-      .meta({
-        description:
-          'What to do when the target databases hold keys: refuse to start, replace a key of the same name, or leave it',
-      }),
+    ifTargetHasKeys: z.enum(['refuse', 'replace', 'skip']).default('refuse').meta({
+      description:
+        'What to do when the target databases hold keys: refuse to start, replace a key of the same name, or leave it',
+    }),
     rate: Rate.default('yield'),
     bigKey: z
       .number()
@@ -79,13 +71,10 @@ export const RedisCopyInput = z
     maxPause: Duration.default('5s').meta({
       description: 'The longest the server may pause writes; past it everything resumes on the source',
     }),
-    acceptLoss: z
-      .boolean()
-      .default(false)
-      .meta({
-        description:
-          'Cut over although writes made in the last moments may be lost, where the source cannot be paused or fenced',
-      }),
+    acceptLoss: z.boolean().default(false).meta({
+      description:
+        'Cut over although writes made in the last moments may be lost, where the source cannot be paused or fenced',
+    }),
     repoint: Repoint.optional().meta({
       description:
         'How the applications learn the new address. Without it the copy is made and compared, and nothing is switched',
@@ -93,13 +82,9 @@ export const RedisCopyInput = z
     watch: Duration.default('1m').meta({
       description: 'How long after the cutover to look for clients that still write to the source',
     }),
-    cleanup: z
-      .boolean()
-      .default(false)
-      .meta({
-        description:
-          "Delete the copied keys from the source at the end. Has its own gate and can't be undone",
-      }),
+    cleanup: z.boolean().default(false).meta({
+      description: "Delete the copied keys from the source at the end. Has its own gate and can't be undone",
+    }),
     gates: gatesField(REDIS_COPY_GATES),
   })
   .superRefine((input, context) => {

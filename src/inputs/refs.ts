@@ -59,12 +59,9 @@ export const TlsOptions = z
       .string()
       .optional()
       .meta({ description: 'Name the certificate is checked against; default: the host' }),
-    insecure: z
-      .boolean()
-      .optional()
-      .meta({
-        description: 'Accept any certificate. The connection is then encrypted but the server is not proven',
-      }),
+    insecure: z.boolean().optional().meta({
+      description: 'Accept any certificate. The connection is then encrypted but the server is not proven',
+    }),
   })
   .meta({ description: 'How a TLS connection (rediss://) is checked' });
 

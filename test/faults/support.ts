@@ -38,7 +38,7 @@ export function at(title: string) {
   return (state: State): boolean => state.step === title;
 }
 
-export function stepOf(state: Pick<State, 'steps'>, title: string) {
+function stepOf(state: Pick<State, 'steps'>, title: string) {
   return state.steps.find((step) => step.title === title);
 }
 
