@@ -1,15 +1,14 @@
 /** Every activity, by name: the names are part of histories and journals, so none is renamed lightly. */
 export { describePair, preflight } from './looking.js';
 export { compareKeys, copyKeys, followKeys } from './moving.js';
+export { switchBack, switchForward } from './switching.js';
 export {
   clearSource,
   clearTarget,
   keepTarget,
   proveSourceUnchanged,
   settle,
-  switchBack,
-  switchForward,
   watchStragglers,
-} from './switching.js';
+} from './closing.js';
 export { notify, runAction, runProbes } from './outside.js';
 export { readDebris, saveReceipt, surroundings, whoHolds, writeJournal } from './keeping.js';

@@ -1,38 +1,31 @@
-/** Switching the applications over, and back; the end of both. */
-import type { Redis } from 'ioredis';
-import type { Repoint } from '../inputs/redis-copy.js';
-import { finishRepoint, repoint, type Direction, type Serving } from '../repoint/index.js';
-import { servedDatabase } from '../repoint/types.js';
-import { dropClients, clientsOf } from '../redis/clients.js';
-import { deleteKeys, type ClearCheckpoint, type ClearResult } from '../redis/clear.js';
-import { withClient } from '../redis/connect.js';
+/** Switching the applications over, and back. */
+import type { Told, UndoResult } from '../contract.js';
 import { FerryError } from '../errors.js';
+import type { Repoint } from '../inputs/redis-copy.js';
 import { shown, type ServerAddress } from '../redis/address.js';
+import { dropClients, clientsOf } from '../redis/clients.js';
 import {
   endReturn,
-  fence as setFence,
   fenceBefore,
   fenceStanding,
-  isFenced,
   openForReturn,
-  seal,
   unfence,
   type FenceBefore,
 } from '../redis/fence.js';
-import { connectionName, dismiss } from '../redis/hands.js';
-import { parseInfo } from '../redis/info.js';
+import { connectionName } from '../redis/hands.js';
 import { resumeWrites } from '../redis/pause.js';
-import { forgetOwnKeys } from '../redis/ledger.js';
-import { watchStragglers as watchFor, type Stragglers } from '../redis/stragglers.js';
+import { watchStragglers as watchFor } from '../redis/stragglers.js';
 import { switchOver, type SwitchResult } from '../redis/switch.js';
 import { dropTracker, leaveTracker, takeTracker } from '../redis/tracker-pool.js';
-import type { Told, UndoResult } from '../contract.js';
+import { repoint, type Direction, type Serving } from '../repoint/index.js';
+import { servedDatabase } from '../repoint/types.js';
+import { onServer, runIdOf } from './asking.js';
 import { border, type Border } from './border.js';
 import { takeHold } from './holding.js';
 import { bringInStep } from './moving.js';
 import { addressesOf, reversed, type Sides } from './sides.js';
 
-export type { FenceBefore, Stragglers };
+export type { FenceBefore };
 
 export interface SwitchInput {
   sides: Sides;
@@ -318,244 +311,8 @@ function standingOn(b: Border<Standing>, address: ServerAddress) {
   return onServer(b, address, (client) => fenceStanding({ client }));
 }
 
-function onServer<T>(
-  b: Pick<Border<never>, 'hand' | 'signal'>,
-  address: ServerAddress,
-  use: (client: Redis) => Promise<T>,
-): Promise<T> {
-  return withClient({ address, name: b.hand, signal: b.signal, commandTimeoutMs: 10_000 }, use);
-}
-
 /** How long late clients of the side that was left are refused before its fence is lifted. */
 const SETTLE_MS = 3_000;
-
-export interface WatchOutcome {
-  /** False when it was interrupted: what was seen so far counts. */
-  done: boolean;
-  checkpoint: Stragglers;
-}
-
-/** A fence does not outlive a restart of its server: one that has fallen is set again, and what was written meanwhile shows. */
-export async function watchStragglers(input: {
-  sides: Sides;
-  fence: FenceBefore | null;
-  forMs: number;
-  checkpoint?: Stragglers | undefined;
-}): Promise<WatchOutcome> {
-  return border<WatchOutcome, Stragglers>(async (b) => {
-    const { source } = await addressesOf(input.sides);
-    const before = b.last ?? input.checkpoint;
-    const { fence: standing } = input;
-    dropTracker(b.workflowId);
-    const raise = (): Promise<boolean> =>
-      onServer(b, source, async (client) => {
-        if (standing === null || (await fenceStanding({ client })) !== 'none') return false;
-        await setFence({ client, before: standing });
-        await seal({ client });
-        return true;
-      });
-    const fallen = await raise();
-    const told = (looked: Stragglers): Stragglers => (fallen ? { ...looked, fenceHeld: false } : looked);
-    const seen = await watchFor({
-      address: source,
-      name: connectionName(b.workflowId),
-      databases: input.sides.databases.map(([from]) => from),
-      match: input.sides.match,
-      track: input.sides.track,
-      until: AbortSignal.any([
-        b.signal,
-        AbortSignal.timeout(Math.max(0, input.forMs - (before?.seconds ?? 0) * 1_000)),
-      ]),
-      fenced: standing !== null,
-      onSeen: (soFar) => b.beat(together(before, told(soFar))),
-    });
-    if (seen.fenceHeld === false) await raise();
-    return { done: !b.signal.aborted, checkpoint: together(before, told(seen)) };
-  });
-}
-
-function sum(a: number | null, b: number | null): number | null {
-  return a === null || b === null ? (a ?? b) : a + b;
-}
-
-/** Two watches, one after the other, as one. */
-function together(before: Stragglers | undefined, seen: Stragglers): Stragglers {
-  if (!before) return seen;
-  return {
-    changed: sum(before.changed, seen.changed),
-    changedSample: [...new Set([...before.changedSample, ...seen.changedSample])].slice(0, 20),
-    gone: sum(before.gone, seen.gone),
-    refused: sum(before.refused, seen.refused),
-    clients:
-      before.clients === null || seen.clients === null
-        ? (before.clients ?? seen.clients)
-        : Math.max(before.clients, seen.clients),
-    clientSample: [
-      ...seen.clientSample,
-      ...before.clientSample.filter(({ id }) => !seen.clientSample.some((other) => other.id === id)),
-    ].slice(0, 20),
-    seconds: before.seconds + seen.seconds,
-    fenceHeld: before.fenceHeld === false ? false : seen.fenceHeld,
-  };
-}
-
-/** The end of the way forward: both are ordinary servers again, and nothing is kept for going back. */
-export async function settle(input: {
-  sides: Sides;
-  fence: FenceBefore | null;
-  repoint: Repoint | null;
-}): Promise<void> {
-  return border(async (b) => {
-    const { sides, fence } = input;
-    const { source, target } = await addressesOf(sides);
-    const name = connectionName(b.workflowId);
-    if (fence)
-      await withClient({ address: source, name, signal: b.signal }, (client) =>
-        unfence({ client, before: fence }),
-      );
-    if (input.repoint) await finishRepoint({ spec: input.repoint });
-    await forgetOwnKeys({
-      address: target,
-      databases: sides.databases.map(([, to]) => to),
-      name,
-      signal: b.signal,
-    });
-    await leave(b, [source, target]);
-  });
-}
-
-/** Undo of a copy into a target that had keys: what was replaced is gone, so the copied keys stay. */
-export async function keepTarget({ sides }: { sides: Sides }): Promise<UndoResult> {
-  return border<UndoResult>(async (b) => {
-    const { source, target } = await addressesOf(sides);
-    await forgetOwnKeys({
-      address: target,
-      databases: sides.databases.map(([, to]) => to),
-      name: connectionName(b.workflowId),
-      signal: b.signal,
-    });
-    await leave(b, [source, target]);
-    return { note: 'the copied keys stay on the target' };
-  });
-}
-
-export type ClearOutcome = ClearResult;
-
-/** Undo of the copy: takes the copied keys away from a target that was empty before. */
-export async function clearTarget({ sides }: { sides: Sides }): Promise<UndoResult> {
-  return border<UndoResult, ClearCheckpoint>(async (b) => {
-    const { source, target } = await addressesOf(sides);
-    dropTracker(b.workflowId);
-    const confirm = await takeHold(b, [source, target]);
-    if ((await fenceStandingOf(b, source)) === 'sealed') {
-      throw new FerryError(
-        'Unclear',
-        `${shown(source)} is sealed: the applications were told to use ${shown(target)}, so its keys are not removed`,
-      );
-    }
-    const result = await deleteKeys({
-      address: target,
-      databases: sides.databases.map(([, to]) => to),
-      match: sides.match,
-      checkpoint: b.last,
-      name: b.hand,
-      confirm,
-      signal: b.signal,
-      onProgress: (_, checkpoint) => b.beat(checkpoint),
-    });
-    b.signal.throwIfAborted();
-    await leave(b, [source, target]);
-    return { note: `${result.deleted} copied keys removed from the target` };
-  });
-}
-
-/** Proof that the source is as the comparison left it: the fence has stood since, on the same run of the server. */
-export async function proveSourceUnchanged(input: {
-  sides: Sides;
-  sourceRunId: string;
-}): Promise<{ unchanged: true }> {
-  return border(async (b) => {
-    const { source } = await addressesOf(input.sides);
-    const name = connectionName(b.workflowId);
-    const fenced = await withClient({ address: source, name, signal: b.signal }, (client) =>
-      isFenced({ client }),
-    );
-    if (fenced === null)
-      throw new FerryError(
-        'SourceChanged',
-        `${shown(source)} is no longer fenced: it may have been written to since the comparison, so nothing is deleted from it`,
-      );
-    if ((await runIdOf(source, name)) !== input.sourceRunId) {
-      throw new FerryError(
-        'SourceChanged',
-        `${shown(source)} was restarted since the comparison, so nothing is deleted from it`,
-      );
-    }
-    return { unchanged: true };
-  });
-}
-
-/** Deletes the copied keys from the source. Only after its own gate. */
-export async function clearSource(input: {
-  sides: Sides;
-  fence: FenceBefore | null;
-  checkpoint?: ClearCheckpoint | undefined;
-}): Promise<ClearOutcome> {
-  return border<ClearOutcome, ClearCheckpoint>(async (b) => {
-    const { sides, fence } = input;
-    const { source } = await addressesOf(sides);
-    const confirm = await takeHold(b, [source]);
-    // The fence refuses deletions too. Its watch has shown that nobody is left to write.
-    if (fence) await onServer(b, source, (client) => unfence({ client, before: fence }));
-    return deleteKeys({
-      address: source,
-      databases: sides.databases.map(([from]) => from),
-      match: sides.match,
-      checkpoint: b.last ?? input.checkpoint,
-      name: b.hand,
-      confirm,
-      signal: b.signal,
-      onProgress: (deleted, checkpoint) => {
-        b.beat(checkpoint);
-        b.show({
-          step: "Delete the source's keys",
-          done: deleted,
-          total: deleted,
-          unit: 'keys',
-          counts: { deleted },
-        });
-      },
-    });
-  });
-}
-
-/** The last to touch the servers: no connection of this upgrade is left, wherever its worker is. */
-async function leave(
-  b: Pick<Border<never>, 'hand' | 'signal' | 'workflowId'>,
-  addresses: readonly ServerAddress[],
-): Promise<void> {
-  dropTracker(b.workflowId);
-  for (const address of addresses)
-    await onServer(b, address, (client) => dismiss({ client, workflowId: b.workflowId }));
-}
-
-/** Where CONFIG isn't permitted no fence of ours can stand. */
-async function fenceStandingOf(
-  b: Pick<Border<never>, 'hand' | 'signal'>,
-  address: ServerAddress,
-): Promise<string> {
-  return onServer(b, address, (client) => fenceStanding({ client })).catch((error: unknown) => {
-    if (error instanceof FerryError && error.type === 'NotPermitted') return 'none';
-    throw error;
-  });
-}
-
-async function runIdOf(address: ServerAddress, name: string): Promise<string> {
-  return withClient(
-    { address, name, commandTimeoutMs: 10_000 },
-    async (client) => parseInfo(String(await client.call('INFO', 'server')))['run_id'] ?? '',
-  );
-}
 
 /** The two ends as an application that knows one database reaches them. */
 function ends(input: {

@@ -4,7 +4,7 @@ import type { CompareOutcome } from '../activities/moving.js';
 import type { Check } from '../contract.js';
 import type { RedisCopySettings } from '../inputs/redis-copy.js';
 import type { Action, SecretRef } from '../inputs/refs.js';
-import type { Stragglers } from '../activities/switching.js';
+import type { Stragglers } from '../activities/closing.js';
 
 const n = (count: number): string => count.toLocaleString('en');
 

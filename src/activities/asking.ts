@@ -1,0 +1,46 @@
+/** Asking and telling one server, for the activities that switch and those that close. */
+import type { Redis } from 'ioredis';
+import { FerryError } from '../errors.js';
+import type { ServerAddress } from '../redis/address.js';
+import { withClient } from '../redis/connect.js';
+import { fenceStanding } from '../redis/fence.js';
+import { dismiss } from '../redis/hands.js';
+import { parseInfo } from '../redis/info.js';
+import { dropTracker } from '../redis/tracker-pool.js';
+import type { Border } from './border.js';
+
+export function onServer<T>(
+  b: Pick<Border<never>, 'hand' | 'signal'>,
+  address: ServerAddress,
+  use: (client: Redis) => Promise<T>,
+): Promise<T> {
+  return withClient({ address, name: b.hand, signal: b.signal, commandTimeoutMs: 10_000 }, use);
+}
+
+/** Where CONFIG isn't permitted no fence of ours can stand. */
+export async function fenceStandingOf(
+  b: Pick<Border<never>, 'hand' | 'signal'>,
+  address: ServerAddress,
+): Promise<string> {
+  return onServer(b, address, (client) => fenceStanding({ client })).catch((error: unknown) => {
+    if (error instanceof FerryError && error.type === 'NotPermitted') return 'none';
+    throw error;
+  });
+}
+
+export async function runIdOf(address: ServerAddress, name: string): Promise<string> {
+  return withClient(
+    { address, name, commandTimeoutMs: 10_000 },
+    async (client) => parseInfo(String(await client.call('INFO', 'server')))['run_id'] ?? '',
+  );
+}
+
+/** The last to touch the servers: no connection of this upgrade is left, wherever its worker is. */
+export async function leave(
+  b: Pick<Border<never>, 'hand' | 'signal' | 'workflowId'>,
+  addresses: readonly ServerAddress[],
+): Promise<void> {
+  dropTracker(b.workflowId);
+  for (const address of addresses)
+    await onServer(b, address, (client) => dismiss({ client, workflowId: b.workflowId }));
+}
