@@ -3,6 +3,7 @@ import type { UndoResult } from '../contract.js';
 import { FerryError } from '../errors.js';
 import type { Repoint } from '../inputs/redis-copy.js';
 import { shown } from '../redis/address.js';
+import { timeLimit } from '../platform/time-limit.js';
 import { deleteKeys, type ClearCheckpoint, type ClearResult } from '../redis/clear.js';
 import { withClient } from '../redis/connect.js';
 import {
@@ -52,19 +53,20 @@ export async function watchStragglers(input: {
       });
     const fallen = await raise();
     const told = (looked: Stragglers): Stragglers => (fallen ? { ...looked, fenceHeld: false } : looked);
+    const limit = timeLimit({
+      ms: Math.max(0, input.forMs - (before?.seconds ?? 0) * 1_000),
+      signal: b.signal,
+    });
     const seen = await watchFor({
       address: source,
       name: connectionName(b.workflowId),
       databases: input.sides.databases.map(([from]) => from),
       match: input.sides.match,
       track: input.sides.track,
-      until: AbortSignal.any([
-        b.signal,
-        AbortSignal.timeout(Math.max(0, input.forMs - (before?.seconds ?? 0) * 1_000)),
-      ]),
+      until: limit.signal,
       fenced: standing !== null,
       onSeen: (soFar) => b.beat(together(before, told(soFar))),
-    });
+    }).finally(limit.clear);
     if (seen.fenceHeld === false) await raise();
     return { done: !b.signal.aborted, checkpoint: together(before, told(seen)) };
   });

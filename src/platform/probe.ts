@@ -3,6 +3,7 @@ import { FerryError } from '../errors.js';
 import { milliseconds, type Probe } from '../inputs/refs.js';
 import { run } from './exec.js';
 import { redact } from './secrets.js';
+import { timeLimit } from './time-limit.js';
 import { fetchFailure, originOf } from './webhook.js';
 
 export interface ProbeResult {
@@ -72,12 +73,12 @@ async function ask({
   probe: HttpProbe;
   signal?: AbortSignal | undefined;
 }): Promise<Answer> {
-  const timeout = AbortSignal.timeout(milliseconds(probe.timeout));
+  const limit = timeLimit({ ms: milliseconds(probe.timeout), signal });
   try {
     // Redirections aren't followed: `status` may be the 302 itself.
     const response = await fetch(probe.http, {
       redirect: 'manual',
-      signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
+      signal: limit.signal,
     });
     await response.body?.cancel();
     const ok = response.status === probe.status;
@@ -89,7 +90,9 @@ async function ask({
     signal?.throwIfAborted();
     return {
       ok: false,
-      said: timeout.aborted ? `did not answer within ${probe.timeout}` : fetchFailure(error),
+      said: limit.passed() ? `did not answer within ${probe.timeout}` : fetchFailure(error),
     };
+  } finally {
+    limit.clear();
   }
 }

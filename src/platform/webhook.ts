@@ -1,6 +1,7 @@
 /** Sends a JSON POST. Whether it is tried again is the caller's retry policy. */
 import { FerryError } from '../errors.js';
 import { milliseconds, type WebhookSpec } from '../inputs/refs.js';
+import { timeLimit } from './time-limit.js';
 import { redact, resolveSecret } from './secrets.js';
 
 export interface PostInput {
@@ -24,14 +25,14 @@ export async function post({
   if (!/^https?:\/\//.test(url) || !URL.canParse(url))
     throw new FerryError('InvalidInput', `${who} is not an http:// or https:// address`);
   const started = performance.now();
-  const timeout = AbortSignal.timeout(milliseconds(spec.timeout));
+  const limit = timeLimit({ ms: milliseconds(spec.timeout), signal });
   try {
     const response = await fetch(url, {
       method: 'POST',
       headers: { 'content-type': 'application/json', 'user-agent': 'redis-ferry' },
       body: JSON.stringify(body),
       redirect: 'manual',
-      signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
+      signal: limit.signal,
     });
     const said = redact(await text(response)).trim();
     if (!response.ok)
@@ -42,8 +43,10 @@ export async function post({
     signal?.throwIfAborted();
     throw new FerryError(
       'WebhookFailed',
-      timeout.aborted ? `${who} did not answer within ${spec.timeout}` : `${who} ${fetchFailure(error)}`,
+      limit.passed() ? `${who} did not answer within ${spec.timeout}` : `${who} ${fetchFailure(error)}`,
     );
+  } finally {
+    limit.clear();
   }
 }
 

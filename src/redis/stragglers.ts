@@ -54,7 +54,7 @@ const MOST = 1_000_000;
 /** @throws FerryError when the server can't be reached any more */
 export async function watchStragglers(input: WatchInput): Promise<Stragglers> {
   const { address, name, until, onSeen } = input;
-  const signal = typeof until === 'number' ? AbortSignal.timeout(until) : until;
+  const signal = typeof until === 'number' ? after(until) : until;
   const started = performance.now();
   const tracker = input.track === false ? null : await tracking(input);
   try {
@@ -153,6 +153,12 @@ async function refusedSoFar(client: Redis): Promise<number | null> {
   const of = (code: string): number => Number(/count=(\d+)/.exec(info[`errorstat_${code}`] ?? '')?.[1] ?? 0);
   // 6.2 counts a refused script's error under the name of the call, not of the cause.
   return of('NOREPLICAS') + of('READONLY');
+}
+
+function after(ms: number): AbortSignal {
+  const controller = new AbortController();
+  setTimeout(() => controller.abort(), ms);
+  return controller.signal;
 }
 
 function sleep(ms: number, signal: AbortSignal): Promise<void> {
