@@ -1,4 +1,5 @@
 /** Copying, following and comparing. Each hands the tracker of changes to the next, and its checkpoint to whoever goes on with it. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { ServerAddress } from '../redis/address.js';
 import { compareAll, type CompareCheckpoint, type CompareResult } from '../redis/compare.js';
 import { copyAll, type CopyCheckpoint, type CopyCounts } from '../redis/copy.js';
@@ -182,7 +183,7 @@ export async function followKeys({ sides }: { sides: Sides }): Promise<{ passes:
           unit: 'changed keys',
           counts: { passes },
         });
-        await pause(FOLLOW_EVERY, b.signal);
+        await sleep(FOLLOW_EVERY, undefined, { signal: b.signal }).catch(() => {});
       }
       return { passes };
     });
@@ -214,16 +215,4 @@ async function tracked<T, Beat>(
     if (b.abandoned()) lease.tracker.close();
     else leaveTracker(b.workflowId, lease);
   }
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(done, ms);
-    signal.addEventListener('abort', done, { once: true });
-    function done() {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', done);
-      resolve();
-    }
-  });
 }

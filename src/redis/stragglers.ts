@@ -2,6 +2,7 @@
  * Who still writes, or tries to, to a server that was left. Three traces, none of which needs the clients' help: keys that change
  * (tracking), writes that the fence refuses (errorstats, 6.2 and later), and who is connected (CLIENT LIST).
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { FerryError } from '../errors.js';
 import type { ServerAddress } from './address.js';
@@ -54,8 +55,9 @@ const MOST = 1_000_000;
 /** @throws FerryError when the server can't be reached any more */
 export async function watchStragglers(input: WatchInput): Promise<Stragglers> {
   const { address, name, until, onSeen } = input;
-  const signal = typeof until === 'number' ? after(until) : until;
   const started = performance.now();
+  const end = typeof until === 'number' ? started + until : Number.POSITIVE_INFINITY;
+  const signal = typeof until === 'number' ? undefined : until;
   const tracker = input.track === false ? null : await tracking(input);
   try {
     return await withClient({ address, name, commandTimeoutMs: 10_000 }, async (client) => {
@@ -67,7 +69,7 @@ export async function watchStragglers(input: WatchInput): Promise<Stragglers> {
       let held = true;
       for (;;) {
         // Looked at once before and once after the time has passed.
-        const last = signal.aborted;
+        const last = signal?.aborted === true || performance.now() >= end;
         listed = (await noteClients({ client, databases: input.databases, clients })) && listed;
         if (input.fenced) held = (await isFenced({ client })) !== null && held;
         await noteChanges({ client, tracker, databases: input.databases, changed, gone });
@@ -84,7 +86,9 @@ export async function watchStragglers(input: WatchInput): Promise<Stragglers> {
         };
         onSeen?.(soFar);
         if (last) return soFar;
-        await sleep(LOOK_EVERY, signal);
+        const wait = Math.max(0, Math.min(LOOK_EVERY, end - performance.now()));
+        // An abort ends the wait; the next look is the last one then.
+        await sleep(wait, undefined, { ...(signal ? { signal } : {}) }).catch(() => {});
       }
     });
   } finally {
@@ -153,23 +157,4 @@ async function refusedSoFar(client: Redis): Promise<number | null> {
   const of = (code: string): number => Number(/count=(\d+)/.exec(info[`errorstat_${code}`] ?? '')?.[1] ?? 0);
   // 6.2 counts a refused script's error under the name of the call, not of the cause.
   return of('NOREPLICAS') + of('READONLY');
-}
-
-function after(ms: number): AbortSignal {
-  const controller = new AbortController();
-  setTimeout(() => controller.abort(), ms);
-  return controller.signal;
-}
-
-function sleep(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) return resolve();
-    const done = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal.addEventListener('abort', done, { once: true });
-  });
 }
