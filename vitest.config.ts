@@ -14,6 +14,8 @@ export default defineConfig({
     maxWorkers: sweep ? 1 : Math.max(3, availableParallelism()),
     testTimeout: sweep ? 3_600_000 : 60_000,
     hookTimeout: 120_000,
+    // A busy machine is late, not wrong.
+    expect: { poll: { timeout: 15_000 } },
     globalSetup: 'test/global-setup.ts',
     reporters: results ? ['default', ['json', { outputFile: results }]] : ['default'],
   },

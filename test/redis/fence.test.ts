@@ -228,9 +228,7 @@ describe.each(SERVERS.map(({ name }) => name))('clients of %s', (name) => {
     await subscriber.subscribe('news');
     await subscriber.ping().catch(() => undefined);
     // Until it asks for the data, a replica that is starting looks like any client.
-    await expect
-      .poll(async () => String(await client.client('LIST')), { timeout: 10_000 })
-      .toMatch(/flags=S/);
+    await expect.poll(async () => String(await client.client('LIST'))).toMatch(/flags=S/);
     const all = await clientsOf({ client });
     expect(JSON.stringify(all)).not.toContain('must-not-show');
     expect(all.map(({ database }) => database).toSorted((a, b) => a - b)).toEqual([0, 0, 3]);
