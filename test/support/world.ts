@@ -168,7 +168,8 @@ export async function world(options: WorldOptions = {}): Promise<World> {
         );
       }
       for (const client of connections) client.disconnect();
-      await Promise.all([source.stop(), target.stop(), connection.close()]);
+      // Those of now: a test may have started one again.
+      await Promise.all([self.source.stop(), self.target.stop(), connection.close()]);
       await rm(folder, { recursive: true, force: true });
     },
   };
