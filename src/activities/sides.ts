@@ -3,7 +3,7 @@ import type { RedisEndpoint } from '../inputs/refs.js';
 import type { Rate } from '../inputs/redis-copy.js';
 import { resolveEndpoint } from '../platform/secrets.js';
 import type { DatabaseMap, ServerAddress } from '../redis/address.js';
-import type { TargetKeys } from '../redis/copy.js';
+import type { TargetKeys, Way } from '../redis/transfer.js';
 
 export interface Sides {
   source: RedisEndpoint;
@@ -11,6 +11,9 @@ export interface Sides {
   databases: DatabaseMap;
   match: string;
   ifTargetHasKeys: TargetKeys;
+  /** How values go over, and back; missing in journals of before there was a choice. */
+  way?: Way | undefined;
+  wayBack?: Way | undefined;
   /** Bytes. */
   bigKey: number;
   rate: Rate;

@@ -6,29 +6,20 @@
  * it was written to, it is copied again first.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Rate } from '../inputs/redis-copy.js';
-import type { DatabaseMap, ServerAddress } from './address.js';
-import { END, type TargetKeys } from './copy.js';
+import type { DatabaseMap } from './address.js';
+import { END } from './copy.js';
+import { printable, type Difference, type DifferenceKind } from './difference.js';
 import { addHash, hexOf, sumsOf, type Digest } from './digest.js';
 import { judgeBigKey, judgeKeys } from './equal.js';
-import { followKeys, type Transfer } from './keys.js';
+import { followKeys } from './keys.js';
 import { areOwn, isOurs } from './ledger.js';
-import { startPace, UNHURRIED } from './rate.js';
+import { UNHURRIED } from './rate.js';
 import type { Command } from './resp.js';
 import { dumpKeys, maybeStream, type DumpedKey } from './restore.js';
 import { ahead, cut, groupBySize, keySizes, scanKeys } from './scan.js';
-import { countKeys, endingGently, openPair } from './session.js';
+import { countKeys } from './session.js';
 import type { Tracker } from './tracker.js';
-
-export type DifferenceKind = 'missing' | 'extra' | 'type' | 'value' | 'ttl';
-
-export interface Difference {
-  /** The source database. */
-  database: number;
-  /** The key's name, unprintable bytes as \xNN. */
-  key: string;
-  what: DifferenceKind;
-}
+import { onBothSides, type Pass, type TargetKeys, type Transfer, type Way } from './transfer.js';
 
 export interface CompareCounts {
   keysCompared: number;
@@ -65,23 +56,21 @@ export interface CompareCheckpoint {
   samples: Difference[];
 }
 
-export interface CompareOptions {
-  source: ServerAddress;
-  target: ServerAddress;
+export interface CompareOptions extends Pass {
   databases: DatabaseMap;
   match: string;
   ifTargetHasKeys: TargetKeys;
-  /** Reconcile: copy again what differs, delete what is extra and not the target's own. */
-  repair: boolean;
-  rate: () => Rate;
+  /** How what differs is copied again. Default "dump". */
+  way?: Way | undefined;
+  /**
+   * Reconcile: copy again what differs, delete what is extra and not the target's own. "all but extra" deletes nothing that wasn't
+   * seen to be deleted at the source.
+   */
+  repair: boolean | 'all but extra';
   bigKey: number;
   checkpoint?: CompareCheckpoint | undefined;
   /** With it, keys being written to meanwhile are copied again before they are judged. Told of streams. */
   tracker?: Tracker | undefined;
-  name?: string | undefined;
-  /** Asked once connected, before anything is written; throws when this attempt has no right to write any more. */
-  confirm?: (() => Promise<void>) | undefined;
-  signal: AbortSignal;
   onProgress?: ((progress: CompareProgress, checkpoint: CompareCheckpoint) => void) | undefined;
 }
 
@@ -128,9 +117,9 @@ export async function compareAll(options: CompareOptions): Promise<CompareResult
     databases,
     match,
     ifTargetHasKeys: mode,
+    way = 'dump',
     bigKey,
     tracker,
-    name = 'ferry',
     signal,
     onProgress,
   } = options;
@@ -149,65 +138,52 @@ export async function compareAll(options: CompareOptions): Promise<CompareResult
   };
   if (checkpoint.cursor === END) return result(true);
 
-  async function work(hard: AbortSignal): Promise<CompareResult> {
-    const pair = await openPair({
-      source: options.source,
-      target: options.target,
-      name,
-      signal: hard,
-      confirm: options.confirm,
-    });
-    const pace = startPace({ rate: options.rate, source: options.source, name: `${name}:ping`, signal });
-    try {
-      const sizes = await countKeys({ session: pair.source, databases: databases.map(([from]) => from) });
-      const keysInSource = sizes.reduce((sum, size) => sum + size, 0);
-      const transfer: Transfer = { pair, mode, tracker, pace: UNHURRIED, signal };
-      const first = Math.max(
-        0,
-        databases.findIndex(([from]) => from === checkpoint.database),
-      );
-      for (const [i, [from, to]] of databases.entries()) {
-        if (i < first) continue;
-        await pair.source.select(from);
-        await pair.target.select(to);
-        if (
-          checkpoint.database === from &&
-          checkpoint.cursor !== '0' &&
-          !sameLife(pair[checkpoint.side].runId)
-        ) {
-          checkpoint = startedOver({ checkpoint, index: i });
-        }
-        for (const side of ['source', 'target'] as const) {
-          if (side === 'source' && checkpoint.database === from && checkpoint.side === 'target') continue;
-          const begun = checkpoint.database === from && checkpoint.side === side;
+  async function work({ pair, pace }: Pick<Transfer, 'pair' | 'pace'>): Promise<CompareResult> {
+    const sizes = await countKeys({ session: pair.source, databases: databases.map(([from]) => from) });
+    const keysInSource = sizes.reduce((sum, size) => sum + size, 0);
+    const transfer: Transfer = { pair, way, mode, tracker, pace: UNHURRIED, signal };
+    const first = Math.max(
+      0,
+      databases.findIndex(([from]) => from === checkpoint.database),
+    );
+    for (const [i, [from, to]] of databases.entries()) {
+      if (i < first) continue;
+      await pair.source.select(from);
+      await pair.target.select(to);
+      if (
+        checkpoint.database === from &&
+        checkpoint.cursor !== '0' &&
+        !sameLife(pair[checkpoint.side].runId)
+      ) {
+        checkpoint = startedOver({ checkpoint, index: i });
+      }
+      for (const side of ['source', 'target'] as const) {
+        if (side === 'source' && checkpoint.database === from && checkpoint.side === 'target') continue;
+        const begun = checkpoint.database === from && checkpoint.side === side;
+        checkpoint = {
+          ...checkpoint,
+          database: from,
+          side,
+          runId: pair[side].runId,
+          cursor: begun ? checkpoint.cursor : '0',
+        };
+        const batches =
+          side === 'source'
+            ? compareSource({ transfer, pace, from })
+            : compareTarget({ transfer, pace, from });
+        for await (const { findings, next } of batches) {
+          if (signal.aborted) return result(false);
           checkpoint = {
             ...checkpoint,
-            database: from,
-            side,
-            runId: pair[side].runId,
-            cursor: begun ? checkpoint.cursor : '0',
+            ...record({ checkpoint, index: i, findings }),
+            ...placeAfter({ databases, index: i, side, next }),
           };
-          const batches =
-            side === 'source'
-              ? compareSource({ transfer, pace, from })
-              : compareTarget({ transfer, pace, from });
-          for await (const { findings, next } of batches) {
-            if (signal.aborted) return result(false);
-            checkpoint = {
-              ...checkpoint,
-              ...record({ checkpoint, index: i, findings }),
-              ...placeAfter({ databases, index: i, side, next }),
-            };
-            onProgress?.({ ...total(checkpoint.perDatabase), database: from, keysInSource }, checkpoint);
-          }
-          if (signal.aborted) return result(false);
+          onProgress?.({ ...total(checkpoint.perDatabase), database: from, keysInSource }, checkpoint);
         }
+        if (signal.aborted) return result(false);
       }
-      return result(true);
-    } finally {
-      pace.stop();
-      pair.close();
     }
+    return result(true);
   }
 
   /** A cursor means nothing once its server was restarted. */
@@ -345,12 +321,15 @@ export async function compareAll(options: CompareOptions): Promise<CompareResult
       if (findings.samples.length < SAMPLES)
         findings.samples.push({ database: from, key: printable(key), what: verdict });
     }
-    if (!options.repair || differing.length === 0 || signal.aborted) return;
+    const repairable = differing.filter(
+      ({ verdict }) => options.repair === true || (options.repair !== false && verdict !== 'extra'),
+    );
+    if (repairable.length === 0 || signal.aborted) return;
     await followAll(
       transfer,
-      differing.map(({ key }) => key),
+      repairable.map(({ key }) => key),
     );
-    findings.counts.repaired += differing.length - (await lookAgain(transfer, differing)).length;
+    findings.counts.repaired += repairable.length - (await lookAgain(transfer, repairable)).length;
   }
 
   async function followAll(transfer: Transfer, keys: readonly Buffer[]): Promise<void> {
@@ -404,7 +383,7 @@ export async function compareAll(options: CompareOptions): Promise<CompareResult
     };
   }
 
-  return endingGently({ signal, work, stopped: () => result(false) });
+  return onBothSides(options, { work, stopped: () => result(false) });
 }
 
 /** What one SCAN batch showed. Suspects are settled before it counts, so a checkpoint never holds a doubt. */
@@ -490,17 +469,4 @@ function total(all: readonly CompareCounts[]): CompareCounts {
     sum.repaired += counts.repaired;
   }
   return sum;
-}
-
-/** A key's name for people: unprintable bytes and the backslash escaped, at most 200 characters. */
-export function printable(key: Buffer): string {
-  let text = '';
-  for (const byte of key) {
-    if (text.length >= 200) return `${text}…`;
-    text +=
-      byte >= 32 && byte < 127 && byte !== 92
-        ? String.fromCharCode(byte)
-        : `\\x${byte.toString(16).padStart(2, '0')}`;
-  }
-  return text;
 }

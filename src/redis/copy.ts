@@ -1,36 +1,27 @@
 /**
- * Copies every key of the mapped databases: SCAN, DUMP, RESTORE with absolute expiry; big keys in pieces.
+ * Copies every key of the mapped databases with its absolute expiry: by DUMP and RESTORE, or by value; big keys in pieces.
  *
  * Four things go on at once (listing, weighing, reading, writing), each one batch ahead of the next, so both servers
  * are kept busy and what is in flight is a few groups of at most 4 MB, whatever the data.
  */
-import type { Rate } from '../inputs/redis-copy.js';
-import type { DatabaseMap, ServerAddress } from './address.js';
-import { add, NOTHING, writeKeys, type Transfer } from './keys.js';
+import type { DatabaseMap } from './address.js';
+import { lookAt, writeKeys, type Look } from './keys.js';
 import { noteOwnKeys } from './ledger.js';
-import { startPace } from './rate.js';
-import { dumpKeys, type DumpedKey } from './restore.js';
 import { ahead, groupBySize, scanKeys } from './scan.js';
-import { countKeys, endingGently, openPair } from './session.js';
+import { countKeys } from './session.js';
 import type { Tracker } from './tracker.js';
+import {
+  add,
+  NOTHING,
+  onBothSides,
+  type CopyCounts,
+  type Pass,
+  type TargetKeys,
+  type Transfer,
+  type Way,
+} from './transfer.js';
 
-/** What is done where the target has a key of that name. With "refuse" the target was empty, so what is there is ours. */
-export type TargetKeys = 'refuse' | 'replace' | 'skip';
-
-export interface CopyCounts {
-  /** Keys written to the target. */
-  copied: number;
-  /** Of those, the ones above `bigKey`, which went in pieces. */
-  inPieces: number;
-  /** Bytes of the values as they went over the wire. */
-  bytes: number;
-  /** Left as the target had them (mode "skip"). */
-  skipped: number;
-  /** Deleted at the source, or expired, between being listed and being read. */
-  gone: number;
-  /** Whose expiry passed on the way. */
-  expired: number;
-}
+export type { CopyCounts };
 
 /** From where a copy resumes. Holds only what the target has acknowledged. */
 export interface CopyCheckpoint {
@@ -51,24 +42,17 @@ export interface CopyProgress extends CopyCounts {
   keysInSource: number;
 }
 
-export interface CopyOptions {
-  source: ServerAddress;
-  target: ServerAddress;
+export interface CopyOptions extends Pass {
   databases: DatabaseMap;
   match: string;
   ifTargetHasKeys: TargetKeys;
-  /** Asked again and again, so that it may change under way. */
-  rate: () => Rate;
+  /** Default "dump". */
+  way?: Way | undefined;
   /** Bytes of memory at the source above which a key goes in pieces. */
   bigKey: number;
   checkpoint?: CopyCheckpoint | undefined;
   /** Told of the streams it must watch. */
   tracker?: Tracker | undefined;
-  /** Name of the connections in CLIENT LIST. */
-  name?: string | undefined;
-  /** Asked once connected, before anything is written; throws when this attempt has no right to write any more. */
-  confirm?: (() => Promise<void>) | undefined;
-  signal: AbortSignal;
   onProgress?: ((progress: CopyProgress, checkpoint: CopyCheckpoint) => void) | undefined;
 }
 
@@ -91,9 +75,9 @@ export async function copyAll(options: CopyOptions): Promise<CopyResult> {
     databases,
     match,
     ifTargetHasKeys: mode,
+    way = 'dump',
     bigKey,
     tracker,
-    name = 'ferry',
     signal,
     onProgress,
   } = options;
@@ -107,61 +91,48 @@ export async function copyAll(options: CopyOptions): Promise<CopyResult> {
   const result = (done: boolean): CopyResult => ({ done, checkpoint, counts: checkpoint.counts });
   if (checkpoint.cursor === END) return result(true);
 
-  async function work(hard: AbortSignal): Promise<CopyResult> {
-    const pair = await openPair({
-      source: options.source,
-      target: options.target,
-      name,
-      signal: hard,
-      confirm: options.confirm,
-    });
-    const pace = startPace({ rate: options.rate, source: options.source, name: `${name}:ping`, signal });
-    try {
-      const { source, target } = pair;
-      const again = options.checkpoint !== undefined;
-      if (mode !== 'refuse' && !again)
-        await noteOwnKeys({ target, databases: databases.map(([, to]) => to), match, signal });
-      const sizes = await countKeys({ session: source, databases: databases.map(([from]) => from) });
-      const keysInSource = sizes.reduce((sum, size) => sum + size, 0);
-      // Where the server doesn't tell its run_id nothing is known of restarts, so no cursor is trusted.
-      const sameLife = checkpoint.runId === source.runId && source.runId !== '';
-      if (!sameLife)
-        checkpoint = { ...checkpoint, runId: source.runId, cursor: '0', counts: checkpoint.countsBefore };
-      const transfer: Transfer = { pair, mode, tracker, pace, signal };
+  async function work({ pair, pace }: Pick<Transfer, 'pair' | 'pace'>): Promise<CopyResult> {
+    const { source, target } = pair;
+    const again = options.checkpoint !== undefined;
+    if (mode !== 'refuse' && !again)
+      await noteOwnKeys({ target, databases: databases.map(([, to]) => to), match, signal });
+    const sizes = await countKeys({ session: source, databases: databases.map(([from]) => from) });
+    const keysInSource = sizes.reduce((sum, size) => sum + size, 0);
+    // Where the server doesn't tell its run_id nothing is known of restarts, so no cursor is trusted.
+    const sameLife = checkpoint.runId === source.runId && source.runId !== '';
+    if (!sameLife)
+      checkpoint = { ...checkpoint, runId: source.runId, cursor: '0', counts: checkpoint.countsBefore };
+    const transfer: Transfer = { pair, way, mode, tracker, pace, signal };
 
-      const first = Math.max(
-        0,
-        databases.findIndex(([from]) => from === checkpoint.database),
-      );
-      for (const [i, [from, to]] of databases.entries()) {
-        if (i < first) continue;
-        await source.select(from);
-        await target.select(to);
-        let inBatch = NOTHING;
-        for await (const group of ahead(readGroups({ transfer, match, bigKey, cursor: checkpoint.cursor }))) {
-          if (signal.aborted) return result(false);
-          const counts = await writeKeys({ transfer, dumped: group.dumped, big: group.big, again });
-          if (counts === null) return result(false);
-          inBatch = add(inBatch, counts);
-          const soFar = add(checkpoint.counts, inBatch);
-          if (group.next !== null) {
-            const place = placeAfter({ databases, index: i, next: group.next });
-            const countsBefore = place.database === from ? checkpoint.countsBefore : soFar;
-            checkpoint = { ...checkpoint, ...place, counts: soFar, countsBefore };
-            inBatch = NOTHING;
-          }
-          onProgress?.({ ...soFar, database: from, keysInSource }, checkpoint);
-        }
+    const first = Math.max(
+      0,
+      databases.findIndex(([from]) => from === checkpoint.database),
+    );
+    for (const [i, [from, to]] of databases.entries()) {
+      if (i < first) continue;
+      await source.select(from);
+      await target.select(to);
+      let inBatch = NOTHING;
+      for await (const group of ahead(readGroups({ transfer, match, bigKey, cursor: checkpoint.cursor }))) {
         if (signal.aborted) return result(false);
+        const counts = await writeKeys({ transfer, look: group.look, big: group.big, again });
+        if (counts === null) return result(false);
+        inBatch = add(inBatch, counts);
+        const soFar = add(checkpoint.counts, inBatch);
+        if (group.next !== null) {
+          const place = placeAfter({ databases, index: i, next: group.next });
+          const countsBefore = place.database === from ? checkpoint.countsBefore : soFar;
+          checkpoint = { ...checkpoint, ...place, counts: soFar, countsBefore };
+          inBatch = NOTHING;
+        }
+        onProgress?.({ ...soFar, database: from, keysInSource }, checkpoint);
       }
-      return result(true);
-    } finally {
-      pace.stop();
-      pair.close();
+      if (signal.aborted) return result(false);
     }
+    return result(true);
   }
 
-  return endingGently({ signal, work, stopped: () => result(false) });
+  return onBothSides(options, { work, stopped: () => result(false) });
 }
 
 /** Where the copy stands when a batch of one database is done. */
@@ -181,13 +152,13 @@ async function* readGroups(options: {
   match: string;
   bigKey: number;
   cursor: string;
-}): AsyncGenerator<{ dumped: DumpedKey[]; big: Buffer[]; next: string | null }> {
+}): AsyncGenerator<{ look: Look; big: Buffer[]; next: string | null }> {
   const { transfer, match, bigKey, cursor } = options;
   const { pace, pair } = transfer;
   const session = pair.source;
   const batches = ahead(scanKeys({ session, match, cursor, pace }));
   for await (const { keys, big, next } of ahead(groupBySize({ session, batches, bigKey, pace }))) {
-    const dumped = await pace.run({ keys: keys.length, work: () => dumpKeys({ session, keys }) });
-    yield { dumped, big, next };
+    const look = await pace.run({ keys: keys.length, work: () => lookAt({ transfer, keys }) });
+    yield { look, big, next };
   }
 }

@@ -3,17 +3,17 @@
  * time while nobody does.
  */
 import type { DatabaseMap, ServerAddress } from './address.js';
-import { printable, type Difference } from './compare.js';
-import type { TargetKeys } from './copy.js';
+import { printable, type Difference } from './difference.js';
 import { judgeBigKey, judgeKeys, sameStreamState } from './equal.js';
 import { compileGlob } from './glob.js';
-import { followKeys, type Transfer } from './keys.js';
+import { followKeys } from './keys.js';
 import { UNHURRIED } from './rate.js';
 import type { Connection } from './resp.js';
 import { dumpKeys } from './restore.js';
 import { cut, keySizes } from './scan.js';
 import { endingGently, openPair } from './session.js';
 import type { Tracker } from './tracker.js';
+import type { TargetKeys, Transfer, Way } from './transfer.js';
 
 export interface ChangedOptions {
   /** An open connection is used and left open: opening one costs time that the last pass hasn't got. */
@@ -22,6 +22,8 @@ export interface ChangedOptions {
   databases: DatabaseMap;
   match: string;
   ifTargetHasKeys: TargetKeys;
+  /** Default "dump". */
+  way?: Way | undefined;
   bigKey: number;
   tracker: Tracker;
   /** Also copies the streams whose changes the server doesn't all report. For the last pass. */
@@ -73,6 +75,7 @@ export async function copyChanged(options: ChangedOptions): Promise<ChangedResul
   const {
     databases,
     ifTargetHasKeys: mode,
+    way = 'dump',
     bigKey,
     tracker,
     verify,
@@ -113,15 +116,20 @@ export async function copyChanged(options: ChangedOptions): Promise<ChangedResul
             counts.verified += verify ? 1 : 0;
           else big.push(key);
         }
-        const { tally, deleted, dumped, own } = await followKeys({ transfer, keys: group.keys, big });
+        const { tally, deleted, followed, own, ...read } = await followKeys({
+          transfer,
+          keys: group.keys,
+          big,
+        });
         counts.copied += tally.copied;
         counts.inPieces += tally.inPieces;
         counts.bytes += tally.bytes;
         counts.deleted += deleted;
         if (!verify || signal.aborted) continue;
-        const atTarget = await dumpKeys({ session: target, keys: dumped.map(({ key }) => key) });
-        const verdicts = await judgeKeys({ pair: transfer.pair, atSource: dumped, atTarget });
-        const judged = dumped.map(({ key }, i) => ({ key, verdict: verdicts[i] ?? null }));
+        const atSource = read.dumped ?? (await dumpKeys({ session: source, keys: followed }));
+        const atTarget = await dumpKeys({ session: target, keys: atSource.map(({ key }) => key) });
+        const verdicts = await judgeKeys({ pair: transfer.pair, atSource, atTarget });
+        const judged = atSource.map(({ key }, i) => ({ key, verdict: verdicts[i] ?? null }));
         for (const key of big) {
           if (mode !== 'skip' || !own.has(key))
             judged.push({ key, verdict: (await judgeBigKey({ pair: transfer.pair, key })).verdict });
@@ -148,7 +156,7 @@ export async function copyChanged(options: ChangedOptions): Promise<ChangedResul
       confirm: options.confirm,
     });
     try {
-      const transfer: Transfer = { pair, mode, tracker, pace: UNHURRIED, signal };
+      const transfer: Transfer = { pair, way, mode, tracker, pace: UNHURRIED, signal };
       if (options.watched) {
         const quiet = tracker.watched().filter((key) => !tracker.has(key));
         for (const key of quiet)

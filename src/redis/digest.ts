@@ -2,8 +2,7 @@
  * A fingerprint of a value that is read in pieces. Elements of sets, hashes and sorted sets are added up, so that their
  * order doesn't matter and nothing but two sums is kept; lists, strings and streams bring their order in by position.
  */
-import type { Piece } from './pieces.js';
-import type { PendingEntry } from './pieces-stream.js';
+import type { PendingEntry, Piece } from './piece.js';
 
 export interface Digest {
   add(piece: Piece): void;
@@ -86,8 +85,8 @@ function pendingParts(group: Buffer, { id, consumer, deliveries }: PendingEntry)
 }
 
 /**
- * "inf", "-inf" and numbers as servers write them. -0 counts as 0: from 7.0 on a small sorted set that is given a -0 keeps
- * a 0 (measured), so a copy by value can't do otherwise; DUMP carries it.
+ * "inf", "-inf" and numbers as servers write them. -0 counts as 0: by command and by DUMP it arrives as it is, but a server drops
+ * its sign when it makes a set small again, as on a restart (7.0 and later).
  */
 function scoreOf(score: Buffer): number {
   const written = score.toString('latin1');

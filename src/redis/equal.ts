@@ -1,6 +1,6 @@
 /** Whether keys are equal on both sides: by their serialized form where that suffices, else by value. */
 import { KeyChanged, type Pair, type Session } from './session.js';
-import type { DifferenceKind } from './compare.js';
+import type { DifferenceKind } from './difference.js';
 import { createDigest, type Digest } from './digest.js';
 import { readStreamState } from './pieces-stream.js';
 import { isReadable, keyType, readPieces } from './pieces.js';

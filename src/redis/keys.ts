@@ -1,39 +1,42 @@
 /** Copies given keys of one database: the common ground of the full copy, the changed keys and the repair. */
 import { randomBytes } from 'node:crypto';
-import { FerryError } from '../errors.js';
-import type { CopyCounts, TargetKeys } from './copy.js';
 import { areOwn, nowOurs, PART_PREFIX } from './ledger.js';
 import { isReadable, keyType, readPieces, writePiece } from './pieces.js';
-import type { Pace } from './rate.js';
+import { failureOf } from './resp-errors.js';
 import { asNumber, ReplyError, type Command, type Reply } from './resp.js';
 import { dumpKeys, maybeStream, restoreCommand, restoreFailure, type DumpedKey } from './restore.js';
 import { ahead } from './scan.js';
-import { KeyChanged, type Pair, type Session } from './session.js';
-import type { Tracker } from './tracker.js';
-import { expiryCommand, settleExpiries } from './ttl.js';
+import { KeyChanged, type Session } from './session.js';
+import { add, NOTHING, type CopyCounts, type Transfer } from './transfer.js';
+import { expiryCommand, NO_KEY, settleExpiries } from './ttl.js';
+import { ATTEMPTS, neverStill, readValues, sizeOf, writeValues, type ReadValue } from './values.js';
 
-export interface Transfer {
-  pair: Pair;
-  mode: TargetKeys;
-  /** Told of streams. */
-  tracker: Tracker | undefined;
-  pace: Pace;
-  signal: AbortSignal;
+/** What one look at the source brought. By value it holds dumps too: of types that only DUMP carries. */
+export interface Look {
+  dumped: DumpedKey[];
+  values: ReadValue[];
+  gone: Buffer[];
 }
 
-/** Numbers that one piece of work adds. */
-export type Tally = CopyCounts;
+export async function lookAt({
+  transfer,
+  keys,
+}: {
+  transfer: Transfer;
+  keys: readonly Buffer[];
+}): Promise<Look> {
+  const session = transfer.pair.source;
+  if (transfer.way === 'dump') return sorted(await dumpKeys({ session, keys }));
+  const { values, opaque, gone } = await readValues({ session, keys });
+  const dumped = sorted(await dumpKeys({ session, keys: opaque }));
+  return { dumped: dumped.dumped, values, gone: [...gone, ...dumped.gone] };
+}
 
-export const NOTHING: Tally = { copied: 0, inPieces: 0, bytes: 0, skipped: 0, gone: 0, expired: 0 };
-
-export function add(a: Tally, b: Tally): Tally {
+function sorted(all: readonly DumpedKey[]): Look {
   return {
-    copied: a.copied + b.copied,
-    inPieces: a.inPieces + b.inPieces,
-    bytes: a.bytes + b.bytes,
-    skipped: a.skipped + b.skipped,
-    gone: a.gone + b.gone,
-    expired: a.expired + b.expired,
+    dumped: all.filter(isPresent),
+    values: [],
+    gone: all.filter((one) => !isPresent(one)).map(({ key }) => key),
   };
 }
 
@@ -46,11 +49,11 @@ function isPresent(dumped: DumpedKey): dumped is Present {
 }
 
 /** Restores keys at the target. Without `replace`, one that is there is left alone. */
-export async function restoreKeys(options: {
+async function restoreKeys(options: {
   transfer: Transfer;
   dumped: readonly DumpedKey[];
   replace: boolean;
-}): Promise<Tally> {
+}): Promise<CopyCounts> {
   const { transfer, dumped, replace } = options;
   const { source, target } = transfer.pair;
   const present = dumped.filter(isPresent);
@@ -62,12 +65,12 @@ export async function restoreKeys(options: {
     }),
   );
   const now = Date.now();
-  const tally = { ...NOTHING, gone: dumped.length - present.length };
+  const tally = { ...NOTHING };
   for (const [i, one] of present.entries()) {
     const reply = replies[ledgered ? 2 * i : i];
     if (reply instanceof ReplyError) {
       if (reply.code !== 'BUSYKEY' || replace)
-        throw restoreFailure({ error: reply, payload: one.payload, source, target });
+        throw restoreFailure({ error: reply, key: one.key, payload: one.payload, source, target });
       tally.skipped += 1;
       continue;
     }
@@ -81,37 +84,69 @@ export async function restoreKeys(options: {
   return tally;
 }
 
+/** Writes what a look brought. Null when the signal ended it. */
+async function writeLook(options: {
+  transfer: Transfer;
+  look: Look;
+  replace: boolean;
+}): Promise<CopyCounts | null> {
+  const { transfer, look, replace } = options;
+  const tally = await restoreKeys({ transfer, dumped: look.dumped, replace });
+  const { tally: byValue, refused } = await writeValues({ transfer, values: look.values, replace });
+  const both = add(add(tally, byValue), { ...NOTHING, gone: look.gone.length });
+  // A part of them was refused. Behind a temporary name the server says why, and nothing is lost meanwhile.
+  return copyEach({ transfer, keys: refused, replace, tally: both });
+}
+
+async function copyEach(options: {
+  transfer: Transfer;
+  keys: readonly Buffer[];
+  replace: boolean;
+  tally: CopyCounts;
+}): Promise<CopyCounts | null> {
+  const { transfer, keys, replace } = options;
+  let { tally } = options;
+  for (const key of keys) {
+    const one = await copyInPieces({ transfer, key, replace });
+    if (one === null) return null;
+    tally = add(tally, one);
+  }
+  return tally;
+}
+
 /**
  * Writes what one look at the source brought, as the mode has it. `again`: an earlier run may have written some of it, so
  * with "skip" only the keys noted as the target's own are left. Null when the signal ended it.
  */
 export async function writeKeys(options: {
   transfer: Transfer;
-  dumped: readonly DumpedKey[];
+  look: Look;
   big: readonly Buffer[];
   again: boolean;
-}): Promise<Tally | null> {
-  const { transfer, dumped, big, again } = options;
+}): Promise<CopyCounts | null> {
+  const { transfer, look, big, again } = options;
   const { mode } = transfer;
   const replace = mode !== 'skip' || again;
-  const keys = [...dumped.filter(isPresent).map(({ key }) => key), ...big];
+  const keys = [...[...look.dumped, ...look.values].map(({ key }) => key), ...big];
   const own = await areOwn({ target: transfer.pair.target, keys, mode: mode === 'skip' ? mode : 'refuse' });
   const theirs = new Set(keys.filter((_, i) => own[i]));
-  let tally = await restoreKeys({ transfer, dumped: dumped.filter(({ key }) => !theirs.has(key)), replace });
-  for (const key of big) {
-    if (theirs.has(key)) continue;
-    const one = await copyInPieces({ transfer, key, replace });
-    if (one === null) return null;
-    tally = add(tally, one);
-  }
-  return { ...tally, skipped: tally.skipped + theirs.size };
+  const wanted = ({ key }: { key: Buffer }): boolean => !theirs.has(key);
+  const tally = await writeLook({
+    transfer,
+    look: { ...look, dumped: look.dumped.filter(wanted), values: look.values.filter(wanted) },
+    replace,
+  });
+  if (tally === null) return null;
+  return copyEach({
+    transfer,
+    keys: big.filter((key) => !theirs.has(key)),
+    replace,
+    tally: { ...tally, skipped: tally.skipped + theirs.size },
+  });
 }
 
 /** While a value arrives in pieces, the target itself removes what is left of it if we vanish. */
 const SAFETY = 15 * 60_000;
-
-/** More would be a key that is never still; the tracker has it, and the last pass is made while nobody writes. */
-const ATTEMPTS = 5;
 
 /**
  * Copies one big key into a temporary one at the target, which then takes its name. A key that changes meanwhile comes
@@ -121,7 +156,7 @@ export async function copyInPieces(options: {
   transfer: Transfer;
   key: Buffer;
   replace: boolean;
-}): Promise<Tally | null> {
+}): Promise<CopyCounts | null> {
   const { transfer, key, replace } = options;
   const { source, target } = transfer.pair;
   for (let attempt = 1; ; attempt += 1) {
@@ -131,8 +166,8 @@ export async function copyInPieces(options: {
       if (type === null) return { ...NOTHING, gone: 1 };
       if (!isReadable(type)) {
         // A module's type has no commands that we know: in one piece then, however big.
-        const dumped = await dumpKeys({ session: source, keys: [key] });
-        return await restoreKeys({ transfer, dumped, replace });
+        const look = sorted(await dumpKeys({ session: source, keys: [key] }));
+        return await writeLook({ transfer, look, replace });
       }
       if (type === 'stream') transfer.tracker?.watch(key);
       const bytes = await writePieces({ transfer, key, type, part });
@@ -140,11 +175,7 @@ export async function copyInPieces(options: {
       return await giveName({ transfer, key, part, replace, bytes });
     } catch (error) {
       if (!(error instanceof KeyChanged)) throw error;
-      if (attempt === ATTEMPTS)
-        throw new FerryError(
-          'Unreachable',
-          `${source.connection.shown}: a big key was replaced ${ATTEMPTS} times while it was read`,
-        );
+      if (attempt === ATTEMPTS) throw neverStill(source);
     } finally {
       // Whatever happened: after the renaming there is nothing of this name.
       await target.connection.call(['UNLINK', part]).catch(() => {});
@@ -167,7 +198,7 @@ async function writePieces(options: {
   let bytes = 0;
   for await (const piece of ahead(readPieces({ session: paced, key, type }))) {
     if (transfer.signal.aborted) return null;
-    const commands = writePiece({ session: target, key: part, piece });
+    const commands = writePiece({ session: target, key: part, piece, named: key });
     if (commands.length > 0) await target.all([...commands, ['PEXPIRE', part, SAFETY]]);
     bytes += sizeOf(commands);
   }
@@ -180,7 +211,7 @@ async function giveName(options: {
   part: Buffer;
   replace: boolean;
   bytes: number;
-}): Promise<Tally> {
+}): Promise<CopyCounts> {
   const { transfer, key, part, replace, bytes } = options;
   const { source, target } = transfer.pair;
   const [answer] = await source.all([expiryCommand(source, key)]);
@@ -200,7 +231,7 @@ async function giveName(options: {
   if (renamed instanceof ReplyError && /no such key/i.test(renamed.message))
     return { ...NOTHING, expired: 1 };
   if (renamed instanceof ReplyError)
-    throw restoreFailure({ error: renamed, payload: Buffer.alloc(0), source, target });
+    throw failureOf({ error: renamed, command: ['RENAME'], where: target.connection.shown });
   if (renamed === 0) return { ...NOTHING, skipped: 1 };
   return { ...NOTHING, copied: 1, inPieces: 1, bytes };
 }
@@ -212,37 +243,36 @@ function outcome({ replies, at }: { replies: readonly Reply[]; at: number }): Re
   return replies.find((reply) => reply instanceof ReplyError) ?? null;
 }
 
-function sizeOf(commands: readonly Command[]): number {
-  let bytes = 0;
-  for (const command of commands)
-    for (const argument of command) if (Buffer.isBuffer(argument)) bytes += argument.length;
-  return bytes;
-}
-
 /**
- * Brings given keys of the selected databases into the state that they have at the source, deletions included. Returns
- * what was read, for whoever wants to verify it. Keys that the target had of its own are left alone ("skip"), or not
- * deleted ("replace").
+ * Brings given keys of the selected databases into the state that they have at the source, deletions included. Keys that the
+ * target had of its own are left alone ("skip"), or not deleted ("replace").
  */
 export async function followKeys(options: {
   transfer: Transfer;
   keys: readonly Buffer[];
   big: readonly Buffer[];
-}): Promise<{ tally: Tally; deleted: number; dumped: DumpedKey[]; own: ReadonlySet<Buffer> }> {
+}): Promise<{
+  tally: CopyCounts;
+  deleted: number;
+  /** The keys that were looked at, and what the source had of them where DUMP told, for whoever wants to verify it. */
+  followed: Buffer[];
+  dumped: DumpedKey[] | null;
+  own: ReadonlySet<Buffer>;
+}> {
   const { transfer, big } = options;
-  const { source, target } = transfer.pair;
+  const { target } = transfer.pair;
   const { mode } = transfer;
   const own = await areOwn({ target, keys: [...options.keys, ...big], mode });
   const isOwn = new Set([...options.keys, ...big].filter((_, i) => own[i]));
   const wanted = (key: Buffer): boolean => mode !== 'skip' || !isOwn.has(key);
 
   const keys = options.keys.filter(wanted);
-  const dumped =
+  const look =
     keys.length > 0
-      ? await transfer.pace.run({ keys: keys.length, work: () => dumpKeys({ session: source, keys }) })
-      : [];
-  const gone = dumped.filter(({ payload }) => payload === null).map(({ key }) => key);
-  let tally = await restoreKeys({ transfer, dumped, replace: true });
+      ? await transfer.pace.run({ keys: keys.length, work: () => lookAt({ transfer, keys }) })
+      : { dumped: [], values: [], gone: [] };
+  const gone = [...look.gone];
+  let tally = (await writeLook({ transfer, look, replace: true })) ?? NOTHING;
   for (const key of big.filter(wanted)) {
     const one = await copyInPieces({ transfer, key, replace: true });
     if (one === null) break;
@@ -251,5 +281,7 @@ export async function followKeys(options: {
   }
   const removable = gone.filter((key) => !isOwn.has(key));
   const deleted = removable.length > 0 ? asNumber((await target.all([['UNLINK', ...removable]]))[0]) : 0;
-  return { tally, deleted, dumped, own: isOwn };
+  const absent = look.gone.map((key): DumpedKey => ({ key, payload: null, expireAt: NO_KEY }));
+  const dumped = transfer.way === 'dump' ? [...look.dumped, ...absent] : null;
+  return { tally, deleted, followed: keys, dumped, own: isOwn };
 }

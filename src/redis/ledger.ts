@@ -6,9 +6,9 @@
  * outlives the worker, and is removed with `forgetOwnKeys`. With "refuse" there is none: all keys are ours.
  */
 import type { ServerAddress } from './address.js';
-import type { TargetKeys } from './copy.js';
 import { asBuffer, asList, asNumber, asText, type Command } from './resp.js';
 import { openSession, type Session } from './session.js';
+import type { TargetKeys } from './transfer.js';
 
 const LEDGER = 'ferry:own-keys';
 /** Being written; renamed when complete, so that a half one is never taken for the truth. */

@@ -3,57 +3,10 @@
  *
  * What no command can set is left out: when a consumer was last seen. DUMP carries it.
  */
-import type { Counts } from './pieces.js';
+import type { Counts, PendingEntry, StreamEntry, StreamPiece } from './piece.js';
 import { asBuffer, asList, asNumber, asText, type Command, type Reply } from './resp.js';
 import type { Session } from './session.js';
 import { milliseconds } from './ttl.js';
-
-export interface StreamEntry {
-  id: string;
-  fields: Buffer[];
-}
-
-export interface PendingEntry {
-  id: string;
-  consumer: Buffer;
-  /** Milliseconds since 1970. */
-  deliveredAt: number;
-  deliveries: number;
-}
-
-export type StreamPiece =
-  | {
-      type: 'stream';
-      part: 'entries';
-      entries: StreamEntry[];
-      /**
-       * Entries that are pending in a group although they were deleted. Only an entry that exists can be made pending,
-       * so at the target they stand in until the end.
-       */
-      ghosts: string[];
-      first: boolean;
-    }
-  | {
-      type: 'stream';
-      part: 'group';
-      name: Buffer;
-      lastId: string;
-      entriesRead: number | null | undefined;
-      consumers: Buffer[];
-    }
-  | { type: 'stream'; part: 'pending'; group: Buffer; pending: PendingEntry[] }
-  | {
-      type: 'stream';
-      part: 'end';
-      length: number;
-      lastId: string;
-      /** From 7.0; undefined where the server doesn't say. */
-      entriesAdded: number | undefined;
-      maxDeletedId: string | undefined;
-      /** Ghosts after the first entry. Those before it are trimmed, since deleting would count as a deletion. */
-      innerGhosts: string[];
-      leadingGhosts: number;
-    };
 
 interface Read {
   session: Session;

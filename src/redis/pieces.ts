@@ -7,17 +7,11 @@
  * reports the key and it is copied again.
  */
 import { FerryError } from '../errors.js';
+import { printable } from './difference.js';
 import { asBuffer, asList, asNumber, asText, type Command } from './resp.js';
 import type { Session } from './session.js';
-import { readStream, writeStreamPiece, type StreamPiece } from './pieces-stream.js';
-
-export type Piece =
-  | { type: 'string'; offset: number; bytes: Buffer }
-  | { type: 'list'; start: number; items: Buffer[] }
-  | { type: 'set'; members: Buffer[] }
-  | { type: 'zset'; members: { member: Buffer; score: Buffer }[] }
-  | { type: 'hash'; fields: { field: Buffer; value: Buffer; expireAt: number }[] }
-  | StreamPiece;
+import type { Counts, Piece } from './piece.js';
+import { readStream, writeStreamPiece } from './pieces-stream.js';
 
 const PIECE_BYTES = 1024 * 1024;
 const FIRST_COUNT = 100;
@@ -56,12 +50,6 @@ const READERS: Record<string, (read: Read) => AsyncGenerator<Piece>> = {
   stream: (read) => readStream({ ...read, counts: startCounts() }),
 };
 
-/** How many elements to ask for, so that a piece comes to about 1 MB. */
-export interface Counts {
-  next(): number;
-  got(bytes: number, elements: number): void;
-}
-
 function startCounts(): Counts {
   let count = FIRST_COUNT;
   return {
@@ -87,10 +75,11 @@ async function* readString({ session, key }: Read): AsyncGenerator<Piece> {
 async function* readList({ session, key }: Read): AsyncGenerator<Piece> {
   const counts = startCounts();
   for (let start = 0; ;) {
-    const [reply] = await session.all([['LRANGE', key, start, start + counts.next() - 1]]);
+    const asked = counts.next();
+    const [reply] = await session.all([['LRANGE', key, start, start + asked - 1]]);
     const items = asList(reply).map(asBuffer);
-    if (items.length === 0) return;
-    yield { type: 'list', start, items };
+    if (items.length > 0) yield { type: 'list', start, items };
+    if (items.length < asked) return;
     start += items.length;
     counts.got(bytesOf(items), items.length);
   }
@@ -146,15 +135,18 @@ async function fieldExpiries({ session, key, fields }: Read & { fields: Buffer[]
   return reply === null ? fields.map(() => -2) : asList(reply).map(asNumber);
 }
 
-/** Commands to add a piece to a key at the target. */
+/** Commands to add a piece to a key at the target. @throws FerryError where the target has no such thing */
 export function writePiece({
   session,
   key,
   piece,
+  named = key,
 }: {
   session: Session;
   key: Buffer;
   piece: Piece;
+  /** What it is called in failures, where the key has another name for a while. */
+  named?: Buffer;
 }): Command[] {
   switch (piece.type) {
     case 'string':
@@ -166,31 +158,50 @@ export function writePiece({
     case 'set':
       return [['SADD', key, ...piece.members]];
     case 'zset':
-      return [['ZADD', key, ...piece.members.flatMap(({ member, score }) => [score, member])]];
+      return writeSortedSet(key, piece);
     case 'hash':
-      return writeHash({ session, key, piece });
+      return writeHash({ session, key, piece, named });
     default:
       return writeStreamPiece({ session, key, piece });
   }
+}
+
+/**
+ * A small sorted set drops the sign of a -0 that it is given (7.0 and later, measured); one that has held a long member isn't small
+ * any more, and keeps it.
+ */
+const LONG = Buffer.alloc(4_096, 'ferry:long:');
+
+function writeSortedSet(key: Buffer, piece: Extract<Piece, { type: 'zset' }>): Command[] {
+  const add: Command = ['ZADD', key, ...piece.members.flatMap(({ member, score }) => [score, member])];
+  if (!piece.members.some(({ score }) => score.toString('latin1') === '-0')) return [add];
+  return [['ZADD', key, 0, LONG], add, ['ZREM', key, LONG]];
 }
 
 function writeHash(options: {
   session: Session;
   key: Buffer;
   piece: Extract<Piece, { type: 'hash' }>;
+  named: Buffer;
 }): Command[] {
-  const { session, key, piece } = options;
+  const { session, key, piece, named } = options;
   if (piece.fields.length === 0) return [];
   const commands: Command[] = [['HSET', key, ...piece.fields.flatMap(({ field, value }) => [field, value])]];
-  const expiring = piece.fields.filter(({ expireAt }) => expireAt >= 0);
-  if (expiring.length > 0 && !session.fieldExpiry) {
+  const expiring = new Map<number, Buffer[]>();
+  for (const { field, expireAt } of piece.fields) {
+    if (expireAt < 0) continue;
+    const fields = expiring.get(expireAt);
+    if (fields) fields.push(field);
+    else expiring.set(expireAt, [field]);
+  }
+  if (expiring.size > 0 && !session.fieldExpiry) {
     throw new FerryError(
       'FormatRefused',
-      `${session.connection.shown} (${session.product}) has no hash fields that expire; the source does`,
+      `${session.connection.shown} (${session.product}) has no hash fields that expire, which the key ${printable(named)} has at the source`,
     );
   }
-  for (const { field, expireAt } of expiring)
-    commands.push(['HPEXPIREAT', key, expireAt, 'FIELDS', 1, field]);
+  for (const [expireAt, fields] of expiring)
+    commands.push(['HPEXPIREAT', key, expireAt, 'FIELDS', fields.length, ...fields]);
   return commands;
 }
 

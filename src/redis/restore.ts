@@ -1,5 +1,6 @@
 /** Keys as the server serializes them: DUMP on one side, RESTORE with the absolute expiry on the other. */
 import { FerryError } from '../errors.js';
+import { printable } from './difference.js';
 import { FOOTER, formatOf } from './format.js';
 import { failureOf } from './resp-errors.js';
 import { asBuffer, asNumber, ReplyError, type Command } from './resp.js';
@@ -50,15 +51,23 @@ export function restoreCommand({
 /** The failure that RESTORE's refusal means. */
 export function restoreFailure(options: {
   error: ReplyError;
+  key: Buffer;
   payload: Buffer;
   source: Session;
   target: Session;
 }): FerryError {
-  const { error, payload, source, target } = options;
-  if (/version or checksum|bad data format/i.test(error.message)) {
+  const { error, key, payload, source, target } = options;
+  const here = `${target.connection.shown} (${target.product})`;
+  if (/version or checksum/i.test(error.message)) {
     return new FerryError(
       'FormatRefused',
-      `${target.connection.shown} (${target.product}) does not take the format of ${source.connection.shown} (${source.product}, format ${formatOf(payload)})`,
+      `${here} does not take the format of ${source.connection.shown} (${source.product}, format ${formatOf(payload)}), in which alone the key ${printable(key)} can be carried`,
+    );
+  }
+  if (/bad data format/i.test(error.message)) {
+    return new FerryError(
+      'FormatRefused',
+      `${here} does not know the type of the key ${printable(key)} of ${source.connection.shown} (${source.product}), or has another version of its module`,
     );
   }
   return failureOf({ error, command: ['RESTORE'], where: target.connection.shown });

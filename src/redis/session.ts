@@ -27,6 +27,8 @@ export interface Session {
   readonly streamCounters: boolean;
   /** XGROUP CREATECONSUMER (6.2). */
   readonly createConsumer: boolean;
+  /** SET … PXAT (6.2). */
+  readonly setExpiry: boolean;
   select(database: number): Promise<void>;
   /** Like the connection's, but throws for the first error reply, as a failure of the table. */
   all(commands: readonly Command[]): Promise<Reply[]>;
@@ -78,6 +80,7 @@ export async function openSession(options: {
       memoryUsage: !(memoryUsage instanceof ReplyError),
       streamCounters: !(expireTime instanceof ReplyError),
       createConsumer: !(multiple instanceof ReplyError),
+      setExpiry: !(multiple instanceof ReplyError),
       async select(database) {
         if (selected === database) return;
         await connection.call(['SELECT', database]).catch((error: unknown) => {
@@ -100,7 +103,7 @@ export async function openSession(options: {
   }
 }
 
-function throwFirst(options: {
+export function throwFirst(options: {
   replies: readonly Reply[];
   commands: readonly Command[];
   connection: Connection;

@@ -16,13 +16,13 @@ import { FerryError } from '../errors.js';
 import { shown, type DatabaseMap, type ServerAddress } from './address.js';
 import { clientsOf, dropClients } from './clients.js';
 import { connect, withClient } from './connect.js';
-import type { TargetKeys } from './copy.js';
 import { copyChanged, type ChangedResult } from './delta.js';
 import { fence, fenceStanding, seal, unfence, type FenceBefore } from './fence.js';
 import { soleHand } from './hands.js';
 import { pauseWrites, resumeWrites, type Pause } from './pause.js';
 import { openConnection } from './resp.js';
 import { startTracking, type Tracker } from './tracker.js';
+import type { TargetKeys } from './transfer.js';
 
 export interface SwitchOptions {
   from: ServerAddress;

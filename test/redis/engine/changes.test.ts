@@ -71,7 +71,7 @@ function writers(clients: readonly Redis[], spread: number): { stop(): Promise<n
   };
 }
 
-async function fill(client: Redis): Promise<void> {
+async function fill(client: Redis, other?: Redis): Promise<void> {
   const pipe = client.pipeline();
   for (let i = 0; i < 3_000; i += 1)
     pipe
@@ -82,7 +82,7 @@ async function fill(client: Redis): Promise<void> {
   for (let i = 0; i < 20_000; i += 1)
     pipe.hset('big hash', `f:${i}`, `value ${i}`.repeat(3)).rpush('big list', `element ${i}`.repeat(3));
   await pipe.exec();
-  await fillWithEverything(client);
+  await fillWithEverything(client, other);
 }
 
 describe.for(
@@ -90,22 +90,32 @@ describe.for(
     ['r62', 'r70'],
     ['r70', 'r80'],
     ['v81', 'v9'],
-  ]),
-)('%s → %s', ([from, to]) => {
+    // What these write the other one doesn't read.
+    ['r70', 'r62'],
+    ['r80', 'r70'],
+    ['v9', 'r80'],
+  ]).map(([from, to], i) => ({ from, to, way: i < 3 ? ('dump' as const) : ('value' as const) })),
+)('$from → $to, $way', ({ from, to, way }) => {
   test('under writers: copied, followed, compared, and equal in the end', async () => {
     const [source, target] = await Promise.all([server(from), server(to)]);
-    await fill(source.client());
+    await fill(source.client(), target.client());
     const tracker = await startTracking({ address: source.address, match: '*' });
     const writing = writers([source.client(), source.client(), source.client()], 400);
-    const changed: ChangedOptions = { ...common(source, target), tracker, watched: false, verify: false };
+    const changed: ChangedOptions = {
+      ...common(source, target),
+      way,
+      tracker,
+      watched: false,
+      verify: false,
+    };
 
-    const copied = await copyAll(copying(source, target, { tracker }));
+    const copied = await copyAll(copying(source, target, { way, tracker }));
     expect(copied.done).toBe(true);
     for (let pass = 0; pass < 3; pass += 1) {
       let batches = 0;
       await copyChanged({ ...changed, until: () => ++batches >= 3 });
     }
-    const during = await compareAll({ ...common(source, target), tracker, repair: false });
+    const during = await compareAll({ ...common(source, target), way, tracker, repair: false });
     // Nothing is called different only because it is being written to.
     expect(during).toMatchObject({ done: true, missing: 0, extra: 0, type: 0, value: 0, ttl: 0 });
 

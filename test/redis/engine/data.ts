@@ -27,8 +27,8 @@ export async function supports(redis: Redis, command: string): Promise<boolean> 
   return info !== null && info !== undefined;
 }
 
-/** Fills the selected database with every type, encoding and oddity that the server knows. */
-export async function fillWithEverything(redis: Redis): Promise<void> {
+/** Fills the selected database with every type, encoding and oddity that the server knows; and `other` too, if it is given. */
+export async function fillWithEverything(redis: Redis, other = redis): Promise<void> {
   const pipe = redis.pipeline();
   const soon = Date.now() + 3_600_000;
   for (const key of ODD_KEYS) pipe.set(key, Buffer.concat([Buffer.from([0, 13, 10]), key]));
@@ -90,7 +90,7 @@ export async function fillWithEverything(redis: Redis): Promise<void> {
   await redis.xgroup('CREATE', 'stream empty', 'g', '0', 'MKSTREAM');
   await redis.xadd('stream emptied', '7-7', 'a', 'b');
   await redis.xdel('stream emptied', '7-7');
-  if (await supports(redis, 'HPEXPIREAT')) {
+  if ((await supports(redis, 'HPEXPIREAT')) && (await supports(other, 'HPEXPIREAT'))) {
     await redis.hset('hash expiring', 'f', 'v', 'g', 'w', 'stays', 'x');
     await redis.call('HPEXPIREAT', 'hash expiring', soon + 11, 'FIELDS', 1, 'f');
     await redis.call('HPEXPIREAT', 'hash expiring', soon + 22, 'FIELDS', 1, 'g');
