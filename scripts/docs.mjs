@@ -400,6 +400,7 @@ function cli() {
           '`FERRY_HOME`',
           'Journals and receipts of a worker, and which plan you were last shown; default `~/.redis-ferry`',
         ],
+        ['`FERRY_METRICS`', 'Where a worker tells its metrics, as `127.0.0.1:9464`; nowhere by default'],
         ['`NO_COLOR`', 'No colours'],
         ['`FERRY_DEBUG`', 'Stack traces of unexpected errors'],
       ],

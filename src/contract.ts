@@ -31,8 +31,28 @@ export type Phase =
   | 'RollbackFailed'
   | 'Aborted';
 
+/** Phases of an upgrade that runs. */
+export const OPEN: readonly Phase[] = [
+  'Running',
+  'AwaitingApproval',
+  'AwaitingWindow',
+  'Paused',
+  'NeedsDecision',
+  'RollingBack',
+];
+
 /** Phases after which nothing happens any more. */
 export const ENDED: readonly Phase[] = ['Completed', 'RolledBack', 'RollbackFailed', 'Aborted'];
+
+/** The phase by search attribute, else by memo; null when neither is there (yet). */
+export function phaseOf(info: {
+  searchAttributes: Record<string, unknown>;
+  memo?: Record<string, unknown>;
+}): string | null {
+  const attribute = info.searchAttributes[PHASE_ATTRIBUTE];
+  const phase: unknown = (Array.isArray(attribute) ? attribute[0] : attribute) ?? info.memo?.['phase'];
+  return typeof phase === 'string' ? phase : null;
+}
 
 export type CheckStatus = 'pass' | 'warn' | 'fail';
 

@@ -1,5 +1,6 @@
 /** The worker: runs workflows and activities of the task queue until it is told to stop. */
 import { fileURLToPath } from 'node:url';
+import { Client } from '@temporalio/client';
 import { loadClientConnectConfig } from '@temporalio/envconfig';
 import {
   NativeConnection,
@@ -9,35 +10,66 @@ import {
   DefaultLogger,
 } from '@temporalio/worker';
 import { PHASE_ATTRIBUTE } from './contract.js';
+import { metricsAddress } from './metrics/address.js';
+import { installRuntime } from './metrics/exporter.js';
+import { tellMetrics } from './metrics/tell.js';
 import { workerOptions } from './worker-options.js';
 
+export interface WorkerSettings {
+  /** Else FERRY_TASK_QUEUE. */
+  taskQueue?: string | undefined;
+  /** Where metrics are told, as `127.0.0.1:9464`; else FERRY_METRICS, else nowhere. */
+  metrics?: string | undefined;
+}
+
 /** Connects as TEMPORAL_ADDRESS and the other settings of Temporal's environment configuration say, and runs. */
-export async function runWorker(options: { taskQueue?: string | undefined } = {}): Promise<void> {
-  Runtime.install({
-    logger: new DefaultLogger(
-      (process.env['FERRY_LOG'] as 'INFO' | undefined) ?? 'WARN',
-      ({ level, message, meta }) => {
-        const { error, ...rest } = meta ?? {};
-        console.error(
-          `${new Date().toISOString()} ${level} ${message}${error instanceof Error ? `: ${error.message}` : ''} ${JSON.stringify(rest, (_, value: unknown) => (typeof value === 'bigint' ? String(value) : value))}`,
-        );
-      },
-    ),
-    telemetryOptions: { logging: { forward: {}, filter: makeTelemetryFilterString({ core: 'ERROR' }) } },
+export async function runWorker(settings: WorkerSettings = {}): Promise<void> {
+  const metrics = addressFor(settings.metrics);
+  installRuntime({
+    address: metrics,
+    options: {
+      logger: new DefaultLogger(
+        (process.env['FERRY_LOG'] as 'INFO' | undefined) ?? 'WARN',
+        ({ level, message, meta }) => {
+          const { error, ...rest } = meta ?? {};
+          console.error(
+            `${new Date().toISOString()} ${level} ${message}${error instanceof Error ? `: ${error.message}` : ''} ${JSON.stringify(rest, (_, value: unknown) => (typeof value === 'bigint' ? String(value) : value))}`,
+          );
+        },
+      ),
+      telemetryOptions: { logging: { forward: {}, filter: makeTelemetryFilterString({ core: 'ERROR' }) } },
+    },
   });
   const { connectionOptions, namespace = 'default' } = loadClientConnectConfig();
   const connection = await NativeConnection.connect(connectionOptions);
   await registerPhase(connection, namespace);
-  const taskQueue = options.taskQueue ?? process.env['FERRY_TASK_QUEUE'];
+  const taskQueue = settings.taskQueue ?? process.env['FERRY_TASK_QUEUE'];
   const worker = await Worker.create(workerOptions({ connection, namespace, taskQueue }));
+  const ended = new AbortController();
+  const telling = metrics
+    ? tellMetrics({
+        client: new Client({ connection, namespace }),
+        meter: Runtime.instance().metricMeter,
+        taskQueue: worker.options.taskQueue,
+        signal: ended.signal,
+      })
+    : undefined;
   console.error(
-    `redis-ferry worker ready: ${connectionOptions.address ?? 'localhost:7233'}, namespace ${namespace}, task queue ${worker.options.taskQueue}`,
+    `redis-ferry worker ready: ${connectionOptions.address ?? 'localhost:7233'}, namespace ${namespace}, task queue ${worker.options.taskQueue}${metrics ? `, metrics at http://${metrics}/metrics` : ''}`,
   );
   try {
     await worker.run();
   } finally {
+    ended.abort();
+    await telling;
     await connection.close();
   }
+}
+
+function addressFor(option: string | undefined): string | null {
+  if (option !== undefined) return metricsAddress({ text: option, where: '--metrics' });
+  const variable = process.env['FERRY_METRICS'];
+  return variable ? metricsAddress({ text: variable, where: 'FERRY_METRICS' }) : null;
 }
 
 /** Registers the search attribute where it may; without it the phase goes to the memo. */

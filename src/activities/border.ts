@@ -6,6 +6,7 @@ import { progressSignal, type Progress, type Told } from '../contract.js';
 import { FAILURES, FerryError } from '../errors.js';
 import { redact } from '../platform/secrets.js';
 import { connectionName } from '../redis/hands.js';
+import { workBegins } from './metrics.js';
 
 const HEARTBEAT_EVERY = 1_000;
 /** Progress goes to the workflow at growing intervals: some 25 signals in 10 hours, whatever the size of the data. */
@@ -46,6 +47,7 @@ export async function border<T, Beat = unknown>(work: (border: Border<Beat>) => 
   const beat = () => context.heartbeat({ checkpoint, progress });
   const workflowId = (workflowExecution?.workflowId ?? '').replace(RECOVERY, '');
   const timer = setInterval(beat, HEARTBEAT_EVERY);
+  const workEnds = workBegins();
   try {
     return await work({
       signal: context.cancellationSignal,
@@ -105,6 +107,7 @@ export async function border<T, Beat = unknown>(work: (border: Border<Beat>) => 
     throw failureOf(error, { checkpoint });
   } finally {
     clearInterval(timer);
+    workEnds();
   }
 }
 

@@ -8,6 +8,7 @@ import { connectionName } from '../redis/hands.js';
 import { leaveTracker, takeTracker, type Lease } from '../redis/tracker-pool.js';
 import { border, type Border } from './border.js';
 import { takeHold } from './holding.js';
+import { countCarried, countCompared, countCopy, noteInStep, tellLag } from './metrics.js';
 import { addressesOf, debugLog, type Sides } from './sides.js';
 
 export interface CopyInput {
@@ -27,6 +28,7 @@ export async function copyKeys({ sides, checkpoint: given }: CopyInput): Promise
   return border<CopyOutcome, CopyCheckpoint>(async (b) => {
     const { source, target } = await addressesOf(sides);
     const checkpoint = b.last ?? given;
+    const count = countCopy(checkpoint?.counts);
     const confirm = await takeHold(b, [source, target]);
     return tracked(b, sides, source, async (lease) => {
       // A fresh start behind a running tracker misses nothing; going on behind a new one misses what happened between.
@@ -44,6 +46,7 @@ export async function copyKeys({ sides, checkpoint: given }: CopyInput): Promise
         signal: b.signal,
         onProgress: (progress, at) => {
           b.beat(at);
+          count(progress);
           const { database, keysInSource, ...counts } = progress;
           b.show({
             step: 'Copy every key',
@@ -115,6 +118,7 @@ async function compareUnder<Beat>(
   const { sides, source, target, lease, confirm, repair, checkpoint, beat } = input;
   // Without a tracker nothing stays compared: whoever needs both sides equal compares again, and makes good what differs.
   const unbroken = sides.track && (lease.inStep || checkpoint === undefined);
+  const count = countCompared(checkpoint?.perDatabase);
   const result = await compareAll({
     ...sides,
     source,
@@ -128,6 +132,7 @@ async function compareUnder<Beat>(
     signal: b.signal,
     onProgress: (progress, at) => {
       beat?.(at);
+      count(progress);
       const { database, keysInSource, ...counts } = progress;
       b.show({
         step: 'Compare both sides',
@@ -161,7 +166,7 @@ export async function followKeys({ sides }: { sides: Sides }): Promise<{ passes:
         if (!lease.inStep && sides.track)
           await compareUnder(b, { sides, source, target, lease, confirm, repair: 'always' });
         else if (lease.tracker.pending() > 0) {
-          await copyChanged({
+          const { counts } = await copyChanged({
             ...sides,
             source,
             target,
@@ -172,10 +177,12 @@ export async function followKeys({ sides }: { sides: Sides }): Promise<{ passes:
             confirm,
             signal: b.signal,
           });
+          countCarried(counts.copied + counts.deleted);
         }
         // Thrown, so that the next attempt starts with a new tracker and compares everything.
         const lost = lease.tracker.lost();
         if (lost !== null) throw new Error(`changes at the source were missed (${lost})`);
+        if (!b.signal.aborted) noteInStep(lease.tracker);
         b.show({
           step: 'Follow the source',
           done: 0,
@@ -208,9 +215,11 @@ async function tracked<T, Beat>(
     name: connectionName(b.workflowId),
     track: sides.track,
   });
+  const lagEnds = tellLag(lease.tracker);
   try {
     return await use(lease);
   } finally {
+    lagEnds();
     // After a termination nobody comes for it, and its connection would be taken for another upgrade's.
     if (b.abandoned()) lease.tracker.close();
     else leaveTracker(b.workflowId, lease);

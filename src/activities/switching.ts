@@ -22,6 +22,7 @@ import { servedDatabase } from '../repoint/types.js';
 import { onServer, runIdOf } from './asking.js';
 import { border, type Border } from './border.js';
 import { takeHold } from './holding.js';
+import { countPause } from './metrics.js';
 import { bringInStep } from './moving.js';
 import { addressesOf, reversed, type Sides } from './sides.js';
 
@@ -92,6 +93,7 @@ export async function switchForward(input: SwitchInput): Promise<SwitchOutcome> 
           repoint({ spec: input.repoint, direction: 'forward', name, serving: at.forward, signal: b.signal }),
         repointBack: () => repoint({ spec: input.repoint, direction: 'back', name, serving: at.back }),
       });
+      countPause(result.writePauseMs, 'forward');
       return {
         ...result,
         sourceRunId: runId,
@@ -219,6 +221,7 @@ export async function switchBack(input: SwitchBackInput): Promise<UndoResult> {
           repoint: back,
           repointBack: forward,
         });
+        countPause(result.writePauseMs, 'back');
       } finally {
         dropTracker(key);
         lease.tracker.close();

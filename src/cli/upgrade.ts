@@ -22,6 +22,7 @@ import { decodeArrayFromPayloads } from '@temporalio/common/lib/internal-non-wor
 import { z } from 'zod';
 import {
   ENDED,
+  phaseOf,
   queries,
   STRATEGIES,
   updates,
@@ -267,18 +268,8 @@ function cutOffOf(status: WorkflowExecutionStatusName, end: End, workflowId: str
 }
 
 function lastKnown(description: WorkflowExecutionDescription): string {
-  const phase = phaseOf(description);
+  const phase = clean(phaseOf(description));
   return phase === null ? '' : ` It was last seen in phase ${phase}.`;
-}
-
-/** The phase by search attribute, else by memo; null when neither is there. */
-export function phaseOf(info: {
-  searchAttributes: Record<string, unknown>;
-  memo?: Record<string, unknown>;
-}): string | null {
-  const attribute = info.searchAttributes['FerryPhase'];
-  const phase: unknown = (Array.isArray(attribute) ? attribute[0] : attribute) ?? info.memo?.['phase'];
-  return typeof phase === 'string' ? clean(phase) : null;
 }
 
 /** The result or failure of an execution that has ended. */

@@ -2,6 +2,7 @@
 import { CancellationScope, condition, isCancellation } from '@temporalio/workflow';
 import type { Check, GateState, Phase, StepState, Told } from '../contract.js';
 import { counted, gateTitle, type Runbook, type Upgrade } from './api.js';
+import { tally } from './counters.js';
 import { problemOf, toldBy, whole } from './failure.js';
 import { now } from './ledger.js';
 import type { Planning } from './planning.js';
@@ -53,6 +54,7 @@ export function doing(upgrade: Upgrade, { planAnew }: Planning): Runbook & { bou
         undos.tell(step, last);
         if (steering.leaving) throw error;
         const problem = problemOf(error);
+        tally.failure(problem.type, 'forward');
         ledger.mark(step, 'failed', problem.message);
         if (settings.onFailure === 'rollback' && state.wayBack.possible && state.wayBack.keepsWrites) {
           steering.leave('onFailure', `step "${step.title}" failed: ${problem.message}`)();

@@ -9,6 +9,7 @@ import { sentences } from '../inputs/messages.js';
 import { buildReceipt } from '../receipt/build.js';
 import { acts, local, reads } from './acts.js';
 import type { Body, CommonSettings, Upgrade } from './api.js';
+import { tally } from './counters.js';
 import { doing } from './doing.js';
 import { ending, problemOf, whole } from './failure.js';
 import { now, openLedger } from './ledger.js';
@@ -130,6 +131,7 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
     const running = state.steps.find((step) => step.status === 'running');
     if (running) ledger.mark(running, 'failed', message);
     state.step = null;
+    tally.end('Refused');
     ledger.phase('Aborted', reason);
     await ledger.settle();
     return ending(type, reason, error instanceof ApplicationFailure ? (error.details ?? []) : []);
@@ -143,6 +145,7 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
       undos.left.push(...undos.pending());
       return finish('Aborted', why);
     }
+    tally.rollback();
     ledger.phase('RollingBack', why);
     return finish(await undos.rollBack(steering, asking.decide), why);
   }
@@ -175,6 +178,7 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
       receipt.warnings.push(`The receipt's files could not be written: ${problemOf(error).message}`);
     }
     state.receipt = receipt;
+    tally.end(outcome);
     state.step = null;
     ledger.phase(outcome === 'Planned' ? 'Completed' : outcome, reason);
     await ledger.settle();

@@ -1,6 +1,7 @@
 /** What was done and can be undone, newest last. Registered before a step acts, so that an unclear outcome is undone too. */
 import type { StepState, Told, UndoResult } from '../contract.js';
 import { local, perform, undoes, type Call } from './acts.js';
+import { tally } from './counters.js';
 import { problemOf, toldBy, whole } from './failure.js';
 import { now, type Ledger } from './ledger.js';
 import type { Steering } from './steering.js';
@@ -151,6 +152,7 @@ export function undoStack(ledger: Ledger, identity: { workflowId: string; runId:
         continue;
       } catch (error) {
         const problem = problemOf(error);
+        tally.failure(problem.type, 'rollback');
         ledger.mark(step, 'undo failed', problem.message);
         if (undo.independent) {
           failed = true;

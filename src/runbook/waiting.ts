@@ -2,6 +2,7 @@
 import { condition } from '@temporalio/workflow';
 import type { Choice } from '../contract.js';
 import { milliseconds } from '../inputs/refs.js';
+import { tally } from './counters.js';
 import { now, type Ledger } from './ledger.js';
 import type { Steering } from './steering.js';
 
@@ -61,6 +62,7 @@ export function waiting(ledger: Ledger, steering: Steering, settings: () => { de
       ...(limit === null || steering.undoing ? {} : { deadline: new Date(limit).toISOString() }),
     };
     steering.answer = null;
+    tally.decision();
     ledger.phase('NeedsDecision', `${about}: ${problem}`);
     const waived = () =>
       waivable.length > 0 &&

@@ -18,15 +18,21 @@ export function list(program: Command, cli: Cli): void {
     .option('--limit <number>', 'how many at most', '50')
     .option('--json', 'for programs')
     .action(async (options: { all?: boolean; limit: string; json?: boolean }, command: Command) => {
-      const [{ withSession }, { phaseOf }, { STRATEGIES }, { duration }, { pad, width }, { phaseWords }] =
-        await Promise.all([
-          import('../session.js'),
-          import('../upgrade.js'),
-          import('../../contract.js'),
-          import('../../receipt/words.js'),
-          import('../layout.js'),
-          import('../view.js'),
-        ]);
+      const [
+        { withSession },
+        { clean },
+        { phaseOf, STRATEGIES },
+        { duration },
+        { pad, width },
+        { phaseWords },
+      ] = await Promise.all([
+        import('../session.js'),
+        import('../io.js'),
+        import('../../contract.js'),
+        import('../../receipt/words.js'),
+        import('../layout.js'),
+        import('../view.js'),
+      ]);
       await withSession(cli.io, globals(command), async (session) => {
         const types = Object.keys(STRATEGIES).map((strategy) => `'${strategy}'`);
         const limit = Math.max(1, Number.parseInt(options.limit, 10) || 50);
@@ -43,13 +49,7 @@ export function list(program: Command, cli: Cli): void {
             rows.push({
               workflowId: info.workflowId,
               strategy: info.type,
-              phase: phaseFor(
-                info.status.name,
-                phaseOf({
-                  searchAttributes: info.searchAttributes,
-                  ...(info.memo ? { memo: info.memo } : {}),
-                }),
-              ),
+              phase: phaseFor(info.status.name, clean(phaseOf(info))),
               startedAt: info.startTime.toISOString(),
               ...(info.closeTime ? { endedAt: info.closeTime.toISOString() } : {}),
               runId: info.runId,
