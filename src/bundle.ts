@@ -7,4 +7,23 @@ const { code } = await bundleWorkflowCode({
   workflowsPath: fileURLToPath(new URL('./workflows/index.js', import.meta.url)),
   logger: { log() {}, trace() {}, debug() {}, info() {}, warn: console.warn, error: console.error } as never,
 });
-await writeFile(new URL('./workflow-bundle.js', import.meta.url), code);
+await writeFile(new URL('./workflow-bundle.js', import.meta.url), withoutThisMachine(code));
+
+/**
+ * Paths of the source map become those of the package, as stack traces name them, and so histories. The sources themselves are left
+ * out: they would be half of the package.
+ */
+function withoutThisMachine(bundle: string): string {
+  const root = fileURLToPath(new URL('..', import.meta.url));
+  return bundle.replace(/(?<=sourceMappingURL=data:application\/json;.*base64,)\S+/, (encoded) => {
+    const map = JSON.parse(Buffer.from(encoded, 'base64').toString()) as SourceMap;
+    map.sources = map.sources.map((path) => path.replace(root, '').replace(/^.*(?=node_modules\/)/, ''));
+    delete map.sourcesContent;
+    return Buffer.from(JSON.stringify(map)).toString('base64');
+  });
+}
+
+interface SourceMap {
+  sources: string[];
+  sourcesContent?: string[];
+}
