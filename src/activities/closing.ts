@@ -14,6 +14,7 @@ import {
   unfence,
   type FenceBefore,
 } from '../redis/fence.js';
+import { removeFunctions } from '../redis/functions.js';
 import { connectionName } from '../redis/hands.js';
 import { forgetOwnKeys } from '../redis/ledger.js';
 import { watchStragglers as watchFor, type Stragglers } from '../redis/stragglers.js';
@@ -162,8 +163,19 @@ export async function clearTarget({ sides }: { sides: Sides }): Promise<UndoResu
       onProgress: (_, checkpoint) => b.beat(checkpoint),
     });
     b.signal.throwIfAborted();
+    const libraries = sides.functions
+      ? await removeFunctions({
+          source,
+          target,
+          own: sides.functions.own,
+          name: b.hand,
+          confirm,
+          signal: b.signal,
+        })
+      : [];
     await leave(b, [source, target]);
-    return { note: `${result.deleted} copied keys removed from the target` };
+    const too = libraries.length > 0 ? `, and the function libraries ${libraries.join(', ')}` : '';
+    return { note: `${result.deleted} copied keys removed from the target${too}` };
   });
 }
 

@@ -5,13 +5,16 @@ import type { DatabaseMap } from '../redis/address.js';
 import { listJournals, pendingUndos } from '../platform/journal.js';
 import { breakGlassPrefix } from '../redis/break-glass.js';
 import { withClient } from '../redis/connect.js';
+import { lookAtContents } from '../redis/contents.js';
 import { describe, type ServerFacts } from '../redis/describe.js';
 import { fenceBefore, unfenceByHand, type FenceBefore } from '../redis/fence.js';
 import { highestFormat, type Formats } from '../redis/format.js';
 import { connectionName } from '../redis/hands.js';
-import { holdOf, preflightCopy, stayBehind, type Hold } from '../redis/preflight/index.js';
+import { productOf } from '../redis/preflight/check.js';
+import { carriesFunctions, holdOf, preflightCopy, stayBehind, type Hold } from '../redis/preflight/index.js';
 import { isSameServer } from '../redis/preflight/places.js';
-import { openConnection } from '../redis/resp.js';
+import { openSession } from '../redis/session.js';
+import { chooseWay, type ChosenWay } from '../redis/ways.js';
 import { servedDatabase } from '../repoint/types.js';
 import { describeRepoint, repointByHand } from '../repoint/index.js';
 import { border } from './border.js';
@@ -21,8 +24,8 @@ export interface Pair {
   source: ServerFacts;
   target: ServerFacts;
   formats: { source: Formats; target: Formats };
-  /** Whether the source could take back what the target writes: the way back with the writes made since. */
-  canReturn: boolean;
+  /** Missing in histories of before there was a choice. */
+  ways?: Ways;
   databases: DatabaseMap;
   /** What can hold writes at the source. */
   hold: Hold;
@@ -38,6 +41,17 @@ export interface Pair {
   byHand: { unfence: string[]; repointBack: string[] };
 }
 
+/** How what is on the source goes over. */
+export interface Ways {
+  forward: ChosenWay;
+  /** With the writes made since the switch. */
+  back: ChosenWay;
+  /** What the source has no place for, should it be written on the target: the way back would stop at it. */
+  noWayBackFor: string[];
+  /** Why the function libraries are not carried; empty when they are. */
+  functionsStay: string;
+}
+
 export async function describePair({ settings }: { settings: RedisCopySettings }): Promise<Pair> {
   return border(async (b) => {
     const { source, target } = await addressesOf(settings);
@@ -51,15 +65,20 @@ export async function describePair({ settings }: { settings: RedisCopySettings }
       from.can.tracking = false;
       from.why.tracking = 'source and target are one server, and changes are not told by database';
     }
-    const formatOf = async (address: typeof source): Promise<Formats> => {
-      const connection = await openConnection({ address, name, signal: b.signal });
+    const look = async (address: typeof source): Promise<{ formats: Formats; fieldExpiry: boolean }> => {
+      const session = await openSession({ server: address, name, signal: b.signal });
       try {
-        return await highestFormat(connection);
+        return { formats: await highestFormat(session.connection), fieldExpiry: session.fieldExpiry };
       } finally {
-        connection.close();
+        session.close();
       }
     };
-    const formats = { source: await formatOf(source), target: await formatOf(target) };
+    const [atSource, atTarget] = [await look(source), await look(target)];
+    const ends = {
+      source: { product: productOf(from), formats: atSource.formats, can: from.can },
+      target: { product: productOf(to), formats: atTarget.formats, can: to.can },
+    };
+    const wish = settings.way === 'none' ? 'auto' : settings.way;
     const databases = databasesOf({ settings, source: from, target: to });
     const hold = holdOf({ source: from, target: to, settings, databases });
     const fence =
@@ -74,10 +93,16 @@ export async function describePair({ settings }: { settings: RedisCopySettings }
     return {
       source: from,
       target: to,
-      formats,
-      canReturn:
-        formats.target.highest !== null &&
-        (formats.source.accepts?.includes(formats.target.highest) ?? false),
+      formats: { source: atSource.formats, target: atTarget.formats },
+      ways: {
+        forward: chooseWay({ from: ends.source, to: ends.target, wish }),
+        back: chooseWay({ from: ends.target, to: ends.source, wish: 'auto' }),
+        noWayBackFor:
+          atTarget.fieldExpiry && !atSource.fieldExpiry
+            ? ['hash fields that were given an expiry since']
+            : [],
+        functionsStay: carriesFunctions({ settings, sameServer: isSameServer(from, to) }),
+      },
       databases,
       hold,
       others: stayBehind({ source: from, settings, databases }),
@@ -107,21 +132,39 @@ export async function preflight({
   settings: RedisCopySettings;
   pair: Pair;
 }): Promise<Check[]> {
-  return border(async (b) =>
-    preflightCopy({
+  return border(async (b) => {
+    const { source, target } = await addressesOf(settings);
+    const { formats, databases } = pair;
+    const contents = await lookAtContents({
+      source,
+      target,
+      databases,
+      match: settings.match,
+      way: pair.ways?.forward.chosen ?? 'dump',
+      modules: { source: pair.source.modules, target: pair.target.modules },
+      rate: () => settings.rate,
+      limitMs: LOOK_MS,
+      name: b.hand,
+      signal: b.signal,
+    });
+    return preflightCopy({
       source: pair.source,
       target: pair.target,
       settings,
-      formats: { sourceWrites: pair.formats.source.highest, targetAccepts: pair.formats.target.accepts },
-      databases: pair.databases,
+      formats: { sourceWrites: formats.source.highest, targetAccepts: formats.target.accepts },
+      contents,
+      databases,
       own: connectionName(b.workflowId),
       // Before the first change this run has none of its own.
       notUndone: (await listJournals({ workflowId: b.workflowId })).flatMap(({ entries }) =>
         pendingUndos(entries).map(({ title }) => title),
       ),
-    }),
-  );
+    });
+  });
 }
+
+/** How long keys are looked at for what can't be carried, where there is a reason to. */
+const LOOK_MS = 120_000;
 
 /**
  * By default every database, to the same number: also the empty ones, which an application may begin to use meanwhile. One that

@@ -4,6 +4,7 @@ import type { ServerAddress } from '../redis/address.js';
 import { compareAll, type CompareCheckpoint, type CompareResult } from '../redis/compare.js';
 import { copyAll, type CopyCheckpoint, type CopyCounts } from '../redis/copy.js';
 import { copyChanged } from '../redis/delta.js';
+import { carryFunctions } from '../redis/functions.js';
 import { connectionName } from '../redis/hands.js';
 import { leaveTracker, takeTracker, type Lease } from '../redis/tracker-pool.js';
 import { border, type Border } from './border.js';
@@ -21,6 +22,8 @@ export interface CopyOutcome {
   counts: CopyCounts;
   /** From which attempt's checkpoint it went on; 0 when it ran through in one go. */
   resumedFrom: number;
+  /** Names of the function libraries that the target has from the source. */
+  functions: string[];
 }
 
 /** Copies every key, and from its beginning on knows which keys change. */
@@ -58,21 +61,36 @@ export async function copyKeys({ sides, checkpoint: given }: CopyInput): Promise
           debugLog(sides, b.workflowId, 'copy', progress);
         },
       });
-      return { ...result, resumedFrom: checkpoint?.counts.copied ?? 0 };
+      const functions = result.done ? await carryLibraries(b, { sides, source, target, confirm }) : [];
+      return { ...result, functions, resumedFrom: checkpoint?.counts.copied ?? 0 };
     });
+  });
+}
+
+/** Begins to follow a source whose keys another tool has copied. Harmless when it was done. */
+export async function takeOver({ sides }: { sides: Sides }): Promise<Record<string, never>> {
+  return border(async (b) => {
+    const { source, target } = await addressesOf(sides);
+    await takeHold(b, [source, target]);
+    return tracked(b, sides, source, async () => ({}));
   });
 }
 
 export interface CompareInput {
   sides: Sides;
   checkpoint?: CompareCheckpoint | undefined;
-  /** Makes differences good only where changes were missed: anywhere else a difference is a fault, and must be seen. */
-  repair: 'never' | 'when changes were missed' | 'always';
+  /**
+   * Makes differences good only where changes were missed: anywhere else a difference is a fault, and must be seen. "all but extra"
+   * is for what another tool has copied: what only the target has may be its own.
+   */
+  repair: 'never' | 'when changes were missed' | 'all but extra' | 'always';
 }
 export interface CompareOutcome extends CompareResult {
   resumedFrom: number;
   /** Every change since its beginning is known: what was compared stays compared. */
   unbroken: boolean;
+  /** Names of the function libraries that are the same on both sides. */
+  functions: string[];
 }
 
 /** Compares both sides in both directions. Where changes were missed it makes them good. */
@@ -118,6 +136,7 @@ async function compareUnder<Beat>(
   const { sides, source, target, lease, confirm, repair, checkpoint, beat } = input;
   // Without a tracker nothing stays compared: whoever needs both sides equal compares again, and makes good what differs.
   const unbroken = sides.track && (lease.inStep || checkpoint === undefined);
+  const functions = await carryLibraries(b, input);
   const count = countCompared(checkpoint?.perDatabase);
   const result = await compareAll({
     ...sides,
@@ -125,7 +144,10 @@ async function compareUnder<Beat>(
     target,
     rate: () => sides.rate,
     checkpoint,
-    repair: repair === 'always' || (repair === 'when changes were missed' && !lease.inStep),
+    repair:
+      repair === 'all but extra'
+        ? repair
+        : repair === 'always' || (repair === 'when changes were missed' && !lease.inStep),
     tracker: sides.track ? lease.tracker : undefined,
     name: b.hand,
     confirm,
@@ -149,6 +171,7 @@ async function compareUnder<Beat>(
     ...result,
     resumedFrom: checkpoint?.perDatabase.reduce((sum, { keysCompared }) => sum + keysCompared, 0) ?? 0,
     unbroken,
+    functions,
   };
 }
 
@@ -197,9 +220,21 @@ export async function followKeys({ sides }: { sides: Sides }): Promise<{ passes:
   });
 }
 
+/** Brings the target's function libraries in step: nothing tells when they change, so they are looked at each time. */
+async function carryLibraries(
+  b: Pick<Border<never>, 'hand' | 'signal'>,
+  { sides, source, target, confirm }: Omit<InStep, 'lease'>,
+): Promise<string[]> {
+  if (!sides.functions) return [];
+  const { leave } = sides.functions;
+  return (await carryFunctions({ source, target, leave, name: b.hand, confirm, signal: b.signal })).carried;
+}
+
 /** Brings the target in step behind a running tracker, if it isn't. */
 export async function bringInStep<Beat>(b: Border<Beat>, input: InStep): Promise<CompareOutcome | null> {
-  return input.lease.inStep ? null : compareUnder(b, { ...input, repair: 'always' });
+  if (!input.lease.inStep) return compareUnder(b, { ...input, repair: 'always' });
+  await carryLibraries(b, input);
+  return null;
 }
 
 async function tracked<T, Beat>(

@@ -14,6 +14,11 @@ export interface Sides {
   /** How values go over, and back; missing in journals of before there was a choice. */
   way?: Way | undefined;
   wayBack?: Way | undefined;
+  /**
+   * Function libraries are carried too, but for those named in `leave` (`leaveBack` on the way back). `own`: what the target had
+   * before, which no undo removes. Missing: none are carried.
+   */
+  functions?: { own: string[]; leave: string[]; leaveBack: string[] } | undefined;
   /** Bytes. */
   bigKey: number;
   rate: Rate;
@@ -43,7 +48,22 @@ export async function addressesOf(
   };
 }
 
+/** The way from the target to the source. */
+export function mirrored(sides: Sides): Sides {
+  const { functions } = sides;
+  return {
+    ...sides,
+    source: sides.target,
+    target: sides.source,
+    databases: reversed(sides.databases),
+    ifTargetHasKeys: sides.ifTargetHasKeys === 'refuse' ? 'refuse' : 'replace',
+    way: sides.wayBack,
+    wayBack: sides.way,
+    functions: functions && { own: [], leave: functions.leaveBack, leaveBack: functions.leave },
+  };
+}
+
 /** The same two servers seen from the other end. */
-export function reversed(databases: DatabaseMap): DatabaseMap {
+function reversed(databases: DatabaseMap): DatabaseMap {
   return databases.map(([source, target]) => [target, source]);
 }

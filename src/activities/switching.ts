@@ -24,7 +24,7 @@ import { border, type Border } from './border.js';
 import { takeHold } from './holding.js';
 import { countPause } from './metrics.js';
 import { bringInStep } from './moving.js';
-import { addressesOf, reversed, type Sides } from './sides.js';
+import { addressesOf, mirrored, type Sides } from './sides.js';
 
 export type { FenceBefore };
 
@@ -187,13 +187,7 @@ export async function switchBack(input: SwitchBackInput): Promise<UndoResult> {
       }
       if (where !== 'returned' && fence)
         await onServer(b, source, (client) => openForReturn({ client, before: fence }));
-      const mirrored: Sides = {
-        ...sides,
-        source: sides.target,
-        target: sides.source,
-        databases: reversed(sides.databases),
-        ifTargetHasKeys: sides.ifTargetHasKeys === 'refuse' ? 'refuse' : 'replace',
-      };
+      const reverse = mirrored(sides);
       const key = `${b.workflowId} back`;
       const lease = await takeTracker({
         key,
@@ -205,10 +199,10 @@ export async function switchBack(input: SwitchBackInput): Promise<UndoResult> {
       try {
         // Told to have returned, the applications have written at the source: nothing is carried over that.
         if (where !== 'returned')
-          await bringInStep(b, { sides: mirrored, source: target, target: source, lease, confirm });
+          await bringInStep(b, { sides: reverse, source: target, target: source, lease, confirm });
         b.signal.throwIfAborted();
         result = await switchOver({
-          ...mirrored,
+          ...reverse,
           from: target,
           to: source,
           tracker: lease.tracker,

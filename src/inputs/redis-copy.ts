@@ -51,6 +51,10 @@ export const RedisCopyInput = z
       description:
         'What to do when the target databases hold keys: refuse to start, replace a key of the same name, or leave it',
     }),
+    way: z.enum(['auto', 'dump', 'value', 'none']).default('auto').meta({
+      description:
+        'How keys go over. "auto": as fast as the servers allow; "dump": by DUMP and RESTORE; "value": by the commands of each type; "none": another tool has copied already, see the runbook',
+    }),
     rate: Rate.default('yield'),
     bigKey: z
       .number()
@@ -99,6 +103,8 @@ export const RedisCopyInput = z
     if (input.writes === 'running' && (input.stopWrites || input.startWrites)) {
       issue(input.stopWrites ? 'stopWrites' : 'startWrites', 'is not used with writes: "running"');
     }
+    if (input.way === 'none' && input.ifTargetHasKeys === 'skip')
+      issue('ifTargetHasKeys', '"skip" is not used with way: "none": what differs would be taken for equal');
     if (input.cleanup && !input.repoint)
       issue('cleanup', 'needs `repoint`: the source still serves the applications');
     const targets = Object.values(input.databases ?? {});

@@ -22,7 +22,7 @@ import { soleHand } from './hands.js';
 import { pauseWrites, resumeWrites, type Pause } from './pause.js';
 import { openConnection } from './resp.js';
 import { startTracking, type Tracker } from './tracker.js';
-import type { TargetKeys } from './transfer.js';
+import type { TargetKeys, Way } from './transfer.js';
 
 export interface SwitchOptions {
   from: ServerAddress;
@@ -30,6 +30,9 @@ export interface SwitchOptions {
   databases: DatabaseMap;
   match: string;
   ifTargetHasKeys: TargetKeys;
+  /** How values go over, and how they would come back; default "dump". */
+  way?: Way | undefined;
+  wayBack?: Way | undefined;
   bigKey: number;
   /** Knows every change of `from` since everything was last in step. */
   tracker: Tracker;
@@ -237,6 +240,7 @@ async function callBack(
     source: to,
     target: from,
     databases,
+    way: options.wayBack,
     tracker: newer,
     watched: false,
     verify: false,

@@ -38,6 +38,9 @@ export const reads: ActivityOptions = {
 /** The first look at everything: what can't be reached is said at once. */
 export const looks: ActivityOptions = { ...reads, retry: { ...reads.retry, maximumAttempts: 2 } };
 
+/** Looks into the data, for minutes at most. */
+export const inspects: ActivityOptions = { ...reads, startToCloseTimeout: '10m' };
+
 /** Runs for as long as the data is large. Goes on from its checkpoint, so it may be tried often before a person is asked. */
 export const moves: ActivityOptions = {
   ...waits,

@@ -1,5 +1,5 @@
 /** What `redisCopy` says: the sentences of its plan, its receipt and its break-glass card. */
-import type { Pair } from '../activities/looking.js';
+import type { Pair, Ways } from '../activities/looking.js';
 import type { CompareOutcome } from '../activities/moving.js';
 import type { Check } from '../contract.js';
 import type { RedisCopySettings } from '../inputs/redis-copy.js';
@@ -30,6 +30,28 @@ export function whatIsCopied(input: RedisCopySettings, pair: Pair): string {
   return `${what} from ${pair.source.shown} (${nameOf(pair.source)}) to ${pair.target.shown} (${nameOf(pair.target)})${databases}`;
 }
 
+/** Before there was a choice there was DUMP. */
+export function waysOf({ ways }: Pair): Ways {
+  const dump = { chosen: 'dump' as const, because: '' };
+  return ways ?? { forward: dump, back: dump, noWayBackFor: [], functionsStay: 'they never were' };
+}
+
+/** How keys go over, as a part of a sentence. */
+export function byWay({ chosen, because }: Ways['forward']): string {
+  if (chosen === 'dump') return 'by DUMP and RESTORE';
+  return `by value${because ? ` (${because})` : ''}`;
+}
+
+/** What was chosen for the whole upgrade, and why it is no better. */
+export function whichWay(input: RedisCopySettings, pair: Pair): string {
+  const { forward, back } = waysOf(pair);
+  const carried =
+    input.way === 'none'
+      ? `nothing is copied (way "none"); changes go ${byWay(forward)}`
+      : `keys go ${byWay(forward)}`;
+  return `${carried}${input.repoint ? `; going back after the switch: ${byWay(back)}` : ''}`;
+}
+
 export function sizeOf(pair: Pair): string {
   const keys = pair.databases.reduce((sum, [from]) => sum + (pair.source.databases[from]?.keys ?? 0), 0);
   return `about ${n(keys)} keys; the source uses ${n(Math.round(pair.source.usedMemory / 1e6))} MB`;
@@ -49,6 +71,7 @@ export function comparison(result: CompareOutcome): Record<string, unknown> {
     digest,
     unbroken,
     resumedFrom,
+    functions,
   } = result;
   return {
     keysCompared,
@@ -63,17 +86,32 @@ export function comparison(result: CompareOutcome): Record<string, unknown> {
     changesAllKnown: unbroken,
     resumedFrom,
     samples,
+    ...(functions?.length ? { functions } : {}),
   };
 }
 
-export function differences(result: CompareOutcome, different: number): string {
+export function noDifference({ repaired }: CompareOutcome): string {
+  return repaired > 0 ? `${n(repaired)} made good, no difference left` : 'no difference';
+}
+
+export function differences(
+  result: CompareOutcome,
+  different: number,
+  { way, ifTargetHasKeys }: RedisCopySettings,
+): string {
   const kinds = (['missing', 'extra', 'type', 'value', 'ttl'] as const)
     .filter((kind) => result[kind] > 0)
     .map((kind) => `${n(result[kind])} ${kind}`);
   const samples = result.samples
     .slice(0, 5)
     .map(({ key, database, what }) => `${key} (database ${database}, ${what})`);
-  return `${n(different)} of ${n(result.keysCompared)} keys differ: ${kinds.join(', ')}. For example ${samples.join(', ')}.`;
+  const next =
+    way !== 'none'
+      ? ''
+      : ifTargetHasKeys === 'replace'
+        ? ' Keys that only the target has ("extra") are not touched: the source has deleted them since the import, or they are the target\'s own. Delete them there and retry, or roll back and leave them out with `match`.'
+        : ' They may have changed since the import. Import again and retry, or roll back and start with ifTargetHasKeys: "replace", which makes that good.';
+  return `${n(different)} of ${n(result.keysCompared)} keys differ: ${kinds.join(', ')}${result.repaired > 0 ? ` (${n(result.repaired)} made good)` : ''}. For example ${samples.join(', ')}.${next}`;
 }
 
 export function stragglers(seen: Stragglers, pair: Pair): Check {

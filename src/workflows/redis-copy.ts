@@ -10,7 +10,18 @@ import type { ClearOutcome, WatchOutcome } from '../activities/closing.js';
 import type { FenceBefore } from '../activities/switching.js';
 import { milliseconds } from '../inputs/refs.js';
 import { RedisCopyInput, type RedisCopySettings, type Repoint } from '../inputs/redis-copy.js';
-import { acts, call, changes, follows, looks, moves, reads, switches } from '../runbook/acts.js';
+import {
+  acts,
+  call,
+  changes,
+  follows,
+  inspects,
+  looks,
+  moves,
+  reads,
+  switches,
+  type Activities,
+} from '../runbook/acts.js';
 import type { Runbook } from '../runbook/api.js';
 import { ending } from '../runbook/failure.js';
 import { runbook } from '../runbook/runbook.js';
@@ -20,6 +31,7 @@ export async function redisCopy(raw: unknown): Promise<Receipt> {
   return runbook('redisCopy', RedisCopyInput, raw, async (input, r) => {
     const pair = await r.step('Gather information', {
       read: () => acts(looks, 'Ask both servers').describePair({ settings: input }),
+      note: (found) => say.whichWay(input, found),
     });
     await r.lock([...pair.source.resolved, ...pair.target.resolved].map((address) => `redis/${address}`));
     const how = choose(input, pair);
@@ -30,53 +42,57 @@ export async function redisCopy(raw: unknown): Promise<Receipt> {
     r.record({ servers: say.servers(pair), way: how.way });
 
     await r.checks('Pre-flight', () =>
-      acts(reads, 'Pre-flight checklist').preflight({ settings: input, pair }),
+      acts(inspects, 'Pre-flight checklist').preflight({ settings: input, pair }),
     );
-    await r.gate('start', `Copy ${say.whatIsCopied(input, pair)}?`);
+    await r.gate(
+      'start',
+      input.way === 'none'
+        ? `Take over from the import of ${say.whatIsCopied(input, pair)}?`
+        : `Copy ${say.whatIsCopied(input, pair)}?`,
+    );
 
     // ---- The copy. Applications go on as they are.
-    r.wayBack({
-      takes:
-        input.ifTargetHasKeys === 'refuse'
-          ? 'as long as it takes to remove the copied keys from the target; the applications notice nothing'
-          : 'seconds; the copied keys stay on the target',
-    });
-    const copied = await r.step('Copy every key', {
-      does: [
-        `copy ${say.whatIsCopied(input, pair)} by DUMP and RESTORE, with their exact expiry`,
-        how.rateSays,
-      ],
-      notes: [say.sizeOf(pair)],
-      foresee: null,
-      undo:
-        input.ifTargetHasKeys === 'refuse'
-          ? {
-              says: 'remove the copied keys from the target, which was empty before',
-              call: call('clearTarget', { sides: how.sides }),
-              byHand: [],
-            }
-          : {
-              says: 'nothing comes back: the copied keys stay on the target, and those that were replaced are gone',
-              call: call('keepTarget', { sides: how.sides }),
-              byHand: [],
-            },
-      do: () =>
-        r.resumable((checkpoint?: CopyOutcome['checkpoint']) =>
-          acts(moves, 'Copy every key').copyKeys({ sides: sides(), checkpoint }),
-        ),
-      note: (result) => (result ? `${result.counts.copied.toLocaleString('en')} keys` : ''),
-    });
-    if (copied) r.record({ copied: { ...copied.counts, resumedFrom: copied.resumedFrom } });
+    r.wayBack({ takes: how.copyUndone.takes });
+    if (input.way === 'none') {
+      await r.step('Take over from the import', {
+        does: ['copy nothing, since another tool has; carry over what changes from here on'],
+        foresee: {},
+        undo: how.copyUndone.undo,
+        do: () => acts(changes, 'Take over from the import').takeOver({ sides: sides() }),
+      });
+    } else {
+      const copied = await r.step('Copy every key', {
+        does: [
+          `copy ${say.whatIsCopied(input, pair)} ${how.copySays}, with their exact expiry`,
+          ...how.functionsSay,
+          how.rateSays,
+        ],
+        notes: [say.sizeOf(pair)],
+        foresee: null,
+        undo: how.copyUndone.undo,
+        do: () =>
+          r.resumable((checkpoint?: CopyOutcome['checkpoint']) =>
+            acts(moves, 'Copy every key').copyKeys({ sides: sides(), checkpoint }),
+          ),
+        note: (result) => (result ? `${result.counts.copied.toLocaleString('en')} keys` : ''),
+      });
+      if (copied) {
+        const { counts, resumedFrom, functions } = copied;
+        r.record({ copied: { ...counts, resumedFrom, ...(functions?.length ? { functions } : {}) } });
+      }
+    }
 
-    const compare = (title: string, of: () => Sides) =>
+    type Repair = Parameters<Activities['compareKeys']>[0]['repair'];
+    const compare = (title: string, of: () => Sides, repair: Repair) =>
       r.resumable((checkpoint?: CompareOutcome['checkpoint']) =>
-        acts(moves, title).compareKeys({ sides: of(), checkpoint, repair: 'when changes were missed' }),
+        acts(moves, title).compareKeys({ sides: of(), checkpoint, repair }),
       );
     const compared = await r.step('Compare both sides', {
-      does: ['compare type, value and expiry of every key, in both directions'],
+      does: ['compare type, value and expiry of every key, in both directions', ...how.differencesSay],
       foresee: null,
-      read: async () => mustBeEqual(await compare('Compare both sides', sides)),
-      note: (result) => (result ? `${result.keysCompared.toLocaleString('en')} keys, no difference` : ''),
+      read: async () => mustBeEqual(await compare('Compare both sides', sides, how.firstRepair), input),
+      note: (result) =>
+        result ? `${result.keysCompared.toLocaleString('en')} keys, ${say.noDifference(result)}` : '',
     });
     if (compared) r.record({ comparison: say.comparison(compared) });
 
@@ -127,7 +143,14 @@ export async function redisCopy(raw: unknown): Promise<Receipt> {
         does: ['carry over what is left and compare everything once more, while writes are stopped'],
         foresee: null,
         read: async () =>
-          mustBeEqual(await compare('Compare while nobody writes', () => ({ ...sides(), rate: 'full' }))),
+          mustBeEqual(
+            await compare(
+              'Compare while nobody writes',
+              () => ({ ...sides(), rate: 'full' }),
+              'when changes were missed',
+            ),
+            input,
+          ),
         note: (result) => (result ? `${result.keysCompared.toLocaleString('en')} keys, no difference` : ''),
       });
       if (still) r.record({ comparisonWithWritesStopped: say.comparison(still) });
@@ -143,7 +166,7 @@ export async function redisCopy(raw: unknown): Promise<Receipt> {
     const backInput = {
       ...switchInput,
       sourceRunId: pair.source.runId,
-      keepWrites: pair.canReturn,
+      keepWrites: true,
       keepSteps: ['Copy every key'],
     };
     const switched = await r.step('Switch the applications over', {
@@ -152,9 +175,7 @@ export async function redisCopy(raw: unknown): Promise<Receipt> {
       ...(how.mayLose === undefined ? {} : { mayLose: how.mayLose }),
       impact: how.impact,
       undo: {
-        says: pair.canReturn
-          ? 'switch back to the source, with every write made since'
-          : 'switch back to the source; writes made since stay behind on the target',
+        says: `switch back to the source, with every write made since${how.backSays}`,
         call: call('switchBack', { ...backInput, switched: null }),
         byHand: say.switchBackByHand(pair),
         holds: {
@@ -182,23 +203,13 @@ export async function redisCopy(raw: unknown): Promise<Receipt> {
         `${pair.source.shown} was restarted during the switch and took writes until it was fenced again; they are not on ${pair.target.shown}`,
       );
     r.wayBack(
-      !pair.canReturn
-        ? {
+      how.mayLose === undefined
+        ? { keepsWrites: true, loses: '', takes: how.backTakes }
+        : {
             keepsWrites: false,
-            loses: `the writes made on ${pair.target.shown} since the switch, which ${pair.source.shown} can not read (format)`,
-            takes: 'seconds',
-          }
-        : how.mayLose === undefined
-          ? {
-              keepsWrites: true,
-              loses: '',
-              takes: 'about as long as the comparison took; writes pause for a moment',
-            }
-          : {
-              keepsWrites: false,
-              loses: `the writes that reach ${pair.target.shown} while the applications move back`,
-              takes: 'about as long as the comparison took',
-            },
+            loses: `the writes that reach ${pair.target.shown} while the applications move back`,
+            takes: 'about as long as the comparison took',
+          },
     );
     if (how.mayLose !== undefined) r.blemish(`May have been lost, as the input accepts: ${how.mayLose}`);
 
@@ -328,6 +339,7 @@ async function close(
 /** How this pair is switched: what the servers allow decides. */
 function choose(input: RedisCopySettings, pair: Pair) {
   const { hold, fence } = pair;
+  const ways = say.waysOf(pair);
   const shared = pair.others.join(', ');
   const pauseMs = hold.pause ? milliseconds(input.maxPause) : null;
   const sides: Omit<Sides, 'rate'> & { rate: Sides['rate'] } = {
@@ -335,7 +347,11 @@ function choose(input: RedisCopySettings, pair: Pair) {
     target: input.target,
     databases: pair.databases,
     match: input.match,
-    ifTargetHasKeys: input.ifTargetHasKeys,
+    // What was imported stands for the source's keys: changes and deletions of them follow.
+    ifTargetHasKeys: input.way === 'none' ? 'refuse' : input.ifTargetHasKeys,
+    way: ways.forward.chosen,
+    wayBack: ways.back.chosen,
+    ...(ways.functionsStay === '' ? { functions: functionsOf(input, pair) } : {}),
     bigKey: input.bigKey,
     rate: input.rate,
     track: pair.source.can.tracking,
@@ -365,15 +381,80 @@ function choose(input: RedisCopySettings, pair: Pair) {
         : input.rate === 'full'
           ? 'at full speed'
           : `at ${input.rate} keys a second`,
-    way: 'DUMP and RESTORE, behind change tracking',
+    way: {
+      ...(input.way === 'none' ? { chosen: 'none', because: 'asked for' } : ways.forward),
+      back: ways.back,
+      changesAreKnown: pair.source.can.tracking,
+    },
+    copySays: say.byWay(ways.forward),
+    copyUndone: copyUndone(input, sides),
+    functionsSay:
+      sides.functions && pair.source.functions?.length
+        ? [`load its function libraries there: ${pair.source.functions.join(', ')}`]
+        : [],
+    firstRepair:
+      input.way !== 'none'
+        ? ('when changes were missed' as const)
+        : input.ifTargetHasKeys === 'replace'
+          ? ('all but extra' as const)
+          : ('never' as const),
+    differencesSay:
+      input.way === 'none' && input.ifTargetHasKeys === 'replace'
+        ? [
+            'copy again what is missing or differs on the target; keys that only the target has stay, and count as differences',
+          ]
+        : [],
+    backSays: ways.back.chosen === 'value' ? ', by value' : '',
+    backTakes: `about as long as the comparison took; writes pause for a moment${ways.noWayBackFor.length > 0 ? `. It would stop, with nothing lost, at ${ways.noWayBackFor.join(', ')}, which ${pair.source.shown} has not` : ''}`,
     mayLose: lossless
       ? undefined
       : `writes that reach ${pair.source.shown} while the applications move (${hold.why})`,
   };
 }
 
-function mustBeEqual(result: CompareOutcome): CompareOutcome {
+/** How the copy is undone, and how long that takes. */
+function copyUndone(input: RedisCopySettings, sides: Sides) {
+  if (input.way === 'none')
+    return {
+      takes: 'seconds; the target keeps its keys',
+      undo: {
+        says: 'nothing comes back: the target keeps its keys, and those that were carried over',
+        call: call('keepTarget', { sides }),
+        byHand: [],
+      },
+    };
+  if (input.ifTargetHasKeys === 'refuse')
+    return {
+      takes: 'as long as it takes to remove the copied keys from the target; the applications notice nothing',
+      undo: {
+        says: 'remove the copied keys from the target, which was empty before',
+        call: call('clearTarget', { sides }),
+        byHand: [],
+      },
+    };
+  return {
+    takes: 'seconds; the copied keys stay on the target',
+    undo: {
+      says: 'nothing comes back: the copied keys stay on the target, and those that were replaced are gone',
+      call: call('keepTarget', { sides }),
+      byHand: [],
+    },
+  };
+}
+
+/** Libraries that only the target has are its own; with "skip" so are those of the same name. */
+function functionsOf(input: RedisCopySettings, pair: Pair): NonNullable<Sides['functions']> {
+  const own = pair.target.functions ?? [];
+  const skip = input.ifTargetHasKeys === 'skip';
+  return {
+    own,
+    leave: skip ? own : [],
+    leaveBack: skip ? own : own.filter((name) => !pair.source.functions?.includes(name)),
+  };
+}
+
+function mustBeEqual(result: CompareOutcome, input: RedisCopySettings): CompareOutcome {
   const different = result.missing + result.extra + result.type + result.value + result.ttl - result.repaired;
-  if (different > 0) throw ending('ComparisonDiffers', say.differences(result, different));
+  if (different > 0) throw ending('ComparisonDiffers', say.differences(result, different, input));
   return result;
 }

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Check } from '../../src/contract.js';
 import { RedisCopyInput } from '../../src/inputs/redis-copy.js';
+import type { Contents } from '../../src/redis/contents.js';
 import type { ServerFacts } from '../../src/redis/describe.js';
 import { holdOf, preflightCopy, settingsDiff, stayBehind } from '../../src/redis/preflight/index.js';
 
@@ -85,8 +86,20 @@ interface Change {
   target?: Partial<ServerFacts>;
   settings?: Record<string, unknown>;
   formats?: { sourceWrites: number | null; targetAccepts: readonly number[] | null };
+  contents?: Partial<Contents>;
   own?: string;
 }
+
+/** Nothing that the target has no place for. */
+const plain: Contents = {
+  looked: null,
+  opaque: null,
+  expiringFields: null,
+  libraries: { source: [], target: [], different: [] },
+};
+const libraries = (from: string[] | null, to: string[] | null, different: string[] = []) => ({
+  libraries: { source: from, target: to, different },
+});
 
 function settingsOf(change: Change['settings'] = {}) {
   const merged: Record<string, unknown> = { ...input, ...change };
@@ -101,6 +114,7 @@ function checks(change: Change = {}): Check[] {
     target: { ...target, ...change.target },
     settings: settingsOf(change.settings),
     formats: change.formats ?? { sourceWrites: 10, targetAccepts: [9, 10, 11, 12] },
+    contents: { ...plain, ...change.contents },
     ...(change.own === undefined ? {} : { own: change.own }),
   });
 }
@@ -120,6 +134,10 @@ it('passes where nothing is wrong, under names that stay', () => {
     'Target is empty',
     'Databases exist on the target',
     'Format is accepted',
+    'Values can be read',
+    'Modules',
+    'Hash fields that expire',
+    'Functions',
     'Target has room',
     'Target evicts nothing',
     'Source evicts nothing',
@@ -128,8 +146,6 @@ it('passes where nothing is wrong, under names that stay', () => {
     'Only this application uses the source',
     'No Sentinel watches the source',
     'Nobody uses the target',
-    'Modules',
-    'Functions',
     'Settings agree',
     'Target saves to disk',
     'Target has replicas',
@@ -228,7 +244,7 @@ const table: [check: string, title: string, change: Change, status: string, says
   [
     'Target takes writes',
     'no RESTORE',
-    { target: { can: { ...can, restore: false }, why: { restore: 'NOPERM' } } },
+    { target: { can: { ...can, restore: false }, why: { restore: 'NOPERM' } }, settings: { way: 'dump' } },
     'fail',
     /Grant RESTORE/,
   ],
@@ -350,15 +366,60 @@ const table: [check: string, title: string, change: Change, status: string, says
     'Format is accepted',
     'too new',
     { formats: { sourceWrites: 12, targetAccepts: [9, 10, 11] } },
-    'fail',
-    /RDB version 12.*but not 12/,
+    'pass',
+    /Redis 8\.0\.2 reads RDB versions up to 11, and Redis 7\.0\.15 writes 12: so keys go by value/,
   ],
   [
     'Format is accepted',
     'between',
     { formats: { sourceWrites: 12, targetAccepts: [9, 10, 11, 80] } },
+    'pass',
+    /up to 80, but not all of them, and Redis 7\.0\.15 writes 12: so keys go by value/,
+  ],
+  [
+    'Format is accepted',
+    'too new, and nothing else is wanted',
+    { formats: { sourceWrites: 12, targetAccepts: [9, 10, 11] }, settings: { way: 'dump' } },
     'fail',
-    /up to 80, but not 12/,
+    /RDB version 12.*but not 12.*"auto", which copies by value/,
+  ],
+  [
+    'Format is accepted',
+    'no RESTORE',
+    { target: { can: { ...can, restore: false } } },
+    'pass',
+    /RESTORE is not permitted on Redis 8\.0\.2: so keys go by value/,
+  ],
+  [
+    'Values can be read',
+    'no DUMP',
+    { source: { can: { ...can, dump: false }, why: { dump: 'NOPERM' } } },
+    'fail',
+    /old\.example:6379: NOPERM.*Grant DUMP/,
+  ],
+  [
+    'Target holds the import',
+    'not yet',
+    { settings: { way: 'none' } },
+    'fail',
+    /database 0: 0 keys, of 1,000 at the source.*Run the import first/,
+  ],
+  [
+    'Target holds the import',
+    'nearly all',
+    { settings: { way: 'none' }, target: { databases: { 0: { keys: 990, expires: 1 } } } },
+    'pass',
+    /990 keys, of 1,000/,
+  ],
+  [
+    'Target holds the import',
+    'to be made good',
+    {
+      settings: { way: 'none', ifTargetHasKeys: 'replace' },
+      target: { databases: { 0: { keys: 990, expires: 1 } } },
+    },
+    'warn',
+    /What differs is replaced/,
   ],
   [
     'Format is accepted',
@@ -537,13 +598,114 @@ const table: [check: string, title: string, change: Change, status: string, says
   ],
   [
     'Modules',
-    'missing',
-    { source: { modules: ['ReJSON', 'bf'] }, target: { modules: ['rejson'] } },
+    'missing, and no key is theirs',
+    {
+      source: { modules: ['ReJSON', 'bf'] },
+      target: { modules: ['rejson'] },
+      contents: { looked: { keys: 9, of: 9 }, opaque: {} },
+    },
+    'warn',
+    /missing: bf; no key is of a type of theirs \|/,
+  ],
+  [
+    'Modules',
+    'one of two is missing, and there are keys of some module',
+    {
+      source: { modules: ['ReJSON', 'bf'] },
+      target: { modules: ['rejson'] },
+      contents: {
+        looked: { keys: 900, of: 9_000 },
+        opaque: { 'MBbloom--': { count: 2, sample: ['bloom:1', 'bloom:2'] } },
+      },
+    },
     'waivable',
-    /missing: bf/,
+    /2 keys of type MBbloom--, for example bloom:1, bloom:2 among the 900 of 9,000 keys looked at.*Load the modules/,
+  ],
+  [
+    'Modules',
+    'missing, and there are keys of it',
+    {
+      source: { modules: ['vectorset'] },
+      contents: { looked: { keys: 9, of: 9 }, opaque: { vectorset: { count: 1, sample: ['v'] } } },
+    },
+    'fail',
+    /1 key of type vectorset, for example v \|.*Load the modules on the target, delete them/,
+  ],
+  [
+    'Modules',
+    'there, but the format is not',
+    {
+      formats: { sourceWrites: 12, targetAccepts: [11] },
+      source: { modules: ['vectorset'] },
+      target: { modules: ['vectorset'] },
+      contents: { looked: { keys: 9, of: 9 }, opaque: { vectorset: { count: 1, sample: ['v'] } } },
+    },
+    'fail',
+    /only carried by DUMP/,
   ],
   ['Modules', 'not known', { target: { modules: null } }, 'pass', /not known/],
-  ['Functions', 'missing', { source: { functions: ['mylib'] } }, 'waivable', /mylib.*FUNCTION DUMP/],
+  [
+    'Hash fields that expire',
+    'there are some',
+    {
+      contents: {
+        looked: { keys: 9, of: 9 },
+        expiringFields: { count: 2, sample: ['session:1', 'session:2'] },
+      },
+    },
+    'fail',
+    /2 hashes with such fields, for example session:1, session:2.*HPERSIST/,
+  ],
+  [
+    'Hash fields that expire',
+    'none were found so far',
+    { contents: { looked: { keys: 9, of: 10 }, expiringFields: { count: 0, sample: [] } } },
+    'warn',
+    /none among the 9 of 10 keys looked at.*nothing lost/,
+  ],
+  ['Functions', 'are carried', { contents: libraries(['mylib'], []) }, 'pass', /carried: mylib/],
+  [
+    'Functions',
+    'of the same name are there',
+    { contents: libraries(['mylib', 'b'], ['mylib', 'b'], ['b']) },
+    'fail',
+    /other code under the same name: b; carried.*FUNCTION DELETE/,
+  ],
+  [
+    'Functions',
+    'of the same name are replaced',
+    { contents: libraries(['b'], ['b'], ['b']), settings: { ifTargetHasKeys: 'replace' } },
+    'warn',
+    /will be replaced/,
+  ],
+  [
+    'Functions',
+    'of the same name are left',
+    { contents: libraries(['b'], ['b'], ['b']), settings: { ifTargetHasKeys: 'skip' } },
+    'warn',
+    /left as they are/,
+  ],
+  [
+    'Functions',
+    'into a server without',
+    { contents: libraries(['mylib'], null) },
+    'waivable',
+    /Redis 8\.0\.2 has no functions.*stay behind/,
+  ],
+  [
+    'Functions',
+    'with only some of the keys',
+    { contents: libraries(['mylib'], []), settings: { match: 'a:*' } },
+    'waivable',
+    /missing: mylib.*only some keys are copied.*FUNCTION DUMP/,
+  ],
+  [
+    'Functions',
+    'are there already',
+    { contents: libraries(['mylib'], ['mylib']), settings: { databases: { '0': 3 } } },
+    'pass',
+    /the target has them/,
+  ],
   [
     'Settings agree',
     'differ',

@@ -51,7 +51,7 @@ describe.concurrent("the UI's details", () => {
 
       Approve with the Update \`approve\`: \`{"gate":"start","by":"your name"}\` (1 of 2 so far, ada).
 
-      - ☑ Gather information
+      - ☑ Gather information: keys go by DUMP and RESTORE; going back after the switch: by DUMP and RESTORE
       - ☑ Pre-flight: 1 passed
       - ▸ Gate: start
       - ☐ Copy every key
@@ -102,7 +102,7 @@ describe.concurrent("the UI's details", () => {
 
       ⚠ **Users are affected:** writes are held for a moment, since TIME
 
-      - ☑ Gather information
+      - ☑ Gather information: keys go by DUMP and RESTORE; going back after the switch: by DUMP and RESTORE
       - ☑ Pre-flight: 1 passed
       - ☑ Gate: start: approved by ada and bob
       - ☑ Copy every key: 10 keys
@@ -134,7 +134,7 @@ describe.concurrent("the UI's details", () => {
     expect(await shown(play)).toMatchInlineSnapshot(`
       "### Completed: Every step was done
 
-      - ☑ Gather information
+      - ☑ Gather information: keys go by DUMP and RESTORE; going back after the switch: by DUMP and RESTORE
       - ☑ Pre-flight: 1 passed
       - ☑ Gate: start: approved by ada and bob
       - ☑ Copy every key: 10 keys

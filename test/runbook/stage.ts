@@ -92,7 +92,12 @@ function usual(ports: [number, number], pair: Record<string, unknown>): Parts {
       source: side(ports[0]),
       target: side(ports[1]),
       formats: { source: { accepts: [10], highest: 10 }, target: { accepts: [10], highest: 10 } },
-      canReturn: true,
+      ways: {
+        forward: { chosen: 'dump', because: '' },
+        back: { chosen: 'dump', because: '' },
+        noWayBackFor: [],
+        functionsStay: '',
+      },
       databases: [[0, 0]],
       hold: { pause: true, fence: 'min-replicas', why: '' },
       others: [],
@@ -103,7 +108,7 @@ function usual(ports: [number, number], pair: Record<string, unknown>): Parts {
       ...pair,
     }),
     preflight: () => [passed('Versions')],
-    copyKeys: () => ({ done: true, checkpoint: {}, counts: { copied: 10 }, resumedFrom: 0 }),
+    copyKeys: () => ({ done: true, checkpoint: {}, counts: { copied: 10 }, resumedFrom: 0, functions: [] }),
     compareKeys: () => ({
       done: true,
       checkpoint: {},
@@ -112,6 +117,7 @@ function usual(ports: [number, number], pair: Record<string, unknown>): Parts {
       digest: 'd',
       resumedFrom: 0,
       unbroken: true,
+      functions: [],
     }),
     followKeys: async () => {
       await untilCancelled();

@@ -352,13 +352,13 @@ describe.concurrent('going back that would lose writes', () => {
     const play = await s.play(
       { decideWithin: '1s', onFailure: 'rollback' },
       { watchStragglers: () => held },
-      { canReturn: false },
+      { hold: { pause: false, fence: null, why: 'no pause and no fence' }, fence: null },
     );
     const state = await play.until(({ step }) => step === 'Watch for stragglers');
     expect(state.wayBack).toMatchObject({
       possible: true,
       keepsWrites: false,
-      loses: expect.stringContaining('since the switch'),
+      loses: expect.stringContaining('while the applications move back'),
     });
     return { play, release: (more = {}) => release({ done: true, checkpoint: { ...quietSource, ...more } }) };
   }

@@ -2,7 +2,9 @@
 import type { Check, CheckStatus } from '../../contract.js';
 import type { RedisCopySettings } from '../../inputs/redis-copy.js';
 import type { DatabaseMap } from '../address.js';
+import type { Contents } from '../contents.js';
 import type { ServerFacts } from '../describe.js';
+import { chooseWay, whyNotDump, type ChosenWay } from '../ways.js';
 
 export interface PreflightInput {
   source: ServerFacts;
@@ -10,6 +12,8 @@ export interface PreflightInput {
   settings: RedisCopySettings;
   /** RDB versions: the one that the source's DUMP writes, and those that the target's RESTORE takes. Null: not known. */
   formats: { sourceWrites: number | null; targetAccepts: readonly number[] | null };
+  /** What was found among the source's keys and functions; without it nothing is known of that. */
+  contents?: Contents | undefined;
   /** What is copied where; by default every database that holds keys, to the same number. */
   databases?: DatabaseMap | undefined;
   /** Name of our own connections (`ferry:<workflow ID>`), so that they aren't taken for another upgrade's. */
@@ -27,6 +31,27 @@ export function databaseMap({ source, settings, databases }: Looked): DatabaseMa
     return Object.entries(settings.databases).map(([from, to]) => [Number(from), to] as const);
   const numbers = Object.keys(source.databases).map(Number);
   return (numbers.length > 0 ? numbers : [0]).map((number) => [number, number] as const);
+}
+
+/** How keys go over, and what speaks against DUMP; empty when nothing does. */
+export function wayOf({
+  source,
+  target,
+  settings,
+  formats,
+}: PreflightInput): ChosenWay & { notDump: string } {
+  const from = {
+    product: productOf(source),
+    formats: { accepts: null, highest: formats.sourceWrites },
+    can: source.can,
+  };
+  const to = {
+    product: productOf(target),
+    formats: { accepts: formats.targetAccepts && [...formats.targetAccepts], highest: null },
+    can: target.can,
+  };
+  const wish = settings.way === 'none' ? 'auto' : settings.way;
+  return { ...chooseWay({ from, to, wish }), notDump: whyNotDump({ from, to }) };
 }
 
 /** The numbers of one side: `0, 3`, or `0 to 15`. */
@@ -59,7 +84,13 @@ export function productOf({ product, version }: ServerFacts): string {
 
 export function count(n: number, what: string): string {
   const words =
-    n === 1 ? what : what.endsWith('y') && !what.endsWith('key') ? `${what.slice(0, -1)}ies` : `${what}s`;
+    n === 1
+      ? what
+      : what.endsWith('sh')
+        ? `${what}es`
+        : what.endsWith('y') && !what.endsWith('key')
+          ? `${what.slice(0, -1)}ies`
+          : `${what}s`;
   return `${n.toLocaleString('en')} ${words}`;
 }
 

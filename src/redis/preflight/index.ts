@@ -1,7 +1,7 @@
 /** The pre-flight checklist of a copy: a pure function of what was found. */
 import type { Check } from '../../contract.js';
 import type { PreflightInput } from './check.js';
-import { keys, format, memory } from './contents.js';
+import { carriable, format, keys, memory } from './contents.js';
 import { versions, kinds, targetTakesWrites, twoServers, nothingLeft } from './places.js';
 import { surroundings } from './settings.js';
 import { holding, sharing } from './writes.js';
@@ -16,6 +16,7 @@ export function preflightCopy(input: PreflightInput): Check[] {
     ...nothingLeft(input),
     ...keys(input),
     ...format(input),
+    ...carriable(input),
     ...memory(input),
     ...holding(input),
     ...sharing(input),
@@ -23,5 +24,6 @@ export function preflightCopy(input: PreflightInput): Check[] {
   ];
 }
 
+export { carriesFunctions } from './contents.js';
 export { settingsDiff } from './settings.js';
 export { holdOf, stayBehind, type Hold } from './writes.js';

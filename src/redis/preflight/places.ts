@@ -2,7 +2,7 @@
 import type { Check } from '../../contract.js';
 import type { ServerFacts } from '../describe.js';
 import { atLeast } from '../info.js';
-import { type PreflightInput, databaseMap, check, productOf, count } from './check.js';
+import { type PreflightInput, databaseMap, check, productOf, count, wayOf } from './check.js';
 
 export function isSameServer(a: ServerFacts, b: ServerFacts): boolean {
   return (
@@ -67,7 +67,8 @@ export function kinds({ source, target, settings }: PreflightInput): Check[] {
   ];
 }
 
-export function targetTakesWrites({ target }: PreflightInput): Check[] {
+export function targetTakesWrites(input: PreflightInput): Check[] {
+  const { target } = input;
   const name = 'Target takes writes';
   const expected = 'a primary that takes writes';
   if (target.role !== 'primary') {
@@ -107,14 +108,14 @@ export function targetTakesWrites({ target }: PreflightInput): Check[] {
         next: 'Look at its log and its disk, then BGSAVE.',
       }),
     ];
-  if (!target.can.restore) {
+  if (!target.can.restore && wayOf(input).chosen === 'dump') {
     return [
       check({
         name,
         expected,
         actual: `RESTORE is not permitted: ${target.why.restore ?? ''}`,
         status: 'fail',
-        next: 'Grant RESTORE to the user of the target.',
+        next: 'Grant RESTORE to the user of the target, or choose `way`: "auto".',
       }),
     ];
   }

@@ -1,4 +1,4 @@
-/** Checks of what a copy does not carry: settings, modules, functions, persistence, replicas; clocks; who is told. */
+/** Checks of what a copy does not carry: settings, persistence, replicas; clocks; who is told. */
 import type { Check } from '../../contract.js';
 import type { ServerFacts } from '../describe.js';
 import { type PreflightInput, check } from './check.js';
@@ -13,20 +13,6 @@ export function surroundings({ source, target, settings }: PreflightInput): Chec
   const volatile = !saves(target) && saves(source);
   const fewer = source.replicas.length > target.replicas.length;
   return [
-    missing({
-      name: 'Modules',
-      what: 'module',
-      source: source.modules,
-      target: target.modules,
-      next: 'Load them on the target: values of their types can not be restored without.',
-    }),
-    missing({
-      name: 'Functions',
-      what: 'function library',
-      source: source.functions,
-      target: target.functions,
-      next: 'Copy them (FUNCTION DUMP there, FUNCTION RESTORE here): functions are no keys.',
-    }),
     check({
       name: 'Settings agree',
       expected: 'the settings of the source',
@@ -90,30 +76,6 @@ export function surroundings({ source, target, settings }: PreflightInput): Chec
 /** Not knowing counts as saving: the check warns of what is known. */
 function saves({ persistence }: ServerFacts): boolean {
   return persistence.aof || persistence.save !== '';
-}
-
-export function missing(input: {
-  name: string;
-  what: string;
-  source: string[] | null;
-  target: string[] | null;
-  next: string;
-}): Check {
-  const { name, what, source, target, next } = input;
-  const there = new Set(target?.map((entry) => entry.toLowerCase()));
-  const lacks = source && target ? source.filter((entry) => !there.has(entry.toLowerCase())) : [];
-  return check({
-    name,
-    expected:
-      source === null ? `every ${what} of the source` : source.length > 0 ? source.join(', ') : 'none needed',
-    actual:
-      source === null || target === null
-        ? 'not known: not permitted to ask'
-        : lacks.length > 0
-          ? `missing: ${lacks.join(', ')}`
-          : 'nothing is missing',
-    ...(lacks.length > 0 ? { status: 'fail', waivable: true, next } : {}),
-  });
 }
 
 export interface SettingDifference {
