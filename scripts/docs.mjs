@@ -318,7 +318,10 @@ function messages() {
 
 /** What a message's description says after its payload. */
 function afterPayload(text) {
-  const rest = text.slice(text.lastIndexOf('}') + 1).replace(/^\.?\s*/, '');
+  const rest = text
+    .slice(text.lastIndexOf('}') + 1)
+    .replace(/^;[^.]*|^\.?\s*/, '')
+    .replace(/^\.\s*/, '');
   return rest ? ` ${sentence(rest)}` : '';
 }
 

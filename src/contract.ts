@@ -338,19 +338,24 @@ export interface Messages {
 }
 export type MessageName = keyof Messages;
 
+// Each holds an example that can be copied: the Temporal UI shows these sentences in its dialogs.
 export const MESSAGES: Record<MessageName, string> = {
-  approve: 'Approve an open gate: {"gate", "by", "note"?, "planHash"?}',
-  reject: 'Reject an open gate, which rolls back: {"gate", "by", "note"?}',
-  decide: 'Answer a decision: {"choice", "by", "note"?}. The choices are in state.decision',
-  waive: 'Waive a failed check by its name: {"check", "by", "note"?}',
-  tick: 'Tick a follow-up by its name: {"item", "by"}',
-  skip: 'Skip the step that failed, where the decision offers it: {"by", "note"?}',
-  retry: 'Try the failed step again: {"by", "note"?}',
-  pause: 'Pause before the next step, or the copy at its checkpoint: {"by", "note"?}',
-  resume: 'Go on after a pause: {"by", "note"?}',
-  rollback: 'Undo everything done so far: {"by", "note"?, "acceptLoss"?}',
-  abort: 'Stop here and undo nothing: {"by", "note"?, "leaveAsIs"?}',
-  adjust: 'Change settings while it runs: {"by", "rate"?, "window"?}',
+  approve: 'Approve an open gate: {"gate": "start", "by": "your name"}; "note" and "planHash" may be added',
+  reject: 'Reject an open gate, which rolls back: {"gate": "start", "by": "your name"}; "note" may be added',
+  decide:
+    'Answer a decision: {"choice": "retry", "by": "your name"}; "note" may be added. The choices are in state.decision',
+  waive:
+    'Waive a failed check by its name: {"check": "Target has room", "by": "your name"}; "note" may be added',
+  tick: 'Tick a follow-up by its name: {"item": "Terraform", "by": "your name"}',
+  skip: 'Skip the step that failed, where the decision offers it: {"by": "your name"}; "note" may be added',
+  retry: 'Try the failed step again: {"by": "your name"}; "note" may be added',
+  pause:
+    'Pause before the next step, or the copy at its checkpoint: {"by": "your name"}; "note" may be added',
+  resume: 'Go on after a pause: {"by": "your name"}; "note" may be added',
+  rollback: 'Undo everything done so far: {"by": "your name"}; "note" and "acceptLoss": true may be added',
+  abort: 'Stop here and undo nothing: {"by": "your name"}; "note" and "leaveAsIs": true may be added',
+  adjust:
+    'Change settings while it runs: {"by": "your name", "rate": "full"}; or a "window" with "opensAt" and "closesAt"',
 };
 
 export const signals = {

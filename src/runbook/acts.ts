@@ -88,7 +88,10 @@ export async function perform(options: ActivityOptions, summary: string, kept: C
 }
 
 /** Writes to the journal and looks at the worker's surroundings: quick, and part of the workflow task itself. */
-export const local = proxyLocalActivities<Activities>({
-  startToCloseTimeout: '10s',
-  retry: { initialInterval: '200ms', maximumInterval: '2s', maximumAttempts: 10 },
-});
+export function locally(summary: string) {
+  return proxyLocalActivities<Activities>({
+    startToCloseTimeout: '10s',
+    retry: { initialInterval: '200ms', maximumInterval: '2s', maximumAttempts: 10 },
+    summary,
+  });
+}

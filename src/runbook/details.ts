@@ -1,6 +1,12 @@
-/** The state as Markdown, for the Temporal UI (tab "User Metadata") and for whoever reads it there at night. */
-import type { Plan, State, StepStatus } from '../contract.js';
+/**
+ * The state as Markdown, for the Temporal UI (tab "User Metadata") and for whoever reads it there at night.
+ *
+ * The UI keeps line breaks as they are, and runs everything inside an item of a list together: so no lists here, but lines, and wide
+ * spaces before what belongs to the line above.
+ */
+import type { Decision, GateState, Phase, Plan, State, StepState, StepStatus } from '../contract.js';
 import { ENDED } from '../contract.js';
+import { duration } from '../receipt/words.js';
 
 // Of the plain symbols that every font has.
 const MARK: Record<StepStatus, string> = {
@@ -15,68 +21,131 @@ const MARK: Record<StepStatus, string> = {
   'undo failed': '☒',
 };
 
+const WORDS: Record<Phase, string> = {
+  Running: 'Running',
+  AwaitingApproval: 'Waiting for an approval',
+  AwaitingWindow: 'Waiting for the maintenance window',
+  Paused: 'Paused',
+  NeedsDecision: 'Needs a decision',
+  RollingBack: 'Rolling back',
+  Completed: 'Completed',
+  RolledBack: 'Rolled back',
+  RollbackFailed: 'Rollback failed',
+  Aborted: 'Stopped on the way',
+};
+
+const UNDER = '\u2003\u2003';
+const SEND = 'More Actions → Send an Update';
+
 /** Markdown of at most a few kB. */
 export function details(state: State, plan: Plan | null): string {
   const open = state.gates.find((gate) => gate.status === 'open');
-  const lines = [`### ${state.phase}${open ? '' : `: ${state.reason}`}`, ''];
-  if (state.decision) {
-    lines.push(`**Needs a decision: ${state.decision.about}**`, '', state.decision.problem, '');
-    for (const [choice, effect] of Object.entries(state.decision.choices))
-      lines.push(`- \`${choice}\`: ${effect}`);
-    for (const check of state.decision.waivable) lines.push(`- or waive the check \`${check}\``);
-    if (state.decision.deadline) lines.push('', `Answer before ${state.decision.deadline}.`);
-    lines.push('');
-  }
-  if (open) {
-    lines.push(
-      `**Gate \`${open.name}\`: ${open.question}**`,
-      '',
-      `Approve with the Update \`approve\`: \`{"gate":"${open.name}","by":"your name"}\` (${open.approvals.length} of ${open.needs} so far${open.approvals.map((a) => `, ${a.by}`).join('')}).`,
-      '',
-    );
-  }
-  for (const impact of state.impact)
-    lines.push(`⚠ **Users are affected:** ${impact.what}, since ${impact.since}`, '');
-  for (const step of state.steps) {
-    lines.push(
-      `- ${MARK[step.status]} ${step.title}${step.status === 'skipped' ? ' (skipped)' : ''}${step.note ? `: ${step.note}` : ''}`,
-    );
-    // While it can still be decided otherwise: what exactly will be done, and how that is undone.
-    const planned =
-      step.status === 'planned'
-        ? plan?.steps.find(({ title, kind }) => title === step.title && kind === 'write')
-        : undefined;
-    for (const line of planned?.does ?? []) lines.push(`    - ${line}`);
-    if (planned?.undo) lines.push(`    - *undo:* ${planned.undo}`);
-  }
-  for (const line of plan?.mayLose ?? []) lines.push('', `⚠ **May be lost:** ${line}`);
-  lines.push('');
-  if (state.progress && !ENDED.includes(state.phase)) {
-    const { done, total, unit, rate } = state.progress;
-    lines.push(
-      `Progress: ${done.toLocaleString('en')} of about ${total.toLocaleString('en')} ${unit}, ${Math.round(rate).toLocaleString('en')} a second`,
-      '',
-    );
-  }
-  const { wayBack } = state;
-  lines.push(
-    wayBack.possible
-      ? `Way back: open, takes ${wayBack.takes}; ${wayBack.keepsWrites ? 'loses nothing' : `would lose ${wayBack.loses}`}.`
-      : `Way back: none. ${wayBack.loses}`,
-    '',
-  );
-  const failed = state.checks.filter((check) => check.status !== 'pass');
-  if (failed.length > 0) {
-    lines.push('**Checks to look at**', '');
-    for (const check of failed)
-      lines.push(
-        `- ${check.status}: ${check.name}: ${check.actual}${check.waivedBy ? ` (waived by ${check.waivedBy})` : ''}`,
-      );
-    lines.push('');
-  }
-  if (state.breakGlass.length > 0)
-    lines.push('**Break glass: to restore service by hand**', '', '```sh', ...state.breakGlass, '```', '');
-  const last = state.refused.at(-1);
-  if (last) lines.push(`Last refusal: ${last.what} by ${last.by}: ${last.reason}`, '');
-  return lines.join('\n').slice(0, 18_000);
+  const paragraphs = [
+    ...(state.decision
+      ? decision(state.decision)
+      : open
+        ? gate(open)
+        : [`### ${WORDS[state.phase]}: ${state.reason}`]),
+    ...state.impact.map((impact) => `⚠ **Users are affected:** ${impact.what}, since ${impact.since}`),
+    state.steps.flatMap((step) => lines(step, ENDED.includes(state.phase) ? null : plan)).join('\n'),
+    ...(plan?.mayLose ?? []).map((line) => `⚠ **May be lost:** ${line}`),
+    ...progress(state),
+    ...wayBack(state),
+    ...receipt(state),
+    ...checks(state),
+    ...(state.breakGlass.length > 0
+      ? ['**Break glass: to restore service by hand**', fenced('sh', ...state.breakGlass)]
+      : []),
+    ...state.refused.slice(-1).map(({ what, by, reason }) => `**Last refusal:** ${what} by ${by}: ${reason}`),
+  ];
+  return paragraphs
+    .filter((paragraph) => paragraph !== '')
+    .join('\n\n')
+    .slice(0, 18_000);
+}
+
+function gate({ name, question, approvals, needs, deadline }: GateState): string[] {
+  const so =
+    needs > 1
+      ? ` (${approvals.length} of ${needs} so far${approvals.map(({ by }) => `, ${by}`).join('')})`
+      : '';
+  return [
+    `### Gate "${name}" waits for ${needs > 1 ? `${needs} approvals${so}` : 'an approval'}`,
+    `**${question}**`,
+    `To approve: ${SEND} → \`approve\`. To go back: \`reject\`. Both take${deadline ? `, before ${deadline}` : ''}:`,
+    fenced('json', `{"gate": ${JSON.stringify(name)}, "by": "your name"}`),
+  ];
+}
+
+function decision({ about, problem, choices, waivable, deadline }: Decision): string[] {
+  const [first = 'retry'] = Object.keys(choices);
+  return [
+    `### Needs a decision: ${about}`,
+    problem,
+    `To answer: ${SEND} → \`decide\`${deadline ? `, before ${deadline}` : ''}, for example:`,
+    fenced('json', `{"choice": "${first}", "by": "your name"}`),
+    [
+      ...Object.entries(choices).map(([choice, effect]) => `\`${choice}\`: ${effect}`),
+      ...waivable.map(
+        (check) => `or \`waive\` the check: \`{"check": ${JSON.stringify(check)}, "by": "your name"}\``,
+      ),
+    ].join('\n'),
+  ];
+}
+
+/** One line a step; while it can still be decided otherwise, what exactly it will do and how that is undone. */
+function lines(step: StepState, plan: Plan | null): string[] {
+  const planned =
+    step.status === 'planned'
+      ? plan?.steps.find(({ title, kind }) => title === step.title && kind === 'write')
+      : undefined;
+  return [
+    `${MARK[step.status]} ${step.title}${step.status === 'skipped' ? ' (skipped)' : ''}${step.note ? `: ${step.note}` : ''}`,
+    ...(planned?.does ?? []).map((line) => `${UNDER}${line}`),
+    ...(planned?.undo ? [`${UNDER}*undo:* ${planned.undo}`] : []),
+  ];
+}
+
+function progress({ progress: far, phase }: State): string[] {
+  if (!far || ENDED.includes(phase)) return [];
+  const { done, total, unit, rate } = far;
+  const n = (count: number): string => Math.round(count).toLocaleString('en');
+  return [`**Progress:** ${n(done)} of about ${n(total)} ${unit}, ${n(rate)} a second`];
+}
+
+function wayBack({ wayBack: back, phase }: State): string[] {
+  if (!back.possible) return [`**Way back:** none. ${back.loses}`];
+  if (ENDED.includes(phase) || phase === 'RollingBack') return [];
+  return [
+    `**Way back:** open; it ${back.keepsWrites ? 'loses nothing' : `would lose ${back.loses}`}. It takes ${back.takes}.\nTo go back: Request Cancellation, or ${SEND} → \`rollback\` with \`{"by": "your name"}\`.`,
+  ];
+}
+
+function receipt({ receipt: given }: State): string[] {
+  if (!given) return [];
+  const lines = [...given.blemishes, ...given.left.map((left) => `Left as it is: ${left}`)];
+  return [
+    [
+      `**Receipt:** ${given.clean ? 'clean' : 'not clean'}, after ${duration(given.seconds * 1000)}`,
+      ...lines,
+    ].join('\n'),
+  ];
+}
+
+function checks(state: State): string[] {
+  const found = state.checks.filter((check) => check.status !== 'pass');
+  if (found.length === 0) return [];
+  return [
+    [
+      '**Checks to look at**',
+      ...found.map(
+        ({ status, name, actual, next, waivedBy }) =>
+          `${status === 'fail' ? '☒' : '⚠'} ${name}: ${actual}${waivedBy ? ` (waived by ${waivedBy})` : ''}${next ? `. ${next}` : ''}`,
+      ),
+    ].join('\n'),
+  ];
+}
+
+function fenced(language: string, ...text: string[]): string {
+  return [`\`\`\`${language}`, ...text, '```'].join('\n');
 }

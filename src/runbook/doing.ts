@@ -255,6 +255,7 @@ export function doing(upgrade: Upgrade, { planAnew }: Planning): Runbook & { bou
         await condition(
           () => steering.wantsBack !== null || steering.paused !== null || state.settings.window !== window,
           early,
+          { summary: `The window opens at ${opensAt}` },
         );
         await boundary();
       }

@@ -174,7 +174,7 @@ export function openLedger(strategy: string) {
       void Promise.all(waiting).then(() => {
         all = true;
       });
-      if (!(await condition(() => all, SETTLE_MS)))
+      if (!(await condition(() => all, SETTLE_MS, { summary: 'Time for the last notifications' })))
         warn('A notification was not delivered: the webhook has not answered yet');
     },
   };

@@ -44,7 +44,7 @@ async function takeLock(key: string): Promise<void> {
       if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
       // The lock of an upgrade that has just ended goes a moment after it.
       if (tries < 4) {
-        await sleep(500);
+        await sleep(500, { summary: 'Try the lock again' });
         continue;
       }
       const other = await acts(reads, 'Who holds the lock')

@@ -7,7 +7,7 @@ import type { z } from 'zod';
 import { workflowIdOf, type Receipt, type Strategy } from '../contract.js';
 import { sentences } from '../inputs/messages.js';
 import { buildReceipt } from '../receipt/build.js';
-import { acts, local, reads } from './acts.js';
+import { acts, locally, reads } from './acts.js';
 import type { Body, CommonSettings, Upgrade } from './api.js';
 import { tally } from './counters.js';
 import { doing } from './doing.js';
@@ -71,7 +71,7 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
   const forwards = doing(upgrade, plans);
 
   async function run(): Promise<Receipt> {
-    const surroundings = await local.surroundings();
+    const surroundings = await locally('Look at what this worker and this Temporal can do').surroundings();
     ledger.publish({ attribute: surroundings.phaseAttribute, webhook: settings.notify });
 
     try {
@@ -139,7 +139,8 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
 
   async function leaveBy(how: 'rollback' | 'abort', why: string): Promise<Receipt> {
     const running = state.steps.find((step) => step.status === 'running' || step.status === 'waiting');
-    if (running) ledger.mark(running, 'skipped', 'left');
+    if (running)
+      ledger.mark(running, 'skipped', how === 'abort' ? 'it was stopped here' : 'it went back from here');
     for (const gate of state.gates) if (gate.status === 'open') gate.status = 'planned';
     if (how === 'abort') {
       undos.left.push(...undos.pending());

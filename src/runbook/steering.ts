@@ -124,7 +124,7 @@ export function steer(ledger: Ledger) {
       );
     if (gate.status === 'planned') {
       throw refusal(
-        `Gate "${name}" is not open yet; it is at: ${state.step ?? state.reason}. To approve ahead, start with "gates": {"${name}": "auto"}.`,
+        `Gate "${name}" is not open yet; it is at "${state.step ?? state.reason}". To approve ahead, start with "gates": {"${name}": "auto"}.`,
       );
     }
     if (gate.status !== 'open') throw refusal(`Gate "${name}" is ${gate.status} already.`);

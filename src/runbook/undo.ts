@@ -1,6 +1,6 @@
 /** What was done and can be undone, newest last. Registered before a step acts, so that an unclear outcome is undone too. */
 import type { StepState, Told, UndoResult } from '../contract.js';
-import { local, perform, undoes, type Call } from './acts.js';
+import { locally, perform, undoes, type Call } from './acts.js';
 import { tally } from './counters.js';
 import { problemOf, toldBy, whole } from './failure.js';
 import { now, type Ledger } from './ledger.js';
@@ -29,6 +29,14 @@ interface Registered {
   seq: number;
 }
 
+/** What the Temporal UI calls an entry of the journal. */
+const ENTRY = {
+  'undo-registered': (title: string) => `how "${title}" is undone`,
+  undone: (title: string) => `nothing more to undo of "${title}"`,
+  'undo-failed': (title: string) => `"${title}" could not be undone`,
+  ended: (outcome: string) => `the end, ${outcome}`,
+};
+
 /** Stands in the journal for what is left to do once the way back is closed. */
 const FINISH = 'Still to do';
 
@@ -43,7 +51,7 @@ export function undoStack(ledger: Ledger, identity: { workflowId: string; runId:
 
   /** The journal and the break-glass card outlive Temporal's history; both are written before anything happens. */
   async function journal(
-    kind: 'undo-registered' | 'undone' | 'undo-failed' | 'ended',
+    kind: keyof typeof ENTRY,
     title: string,
     more: { undo?: Undo; of?: number } = {},
   ): Promise<void> {
@@ -52,7 +60,7 @@ export function undoStack(ledger: Ledger, identity: { workflowId: string; runId:
       .toReversed()
       .flatMap(({ step, undo: { byHand } }) => (byHand.length > 0 ? [`# ${step.title}`, ...byHand] : []));
     seq += 1;
-    await local.writeJournal({
+    await locally(`Journal: ${ENTRY[kind](title)}`).writeJournal({
       ...identity,
       seq,
       kind,

@@ -35,7 +35,8 @@ export function waiting(ledger: Ledger, steering: Steering, settings: () => { de
   /** Waits until `answered`. Past the deadline it goes back where nothing is lost by that, else reminds. */
   async function untilAnswered(answered: () => boolean, limit: number | null): Promise<void> {
     if (limit === null) return condition(answered);
-    if (await condition(answered, Math.max(limit - Date.now(), 1))) return;
+    const patience = { summary: 'Time to answer, while users are affected' };
+    if (await condition(answered, Math.max(limit - Date.now(), 1), patience)) return;
     if (!steering.undoing && state.wayBack.possible && state.wayBack.keepsWrites) {
       steering.leave(
         'the deadline',
@@ -45,7 +46,8 @@ export function waiting(ledger: Ledger, steering: Steering, settings: () => { de
     }
     for (let reminders = 1; ; reminders += 1) {
       ledger.tell();
-      if (await condition(answered, reminders <= FREQUENT_REMINDERS ? REMIND_EVERY : LATER_REMINDERS)) return;
+      const next = reminders <= FREQUENT_REMINDERS ? REMIND_EVERY : LATER_REMINDERS;
+      if (await condition(answered, next, { summary: 'Until the next reminder' })) return;
     }
   }
 

@@ -1,6 +1,6 @@
 /** Undoes, by the journal, what a terminated upgrade left behind: a terminated workflow runs no undo of its own. */
 import { log } from '@temporalio/workflow';
-import { acts, local, perform, reads, undoes, type Call } from '../runbook/acts.js';
+import { acts, locally, perform, reads, undoes, type Call } from '../runbook/acts.js';
 import { ending, problemOf, whole } from '../runbook/failure.js';
 import type { UndoResult } from '../contract.js';
 
@@ -54,7 +54,7 @@ export async function recover({
         }
       }
       seq += 1;
-      await local.writeJournal({
+      await locally(`Journal: nothing more to undo of "${title}"`).writeJournal({
         seq,
         workflowId,
         runId,

@@ -1,6 +1,7 @@
 /* What people see without asking us: the Temporal UI's details, timeline and search, and the webhook. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { MESSAGES } from '../../src/contract.js';
+import { MESSAGES, type MessageName } from '../../src/contract.js';
+import { parseMessage } from '../../src/inputs/messages.js';
 import { broken, failed, stage, type Play, type Stage } from './stage.js';
 
 let s: Stage;
@@ -45,88 +46,94 @@ describe.concurrent("the UI's details", () => {
     await play.until('AwaitingApproval');
     await play.say('approve', { gate: 'start', by: 'ada' });
     expect(await shown(play)).toMatchInlineSnapshot(`
-      "### AwaitingApproval
+      "### Gate "start" waits for 2 approvals (1 of 2 so far, ada)
 
-      **Gate \`start\`: Copy all keys from HOST (Redis 7.0.0) to HOST (Redis 7.0.0)?**
+      **Copy all keys from HOST (Redis 7.0.0) to HOST (Redis 7.0.0)?**
 
-      Approve with the Update \`approve\`: \`{"gate":"start","by":"your name"}\` (1 of 2 so far, ada).
+      To approve: More Actions → Send an Update → \`approve\`. To go back: \`reject\`. Both take:
 
-      - ☑ Gather information: keys go by DUMP and RESTORE; going back after the switch: by DUMP and RESTORE
-      - ☑ Pre-flight: 1 passed
-      - ▸ Gate: start
-      - ☐ Copy every key
-          - copy all keys from HOST (Redis 7.0.0) to HOST (Redis 7.0.0) by DUMP and RESTORE, with their exact expiry
-          - slow down when the source gets slower
-          - *undo:* remove the copied keys from the target, which was empty before
-      - ☐ Compare both sides
-      - ☐ Gate: cutover
-      - ☐ Stop the application writing
-          - run: stop
-          - *undo:* let the application write again: run: start
-      - ☐ Compare while nobody writes
-      - ☐ Switch the applications over
-          - pause writes at HOST for at most 5s
-          - carry over and compare the last changes
-          - fence HOST, so that it refuses writes (min-replicas)
-          - write the file
-          - close the applications' old connections
-          - *undo:* switch back to the source, with every write made since
-      - ☐ Let the application write again
-          - run: start
-          - *undo:* stop the application writing while it goes back: run: stop
-      - ☐ Watch for stragglers
-      - ☐ Close the way back
-          - lift the fence of the source: it is an ordinary server again, which nobody uses
-          - *undo:* none: the upgrade is complete
+      \`\`\`json
+      {"gate": "start", "by": "your name"}
+      \`\`\`
 
-      Way back: open, takes no time: nothing was changed yet; loses nothing.
-      "
+      ☑ Gather information: keys go by DUMP and RESTORE; going back after the switch: by DUMP and RESTORE
+      ☑ Pre-flight: 1 passed
+      ▸ Gate: start
+      ☐ Copy every key
+        copy all keys from HOST (Redis 7.0.0) to HOST (Redis 7.0.0) by DUMP and RESTORE, with their exact expiry
+        slow down when the source gets slower
+        *undo:* remove the copied keys from the target, which was empty before
+      ☐ Compare both sides
+      ☐ Gate: cutover
+      ☐ Stop the application writing
+        run: stop
+        *undo:* let the application write again: run: start
+      ☐ Compare while nobody writes
+      ☐ Switch the applications over
+        pause writes at HOST for at most 5s
+        carry over and compare the last changes
+        fence HOST, so that it refuses writes (min-replicas)
+        write the file
+        close the applications' old connections
+        *undo:* switch back to the source, with every write made since
+      ☐ Let the application write again
+        run: start
+        *undo:* stop the application writing while it goes back: run: stop
+      ☐ Watch for stragglers
+      ☐ Close the way back
+        lift the fence of the source: it is an ordinary server again, which nobody uses
+        *undo:* none: the upgrade is complete
+
+      **Way back:** open; it loses nothing. It takes no time: nothing was changed yet.
+      To go back: Request Cancellation, or More Actions → Send an Update → \`rollback\` with \`{"by": "your name"}\`."
     `);
     await play.say('approve', { gate: 'start', by: 'bob' });
     await play.approve('cutover');
     await play.until('NeedsDecision');
     expect(await shown(play)).toMatchInlineSnapshot(`
-      "### NeedsDecision: Switch the applications over: the webhook answered 500. Run the command by hand where the worker runs, then retry.
-
-      **Needs a decision: Switch the applications over**
+      "### Needs a decision: Switch the applications over
 
       the webhook answered 500. Run the command by hand where the worker runs, then retry.
 
-      - \`retry\`: try this step again
-      - \`rollback\`: undo everything; takes as long as it takes to remove the copied keys from the target; the applications notice nothing
-      - \`stop\`: stop here and leave everything as it is
+      To answer: More Actions → Send an Update → \`decide\`, before TIME, for example:
 
-      Answer before TIME.
+      \`\`\`json
+      {"choice": "retry", "by": "your name"}
+      \`\`\`
+
+      \`retry\`: try this step again
+      \`rollback\`: undo everything; takes as long as it takes to remove the copied keys from the target; the applications notice nothing
+      \`stop\`: stop here and leave everything as it is
 
       ⚠ **Users are affected:** the application does not write, since TIME
 
       ⚠ **Users are affected:** writes are held for a moment, since TIME
 
-      - ☑ Gather information: keys go by DUMP and RESTORE; going back after the switch: by DUMP and RESTORE
-      - ☑ Pre-flight: 1 passed
-      - ☑ Gate: start: approved by ada and bob
-      - ☑ Copy every key: 10 keys
-      - ☑ Compare both sides: 10 keys, no difference
-      - ☑ Gate: cutover: approved by ada
-      - ☑ Stop the application writing
-      - ☑ Compare while nobody writes: 10 keys, no difference
-      - ☒ Switch the applications over: the webhook answered 500
-      - ☐ Let the application write again
-          - run: start
-          - *undo:* stop the application writing while it goes back: run: stop
-      - ☐ Watch for stragglers
-      - ☐ Close the way back
-          - lift the fence of the source: it is an ordinary server again, which nobody uses
-          - *undo:* none: the upgrade is complete
+      ☑ Gather information: keys go by DUMP and RESTORE; going back after the switch: by DUMP and RESTORE
+      ☑ Pre-flight: 1 passed
+      ☑ Gate: start: approved by ada and bob
+      ☑ Copy every key: 10 keys
+      ☑ Compare both sides: 10 keys, no difference
+      ☑ Gate: cutover: approved by ada
+      ☑ Stop the application writing
+      ☑ Compare while nobody writes: 10 keys, no difference
+      ☒ Switch the applications over: the webhook answered 500
+      ☐ Let the application write again
+        run: start
+        *undo:* stop the application writing while it goes back: run: stop
+      ☐ Watch for stragglers
+      ☐ Close the way back
+        lift the fence of the source: it is an ordinary server again, which nobody uses
+        *undo:* none: the upgrade is complete
 
-      Way back: open, takes as long as it takes to remove the copied keys from the target; the applications notice nothing; loses nothing.
+      **Way back:** open; it loses nothing. It takes as long as it takes to remove the copied keys from the target; the applications notice nothing.
+      To go back: Request Cancellation, or More Actions → Send an Update → \`rollback\` with \`{"by": "your name"}\`.
 
       **Break glass: to restore service by hand**
 
       \`\`\`sh
       COMMANDS
-      \`\`\`
-      "
+      \`\`\`"
     `);
     failing = false;
     await play.say('retry', { by: 'ada' });
@@ -134,21 +141,22 @@ describe.concurrent("the UI's details", () => {
     expect(await shown(play)).toMatchInlineSnapshot(`
       "### Completed: Every step was done
 
-      - ☑ Gather information: keys go by DUMP and RESTORE; going back after the switch: by DUMP and RESTORE
-      - ☑ Pre-flight: 1 passed
-      - ☑ Gate: start: approved by ada and bob
-      - ☑ Copy every key: 10 keys
-      - ☑ Compare both sides: 10 keys, no difference
-      - ☑ Gate: cutover: approved by ada
-      - ☑ Stop the application writing
-      - ☑ Compare while nobody writes: 10 keys, no difference
-      - ☑ Switch the applications over: writes were held 12 ms
-      - ☑ Let the application write again
-      - ☑ Watch for stragglers: 1 passed
-      - ☑ Close the way back
+      ☑ Gather information: keys go by DUMP and RESTORE; going back after the switch: by DUMP and RESTORE
+      ☑ Pre-flight: 1 passed
+      ☑ Gate: start: approved by ada and bob
+      ☑ Copy every key: 10 keys
+      ☑ Compare both sides: 10 keys, no difference
+      ☑ Gate: cutover: approved by ada
+      ☑ Stop the application writing
+      ☑ Compare while nobody writes: 10 keys, no difference
+      ☑ Switch the applications over: writes were held 12 ms
+      ☑ Let the application write again
+      ☑ Watch for stragglers: 1 passed
+      ☑ Close the way back
 
-      Way back: none. The upgrade is complete; copy back with another redisCopy.
-      "
+      **Way back:** none. The upgrade is complete; copy back with another redisCopy.
+
+      **Receipt:** clean, after 9.5 s"
     `);
   });
 
@@ -158,9 +166,11 @@ describe.concurrent("the UI's details", () => {
     await play.signal('approve', { gate: 'start', by: 'bob' });
     await play.until(({ refused }) => refused.length === 1);
     const text = await shown(play);
-    expect(text).toContain('- or waive the check `Target has room`');
-    expect(text).toContain('- fail: Target has room: it does not');
-    expect(text).toContain('Last refusal: approve by bob: Gate "start" is not open yet');
+    expect(text).toContain('or `waive` the check: `{"check": "Target has room", "by": "your name"}`');
+    expect(text).toContain('☒ Target has room: it does not');
+    expect(text).toContain(
+      '**Last refusal:** approve by bob: Gate "start" is not open yet; it is at "Pre-flight".',
+    );
   });
 
   test('every signal, Update and query says what it is for', async () => {
@@ -173,6 +183,9 @@ describe.concurrent("the UI's details", () => {
           MESSAGES[name as keyof typeof MESSAGES],
         );
       }
+      // The example in it is one that would be understood.
+      const example = /\{.*\}/.exec(MESSAGES[name as MessageName])?.[0] ?? '';
+      expect(parseMessage(name as MessageName, JSON.parse(example)), name).toHaveProperty('message');
     }
     for (const name of ['state', 'plan', 'checks', 'progress'])
       expect(definition.queryDefinitions.find((one) => one.name === name)?.description, name).toBeTruthy();
@@ -186,12 +199,18 @@ describe.concurrent("the UI's details", () => {
     await play.ended();
     const { events } = await play.handle.fetchHistory();
     const decoder = new TextDecoder();
-    const summaries = (events ?? []).flatMap((event) =>
-      event.activityTaskScheduledEventAttributes
-        ? [decoder.decode(event.userMetadata?.summary?.data ?? new Uint8Array()).replaceAll('"', '')]
-        : [],
-    );
-    expect(summaries).toEqual([
+    const summariesOf = (kind: 'activityTaskScheduledEventAttributes' | 'markerRecordedEventAttributes') =>
+      (events ?? []).flatMap((event) =>
+        event[kind]
+          ? [decoder.decode(event.userMetadata?.summary?.data ?? new Uint8Array()).replaceAll(/\\?"/g, '')]
+          : [],
+      );
+    expect(summariesOf('markerRecordedEventAttributes').slice(0, 3)).toEqual([
+      'Look at what this worker and this Temporal can do',
+      'Journal: how Copy every key is undone',
+      'Journal: how Stop the application writing is undone',
+    ]);
+    expect(summariesOf('activityTaskScheduledEventAttributes')).toEqual([
       'Ask both servers',
       'Pre-flight checklist',
       'Copy every key',

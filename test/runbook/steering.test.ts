@@ -40,7 +40,7 @@ describe.concurrent('gates', () => {
     [
       'an unknown field',
       { gate: 'start', by: 'ada', force: true },
-      /`force` is not a known field.*It takes \{"gate", "by"/,
+      /`force` is not a known field.*It takes \{"gate": "start", "by": "your name"\}/,
     ],
     [
       'another plan',
