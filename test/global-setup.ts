@@ -15,12 +15,21 @@ declare module 'vitest' {
     temporalAddress: string;
     /** Every Redis and Valkey there is here, oldest first. */
     redisServers: FoundRedis[];
+    /** What the tests of the Temporal UI need: a browser, and a Temporal server that they start; null where either is missing. */
+    ui: { browser: string; temporal: string } | null;
   }
 }
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const tools = await findTools('test', (line) => console.error(line));
+  const tools = await findTools(process.env['FERRY_SWEEP'] === undefined ? 'test' : 'sweep', (line) =>
+    console.error(line),
+  );
   project.provide('redisServers', tools.redis);
+  const { browser, temporal: found } = tools;
+  project.provide(
+    'ui',
+    browser && found.kind === 'binary' ? { browser: browser.path, temporal: found.path } : null,
+  );
   if (tools.temporal.kind === 'server') {
     project.provide('temporalAddress', tools.temporal.address);
     return async () => {};

@@ -5,8 +5,12 @@ import { run, which } from './run.js';
 
 /** Debian's packages as a mere store of files: fetched with a private apt, unpacked, never installed. */
 export type Debian = {
-  /** Unpacks packages of a suite (all in one root, with the libraries of that suite) and gives the root. */
+  /** The release that this machine runs: `bookworm`. */
+  codename: string;
+  /** Unpacks packages of a suite, all in one root, and gives the root. */
   unpack: (suite: string, packages: readonly string[]) => Promise<string>;
+  /** The same with everything that they depend on, but the C library: for programs that run on this release only. */
+  unpackWhole: (suite: string, packages: readonly string[]) => Promise<string>;
 };
 
 export const aptIsHere = (): boolean => which('apt-get') !== null && which('dpkg-deb') !== null;
@@ -19,62 +23,65 @@ export const BASE =
 
 /** An apt of its own below `folder`, pointed at the mirror that the machine's apt uses. */
 export async function openDebian(folder: string): Promise<Debian> {
-  const { mirror, key } = await machinesMirror(folder);
+  const { mirror, key, codename } = await machinesMirror(folder);
   const settings = await machinesSettings();
-  return {
-    unpack: async (suite, packages) => {
-      const home = join(folder, `apt-${suite}`);
-      const root = join(folder, `root-${suite}`);
-      const debs = join(folder, `debs-${suite}`);
-      for (const path of [
-        root,
-        debs,
-        `${home}/etc/sources`,
-        `${home}/state/lists/partial`,
-        `${home}/cache/archives/partial`,
-      ]) {
-        await mkdir(path, { recursive: true });
-      }
-      await writeFile(join(home, 'state/status'), '');
-      await writeFile(join(home, 'etc/sources.list'), `deb [signed-by=${key}] ${mirror} ${suite} main\n`);
-      await writeFile(join(home, 'apt.conf'), `${settings}\n${privateSettings(home)}`);
-      const env = { ...process.env, APT_CONFIG: join(home, 'apt.conf'), LC_ALL: 'C' };
+  async function unpack(suite: string, packages: readonly string[], whole: boolean): Promise<string> {
+    const home = join(folder, `apt-${suite}`);
+    const root = join(folder, `root-${suite}`);
+    const debs = whole ? join(home, 'cache/archives') : join(folder, `debs-${suite}`);
+    for (const path of [
+      root,
+      debs,
+      `${home}/etc/sources`,
+      `${home}/state/lists/partial`,
+      `${home}/cache/archives/partial`,
+    ]) {
+      await mkdir(path, { recursive: true });
+    }
+    await writeFile(join(home, 'state/status'), '');
+    await writeFile(join(home, 'etc/sources.list'), `deb [signed-by=${key}] ${mirror} ${suite} main\n`);
+    await writeFile(join(home, 'apt.conf'), `${settings}\n${privateSettings(home)}`);
+    const env = { ...process.env, APT_CONFIG: join(home, 'apt.conf'), LC_ALL: 'C' };
 
-      const update = await run('apt-get', ['-qq', 'update'], { env, timeoutMs: 120_000 });
-      if (!update.ok) throw new Error(update.why);
-      // apt-get calls a suite that isn't there a warning, and then knows no package of it.
-      const got = await run('apt-get', ['-qq', 'download', ...packages.map((name) => `${name}/${suite}`)], {
-        env,
-        cwd: debs,
-        timeoutMs: 300_000,
-      });
-      if (!got.ok)
-        throw new Error(`${got.why}${update.stderr.includes('W:') ? ` (${firstLine(update.stderr)})` : ''}`);
-      for (const deb of await readdir(debs)) {
-        const unpacked = await run('dpkg-deb', ['-x', join(debs, deb), root]);
-        if (!unpacked.ok) throw new Error(unpacked.why);
-      }
-      return root;
-    },
+    const update = await run('apt-get', ['-qq', 'update'], { env, timeoutMs: 120_000 });
+    if (!update.ok) throw new Error(update.why);
+    // apt-get calls a suite that isn't there a warning, and then knows no package of it.
+    const verb = whole ? ['-y', '--no-install-recommends', '--download-only', 'install'] : ['download'];
+    const named = packages.map((name) => `${name}/${suite}`);
+    const got = await run('apt-get', ['-qq', ...verb, ...named], { env, cwd: debs, timeoutMs: 300_000 });
+    if (!got.ok)
+      throw new Error(`${got.why}${update.stderr.includes('W:') ? ` (${firstLine(update.stderr)})` : ''}`);
+    for (const deb of await readdir(debs)) {
+      if (!deb.endsWith('.deb') || (whole && deb.startsWith('libc6_'))) continue;
+      const unpacked = await run('dpkg-deb', ['-x', join(debs, deb), root]);
+      if (!unpacked.ok) throw new Error(unpacked.why);
+    }
+    return root;
+  }
+  return {
+    codename,
+    unpack: (suite, packages) => unpack(suite, packages, false),
+    unpackWhole: (suite, packages) => unpack(suite, packages, true),
   };
 }
 
 const firstLine = (text: string): string => text.trim().split('\n')[0] ?? '';
 
 /** The mirror that this machine's own sources name for Debian's main archive. */
-async function machinesMirror(folder: string): Promise<{ mirror: string; key: string }> {
+async function machinesMirror(folder: string): Promise<{ mirror: string; key: string; codename: string }> {
   const os = await readFile('/etc/os-release', 'utf8').catch(() => '');
   if (!/^ID="?debian"?$/m.test(os)) throw new Error("this machine's apt is not Debian's");
   // What an update would fetch says it without the lists of a former update, which a fresh container lacks.
   const lists = join(folder, 'no-lists');
   await mkdir(join(lists, 'partial'), { recursive: true });
   const asked = await run('apt-get', ['-o', `Dir::State::lists=${lists}`, 'update', '--print-uris']);
-  const mirror = mirrorOf(asked.stdout, /^VERSION_CODENAME="?(\w+)/m.exec(os)?.[1] ?? 'sid');
+  const codename = /^VERSION_CODENAME="?(\w+)/m.exec(os)?.[1] ?? 'sid';
+  const mirror = mirrorOf(asked.stdout, codename);
   if (mirror === null) throw new Error("this machine's apt names no Debian mirror");
   const keys = ['gpg', 'pgp'].map((ending) => `/usr/share/keyrings/debian-archive-keyring.${ending}`);
   const key = keys.find((file) => existsSync(file));
   if (key === undefined) throw new Error("this machine lacks Debian's keyring (debian-archive-keyring)");
-  return { mirror, key };
+  return { mirror, key, codename };
 }
 
 /** From `apt-get update --print-uris`: where the archive of the release itself is, not that of its security updates. */

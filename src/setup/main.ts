@@ -18,7 +18,7 @@ if (purpose === undefined) {
   }
 }
 
-function print({ temporal, redis }: Tools): void {
+function print({ temporal, redis, browser }: Tools): void {
   const rows =
     temporal.kind === 'server'
       ? [['temporal', '', temporal.address]]
@@ -26,6 +26,7 @@ function print({ temporal, redis }: Tools): void {
   for (const { name, product, version, tls, from } of redis) {
     rows.push([name, `${product} ${version}${tls ? ' +tls' : ''}`, from]);
   }
+  if (browser) rows.push(['browser', browser.version, browser.from]);
   for (const [name = '', version = '', from = ''] of rows)
     console.log(`${name.padEnd(9)} ${version.padEnd(19)} ${from}`);
   console.log(`cache: ${cacheFolder()}`);

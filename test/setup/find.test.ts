@@ -10,6 +10,7 @@ import {
   parseServerVersion,
   type FoundRedis,
 } from '../../src/setup/redis.js';
+import { findBrowser, parseBrowserVersion } from '../../src/setup/browser.js';
 import { mirrorOf } from '../../src/setup/debian.js';
 import { which } from '../../src/setup/run.js';
 import { findTemporal, parseTemporalVersion } from '../../src/setup/temporal.js';
@@ -207,4 +208,54 @@ test("Debian's mirror is the one of the machine's own sources", () => {
     'mirror+file:/etc/apt/mirrors/debian.list',
   );
   expect(mirrorOf('', 'bookworm')).toBeNull();
+});
+
+describe('a browser', () => {
+  const browserSays = (version: string, name = 'Chromium') =>
+    `echo '${name} ${version} built on Debian GNU/Linux 12 (bookworm)'`;
+
+  test.each([
+    ['Chromium 150.0.7871.100 built on Debian GNU/Linux 12 (bookworm)', '150.0.7871.100'],
+    ['Google Chrome 149.0.7800.12 ', '149.0.7800.12'],
+    ['Google Chrome for Testing 150.0.7871.24', '150.0.7871.24'],
+    ['Microsoft Edge 148.0.3000.1', '148.0.3000.1'],
+    ["Command 'chromium-browser' requires the chromium snap to be installed.", null],
+  ])('%s', (text, version) => expect(parseBrowserVersion(text)).toBe(version));
+
+  test('the one that is named comes before PATH, and PATH before the cache', async () => {
+    script(join(cache, 'mine'), browserSays('150.1'));
+    script(join(path, 'chromium'), browserSays('149.2'));
+    script(join(cache, 'browser/debian-1/browser'), browserSays('148.3'));
+    vi.stubEnv('FERRY_CHROMIUM', join(cache, 'mine'));
+    expect(await findBrowser(say, cache)).toMatchObject({ version: '150.1', from: 'FERRY_CHROMIUM' });
+    vi.stubEnv('FERRY_CHROMIUM', '');
+    expect(await findBrowser(say, cache)).toMatchObject({ version: '149.2', from: 'PATH' });
+    rmSync(join(path, 'chromium'));
+    expect(await findBrowser(say, cache)).toMatchObject({ version: '148.3', from: 'Debian (cache)' });
+    expect(said).toEqual([]);
+  });
+
+  test('one that is named and does not run is not replaced by another', async () => {
+    script(join(path, 'chromium'), browserSays('149.2'));
+    vi.stubEnv('FERRY_CHROMIUM', join(cache, 'missing'));
+    expect(await findBrowser(say, cache)).toBeNull();
+    expect(said).toEqual([
+      `No browser: FERRY_CHROMIUM is ${join(cache, 'missing')}, which does not run as a Chromium.`,
+    ]);
+  });
+
+  test('where nothing works, the end is one sentence, and nothing is tried again at once', async () => {
+    script(join(path, 'chromium-browser'), 'echo "install the snap" >&2; exit 1');
+    // Playwright's own download, to an address that nobody can have.
+    vi.stubEnv('PLAYWRIGHT_DOWNLOAD_HOST', 'http://127.0.0.1:1');
+    expect(await findBrowser(say, cache)).toBeNull();
+    expect(said).toEqual([
+      expect.stringMatching(/^Chromium from Playwright's download: .*ECONNREFUSED/),
+      'Chromium from Debian: needs apt-get and dpkg-deb, which this machine lacks',
+      expect.stringMatching(/^No browser: install Chromium or Chrome .*FERRY_CHROMIUM\.$/),
+    ]);
+    said = [];
+    expect(await findBrowser(say, cache)).toBeNull();
+    expect(said[0]).toMatch(/^Chromium from Playwright's download: left out, it failed 1 min ago/);
+  });
 });

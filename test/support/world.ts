@@ -61,6 +61,8 @@ export interface WorldOptions {
   targetArgs?: string[];
   password?: string;
   env?: Record<string, string>;
+  /** A Temporal server other than the one that all tests share, and the queue that the docs name. */
+  temporal?: { address: string; taskQueue: string };
 }
 
 export function binaryOf(name: string): string {
@@ -87,10 +89,10 @@ export async function world(options: WorldOptions = {}): Promise<World> {
       args: [...auth, ...(options.targetArgs ?? [])],
     }),
   ]);
-  const address = inject('temporalAddress');
+  const address = options.temporal?.address ?? inject('temporalAddress');
   const connection = await Connection.connect({ address });
   const client = new Client({ connection });
-  const taskQueue = `test-${randomBytes(6).toString('hex')}`;
+  const taskQueue = options.temporal?.taskQueue ?? `test-${randomBytes(6).toString('hex')}`;
   const urls = {
     source: `redis://${login}127.0.0.1:${source.port}`,
     target: `redis://${login}127.0.0.1:${target.port}`,
