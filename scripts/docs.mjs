@@ -403,6 +403,10 @@ function cli() {
           '`FERRY_HOME`',
           'Journals and receipts of a worker, and which plan you were last shown; default `~/.redis-ferry`',
         ],
+        [
+          '`FERRY_CODEC_KEYS`',
+          'File of the keys that [encrypt](../encryption.md) what Temporal keeps, or `env:NAME`; nothing is encrypted by default',
+        ],
         ['`FERRY_METRICS`', 'Where a worker tells its metrics, as `127.0.0.1:9464`; nowhere by default'],
         ['`NO_COLOR`', 'No colours'],
         ['`FERRY_DEBUG`', 'Stack traces of unexpected errors'],

@@ -2,12 +2,27 @@
 import { writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { bundleWorkflowCode } from '@temporalio/worker';
+import { FAILURE_CONVERTER } from './codec/converter.js';
 
-const { code } = await bundleWorkflowCode({
-  workflowsPath: fileURLToPath(new URL('./workflows/index.js', import.meta.url)),
-  logger: { log() {}, trace() {}, debug() {}, info() {}, warn: console.warn, error: console.error } as never,
-});
-await writeFile(new URL('./workflow-bundle.js', import.meta.url), withoutThisMachine(code));
+// How failures are encoded is part of a bundle: in clear, so that the UI shows them as they are, or for the codec.
+for (const { file, converter } of [
+  { file: './workflow-bundle.js', converter: {} },
+  { file: './workflow-bundle-encrypted.js', converter: { failureConverterPath: FAILURE_CONVERTER } },
+]) {
+  const { code } = await bundleWorkflowCode({
+    workflowsPath: fileURLToPath(new URL('./workflows/index.js', import.meta.url)),
+    logger: {
+      log() {},
+      trace() {},
+      debug() {},
+      info() {},
+      warn: console.warn,
+      error: console.error,
+    } as never,
+    ...converter,
+  });
+  await writeFile(new URL(file, import.meta.url), withoutThisMachine(code));
+}
 
 /**
  * Paths of the source map become those of the package, as stack traces name them, and so histories. The sources themselves are left

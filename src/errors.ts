@@ -65,6 +65,10 @@ export const FAILURES = {
     retry: false,
     next: 'Look at where the applications write. If it is the source, nothing is left to undo for this step: leave it. If not, use the break-glass card.',
   },
+  KeyMissing: {
+    retry: true,
+    next: 'Add the named key to the keys where the message comes from (FERRY_CODEC_KEYS); nothing is lost meanwhile.',
+  },
   Unknown: { retry: true, next: 'Read the message. If it makes no sense, report it with the journal.' },
 } as const satisfies Record<string, { retry: boolean; next: string }>;
 

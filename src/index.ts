@@ -46,6 +46,7 @@ export {
   type Waive,
   type WayBack,
 } from './contract.js';
+export { dataConverter } from './codec/converter.js';
 export { FAILURES, isFailureType, type FailureType } from './errors.js';
 export { REDIS_COPY_GATES, RedisCopyInput, type RedisCopySettings } from './inputs/redis-copy.js';
 

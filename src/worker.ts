@@ -9,10 +9,11 @@ import {
   makeTelemetryFilterString,
   DefaultLogger,
 } from '@temporalio/worker';
+import { workerDataConverter } from './codec/converter.js';
 import { PHASE_ATTRIBUTE } from './contract.js';
-import { metricsAddress } from './metrics/address.js';
 import { installRuntime } from './metrics/exporter.js';
 import { tellMetrics } from './metrics/tell.js';
+import { listenAddress } from './platform/listen.js';
 import { workerOptions } from './worker-options.js';
 
 export interface WorkerSettings {
@@ -40,15 +41,16 @@ export async function runWorker(settings: WorkerSettings = {}): Promise<void> {
       telemetryOptions: { logging: { forward: {}, filter: makeTelemetryFilterString({ core: 'ERROR' }) } },
     },
   });
+  const dataConverter = await workerDataConverter();
   const { connectionOptions, namespace = 'default' } = loadClientConnectConfig();
   const connection = await NativeConnection.connect(connectionOptions);
   await registerPhase(connection, namespace);
   const taskQueue = settings.taskQueue ?? process.env['FERRY_TASK_QUEUE'];
-  const worker = await Worker.create(workerOptions({ connection, namespace, taskQueue }));
+  const worker = await Worker.create(workerOptions({ connection, namespace, taskQueue, dataConverter }));
   const ended = new AbortController();
   const telling = metrics
     ? tellMetrics({
-        client: new Client({ connection, namespace }),
+        client: new Client({ connection, namespace, dataConverter }),
         meter: Runtime.instance().metricMeter,
         taskQueue: worker.options.taskQueue,
         signal: ended.signal,
@@ -67,9 +69,9 @@ export async function runWorker(settings: WorkerSettings = {}): Promise<void> {
 }
 
 function addressFor(option: string | undefined): string | null {
-  if (option !== undefined) return metricsAddress({ text: option, where: '--metrics' });
+  if (option !== undefined) return listenAddress({ text: option, where: '--metrics' }).shown;
   const variable = process.env['FERRY_METRICS'];
-  return variable ? metricsAddress({ text: variable, where: 'FERRY_METRICS' }) : null;
+  return variable ? listenAddress({ text: variable, where: 'FERRY_METRICS' }).shown : null;
 }
 
 /** Registers the search attribute where it may; without it the phase goes to the memo. */

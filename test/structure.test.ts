@@ -16,6 +16,8 @@ const ARROWS: Record<string, string[]> = {
   redis: [],
   repoint: ['redis', 'platform'],
   platform: ['redis'],
+  codec: ['platform'],
+  metrics: ['activities', 'runbook'],
   receipt: ['platform'],
   setup: [],
 };

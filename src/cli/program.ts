@@ -6,6 +6,8 @@ import { EXIT_MEANINGS } from './exit.js';
 import { abort } from './verbs/abort.js';
 import { adjust } from './verbs/adjust.js';
 import { approve } from './verbs/approve.js';
+import { codecKeys } from './verbs/codec-keys.js';
+import { codecServer } from './verbs/codec-server.js';
 import { decide } from './verbs/decide.js';
 import { doctor } from './verbs/doctor.js';
 import { list } from './verbs/list.js';
@@ -28,7 +30,7 @@ const GROUPS = [
   { title: 'To begin and to look:', verbs: [start, list, state, plan, receipt] },
   { title: 'To answer:', verbs: [approve, reject, decide, waive, tick] },
   { title: 'To steer:', verbs: [pause, resume, retry, skip, adjust, rollback, abort, recover] },
-  { title: 'To run:', verbs: [worker, doctor] },
+  { title: 'To run:', verbs: [worker, codecServer, codecKeys, doctor] },
 ];
 
 export function buildProgram(cli: Cli): Command {

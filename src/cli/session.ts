@@ -2,6 +2,8 @@
 import { Client, Connection, type ConnectionOptions, isGrpcServiceError } from '@temporalio/client';
 import { NamespaceNotFoundError, WorkflowNotFoundError } from '@temporalio/common';
 import { loadClientConnectConfig } from '@temporalio/envconfig';
+import { dataConverter as converterFor } from '../codec/converter.js';
+import { KEYS_VARIABLE } from '../codec/keys.js';
 import { TASK_QUEUE } from '../contract.js';
 import { CliError } from './exit.js';
 import type { Io } from './io.js';
@@ -74,6 +76,7 @@ export async function withSession<T>(
   work: (session: Session) => Promise<T>,
 ): Promise<T> {
   const { connectionOptions, ...target } = resolveTarget(io, options);
+  const dataConverter = await converterFor(io.env[KEYS_VARIABLE]);
   let connection: Connection;
   try {
     connection = await Connection.connect(connectionOptions);
@@ -81,7 +84,7 @@ export async function withSession<T>(
     throw troubleOf(error, target);
   }
   try {
-    const client = new Client({ connection, namespace: target.namespace });
+    const client = new Client({ connection, namespace: target.namespace, dataConverter });
     return await work({ client, connection, ...target });
   } catch (error) {
     throw troubleOf(error, target);

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
 import { FerryError } from '../../src/errors.js';
-import { metricsAddress } from '../../src/metrics/address.js';
+import { listenAddress } from '../../src/platform/listen.js';
 
-const of = (text: string) => metricsAddress({ text, where: 'FERRY_METRICS' });
+const of = (text: string) => listenAddress({ text, where: 'FERRY_METRICS' }).shown;
 
 test.each([
   ['127.0.0.1:9464', '127.0.0.1:9464'],
@@ -26,3 +26,14 @@ test.each([
   expect(() => of(text)).toThrow(FerryError);
   expect(() => of(text)).toThrow(`FERRY_METRICS: "${text}" is not an IP address and a port`);
 });
+
+test.each([
+  ['127.0.0.1:1', true],
+  ['127.8.0.1:1', true],
+  ['[::1]:1', true],
+  ['0.0.0.0:1', false],
+  ['[::]:1', false],
+  ['10.0.0.1:1', false],
+])('%s is of this machine alone: %s', (text, local) =>
+  expect(listenAddress({ text, where: '' }).local).toBe(local),
+);
