@@ -1,6 +1,6 @@
 /* `npm run sweep [-- vitest's arguments]`: what takes too long for `npm test`. Its dated result goes to docs/sweeps/ and is committed. */
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir, totalmem } from 'node:os';
 import { join, relative } from 'node:path';
 import { bootstrap, root } from './bootstrap.mjs';
@@ -21,22 +21,34 @@ const report = JSON.parse(readFileSync(results, 'utf8'));
 rmSync(folder, { recursive: true, force: true });
 
 const day = new Date().toISOString().slice(0, 10);
+const file = join(root, 'docs', 'sweeps', `${day}.md`);
+const ran = report.testResults.flatMap(({ name, assertionResults }) =>
+  assertionResults.map(({ fullName, status, duration }) => ({
+    test: relative(root, name).replace(/^test\//, ''),
+    row: `${fullName.replaceAll('|', '\\|')} | ${status} | ${((duration ?? 0) / 1000).toFixed(1)} |`,
+  })),
+);
+// What was swept earlier on the same day stays, but for what ran again now.
+const again = new Set(ran.map(({ test }) => test));
+const earlier = (existsSync(file) ? readFileSync(file, 'utf8') : '').split('\n').filter((line) => {
+  const test = /^\| (\S+\.sweep\.ts): /.exec(line)?.[1];
+  return test !== undefined && !again.has(test);
+});
+const rows = [...earlier, ...ran.map(({ test, row }) => `| ${test}: ${row}`)].sort((a, b) =>
+  a.split(':')[0] < b.split(':')[0] ? -1 : a.split(':')[0] > b.split(':')[0] ? 1 : 0,
+);
+const count = (status) => rows.filter((row) => row.includes(` | ${status} | `)).length;
 const lines = [
   `# Sweep of ${day}`,
   '',
-  `${report.numPassedTests} passed, ${report.numFailedTests} failed. Node ${process.version}, ${cpus().length} cores, ${Math.round(totalmem() / 2 ** 30)} GiB.`,
+  `${count('passed')} passed, ${count('failed')} failed. Node ${process.version}, ${cpus().length} cores, ${Math.round(totalmem() / 2 ** 30)} GiB.`,
   '',
   '| test | result | seconds |',
   '| --- | --- | --- |',
-  ...report.testResults.flatMap(({ name, assertionResults }) =>
-    assertionResults.map(
-      ({ fullName, status, duration }) =>
-        `| ${relative(root, name).replace(/^test\//, '')}: ${fullName.replaceAll('|', '\\|')} | ${status} | ${((duration ?? 0) / 1000).toFixed(1)} |`,
-    ),
-  ),
+  ...rows,
   '',
 ];
 mkdirSync(join(root, 'docs', 'sweeps'), { recursive: true });
-writeFileSync(join(root, 'docs', 'sweeps', `${day}.md`), lines.join('\n'));
+writeFileSync(file, lines.join('\n'));
 console.log(`docs/sweeps/${day}.md\n${report.numPassedTests} passed, ${report.numFailedTests} failed`);
 process.exitCode = code;

@@ -36,7 +36,7 @@ export const FAILURES = {
   },
   FormatRefused: {
     retry: false,
-    next: "The target is too old for the source's format. Choose a newer target.",
+    next: 'The target has no place for what the message names. Change or delete that at the source, leave it out with `match`, or choose a newer target.',
   },
   PauseTooLong: {
     retry: false,

@@ -88,7 +88,7 @@ export async function watchStragglers(input: WatchInput): Promise<Stragglers> {
         if (last) return soFar;
         const wait = Math.max(0, Math.min(LOOK_EVERY, end - performance.now()));
         // An abort ends the wait; the next look is the last one then.
-        await sleep(wait, undefined, { ...(signal ? { signal } : {}) }).catch(() => {});
+        await sleep(wait, undefined, signal ? { signal } : {}).catch(() => {});
       }
     });
   } finally {

@@ -1,7 +1,8 @@
 /** The pre-flight checklist of a copy: a pure function of what was found. */
 import type { Check } from '../../contract.js';
+import { carriable, format } from './carried.js';
 import type { PreflightInput } from './check.js';
-import { carriable, format, keys, memory } from './contents.js';
+import { keys, memory } from './contents.js';
 import { versions, kinds, targetTakesWrites, twoServers, nothingLeft } from './places.js';
 import { surroundings } from './settings.js';
 import { holding, sharing } from './writes.js';
@@ -24,6 +25,6 @@ export function preflightCopy(input: PreflightInput): Check[] {
   ];
 }
 
-export { carriesFunctions } from './contents.js';
+export { carriesFunctions } from './carried.js';
 export { settingsDiff } from './settings.js';
 export { holdOf, stayBehind, type Hold } from './writes.js';

@@ -90,17 +90,21 @@ export async function fillWithEverything(redis: Redis, other = redis): Promise<v
   await redis.xgroup('CREATE', 'stream empty', 'g', '0', 'MKSTREAM');
   await redis.xadd('stream emptied', '7-7', 'a', 'b');
   await redis.xdel('stream emptied', '7-7');
-  if ((await supports(redis, 'HPEXPIREAT')) && (await supports(other, 'HPEXPIREAT'))) {
-    await redis.hset('hash expiring', 'f', 'v', 'g', 'w', 'stays', 'x');
-    await redis.call('HPEXPIREAT', 'hash expiring', soon + 11, 'FIELDS', 1, 'f');
-    await redis.call('HPEXPIREAT', 'hash expiring', soon + 22, 'FIELDS', 1, 'g');
-    await redis.hset(
-      'hash expiring table',
-      ...Array.from({ length: 1_000 }, (_, i) => [`f${i}`, `v${i}`]).flat(),
-    );
-    for (let i = 0; i < 40; i += 1)
-      await redis.call('HPEXPIREAT', 'hash expiring table', soon + i, 'FIELDS', 1, `f${i}`);
-  }
+  if ((await supports(redis, 'HPEXPIREAT')) && (await supports(other, 'HPEXPIREAT')))
+    await fillWithExpiringFields(redis, soon);
+}
+
+/** Hashes with fields that expire, small and large. */
+export async function fillWithExpiringFields(redis: Redis, soon = Date.now() + 3_600_000): Promise<void> {
+  await redis.hset('hash expiring', 'f', 'v', 'g', 'w', 'stays', 'x');
+  await redis.call('HPEXPIREAT', 'hash expiring', soon + 11, 'FIELDS', 1, 'f');
+  await redis.call('HPEXPIREAT', 'hash expiring', soon + 22, 'FIELDS', 1, 'g');
+  await redis.hset(
+    'hash expiring table',
+    ...Array.from({ length: 1_000 }, (_, i) => [`f${i}`, `v${i}`]).flat(),
+  );
+  for (let i = 0; i < 40; i += 1)
+    await redis.call('HPEXPIREAT', 'hash expiring table', soon + i, 'FIELDS', 1, `f${i}`);
 }
 
 export interface Seen {
