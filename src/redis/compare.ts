@@ -14,10 +14,10 @@ import { judgeBigKey, judgeKeys } from './equal.js';
 import { followKeys } from './keys.js';
 import { areOwn, isOurs } from './ledger.js';
 import { UNHURRIED } from './rate.js';
-import type { Command } from './resp.js';
-import { dumpKeys, maybeStream, type DumpedKey } from './restore.js';
-import { ahead, cut, groupBySize, keySizes, scanKeys } from './scan.js';
-import { countKeys } from './session.js';
+import { asNumber } from './resp.js';
+import { dumpKeys, fingerprint, maybeStream, type DumpedKey } from './restore.js';
+import { ahead, cut, groupBySize, keySizes, overlapped, scanKeys, type KeyGroup } from './scan.js';
+import { countKeys, type Session } from './session.js';
 import type { Tracker } from './tracker.js';
 import { onBothSides, type Pass, type TargetKeys, type Transfer, type Way } from './transfer.js';
 
@@ -201,18 +201,19 @@ export async function compareAll(options: CompareOptions): Promise<CompareResult
     let findings = nothingFound();
     let suspects: Suspect[] = [];
     let settled = performance.now();
-    for await (const { group, atSource, atTarget } of ahead(readBoth())) {
+    const read = overlapped({ items: ahead(groups), work: readBoth, atOnce: () => pace.atOnce() });
+    for await (const { group, atSource, atTarget } of ahead(read)) {
       if (signal.aborted) return;
       const verdicts = await judgeKeys({ pair: transfer.pair, atSource, atTarget });
       atSource.forEach((dumped, i) => {
         const verdict = verdicts[i] ?? null;
-        const stream = isStream(dumped);
+        const stream = maybeStream(dumped);
         if (verdict !== null) suspects.push({ key: dumped.key, verdict, stream });
         if (dumped.payload === null) return;
         findings.counts.keysCompared += 1;
         addHash({
           sums: findings.sums,
-          parts: [from, dumped.key, dumped.expireAt, dumped.payload.subarray(-8)],
+          parts: [from, dumped.key, dumped.expireAt, fingerprint(dumped)],
         });
         if (stream) tracker?.watch(dumped.key);
       });
@@ -236,15 +237,13 @@ export async function compareAll(options: CompareOptions): Promise<CompareResult
       settled = performance.now();
     }
 
-    async function* readBoth() {
-      for await (const group of ahead(groups)) {
-        const { keys } = group;
-        const [atSource, atTarget] = await Promise.all([
-          pace.run({ keys: keys.length, work: () => dumpKeys({ session: source, keys }) }),
-          dumpKeys({ session: target, keys }),
-        ]);
-        yield { group, atSource, atTarget };
-      }
+    async function readBoth(group: KeyGroup) {
+      const { keys } = group;
+      const [atSource, atTarget] = await Promise.all([
+        pace.run({ keys: keys.length, work: () => dumpKeys({ session: source, keys }) }),
+        dumpKeys({ session: target, keys }),
+      ]);
+      return { group, atSource, atTarget };
     }
   }
 
@@ -265,13 +264,11 @@ export async function compareAll(options: CompareOptions): Promise<CompareResult
       if (signal.aborted) return;
       const findings = nothingFound();
       const theirs = keys.filter((key) => !isOurs(key));
-      const there = await pace.run({
+      const absent = await pace.run({
         keys: theirs.length,
-        work: () => source.all(theirs.map((key): Command => ['EXISTS', key])),
+        work: () => absentOf({ session: source, keys: theirs }),
       });
-      const suspects = theirs.flatMap((key, i): Suspect[] =>
-        there[i] === 0 ? [{ key, verdict: 'extra', stream: false }] : [],
-      );
+      const suspects = absent.map((key): Suspect => ({ key, verdict: 'extra', stream: false }));
       await settle({ transfer, suspects, from, findings });
       yield { findings, next };
     }
@@ -352,7 +349,7 @@ export async function compareAll(options: CompareOptions): Promise<CompareResult
       group.keys.forEach((key, i) => {
         const verdict = verdicts[i] ?? null;
         const there = atSource[i];
-        if (verdict !== null && there) still.push({ key, verdict, stream: isStream(there) });
+        if (verdict !== null && there) still.push({ key, verdict, stream: maybeStream(there) });
       });
       for (const key of group.big) {
         const { verdict, type } = await judgeBigKey({ pair, key });
@@ -404,6 +401,16 @@ interface Suspect {
   stream: boolean;
 }
 
+/** Those that the server doesn't have. Mostly it has them all, and one number says so. */
+async function absentOf(of: { session: Session; keys: readonly Buffer[] }): Promise<Buffer[]> {
+  const { session, keys } = of;
+  if (keys.length === 0) return [];
+  const [found] = await session.all([['EXISTS', ...keys]]);
+  if (asNumber(found) === keys.length) return [];
+  const there = await session.each({ command: ['EXISTS'], keys });
+  return keys.filter((_, i) => there[i] === 0);
+}
+
 /** A database is compared anew as a whole: what was counted of it doesn't count. */
 function startedOver({
   checkpoint,
@@ -445,10 +452,6 @@ function addDigests(digests: readonly string[]): string {
     });
   }
   return hexOf(sums);
-}
-
-function isStream({ payload }: DumpedKey): boolean {
-  return payload !== null && maybeStream(payload);
 }
 
 function sumParts(digest: Digest | null): number[] {

@@ -7,7 +7,7 @@
 import type { DatabaseMap } from './address.js';
 import { lookAt, writeKeys, type Look } from './keys.js';
 import { noteOwnKeys } from './ledger.js';
-import { ahead, groupBySize, scanKeys } from './scan.js';
+import { ahead, groupBySize, overlapped, scanKeys } from './scan.js';
 import { countKeys } from './session.js';
 import type { Tracker } from './tracker.js';
 import {
@@ -157,8 +157,14 @@ async function* readGroups(options: {
   const { pace, pair } = transfer;
   const session = pair.source;
   const batches = ahead(scanKeys({ session, match, cursor, pace }));
-  for await (const { keys, big, next } of ahead(groupBySize({ session, batches, bigKey, pace }))) {
-    const look = await pace.run({ keys: keys.length, work: () => lookAt({ transfer, keys }) });
-    yield { look, big, next };
-  }
+  const items = ahead(groupBySize({ session, batches, bigKey, pace }));
+  yield* overlapped({
+    items,
+    atOnce: () => pace.atOnce(),
+    work: async ({ keys, big, next }) => ({
+      look: await pace.run({ keys: keys.length, work: () => lookAt({ transfer, keys }) }),
+      big,
+      next,
+    }),
+  });
 }

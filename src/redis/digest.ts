@@ -98,39 +98,50 @@ function text(value: string): Buffer {
   return Buffer.from(value, 'latin1');
 }
 
-const double = new DataView(new ArrayBuffer(8));
+const doubleBytes = new Uint8Array(8);
+const double = new DataView(doubleBytes.buffer);
 
 /**
- * Adds a 128-bit hash of the parts, each with its length, to the sums: two runs over the bytes, each of two lanes that mix
- * into one another (after cyrb53). It is to catch accidents, not forgeries.
+ * Adds a hash of the parts, each with its length, to the sums: two lanes over the bytes, four at a time (after xxHash). It is
+ * to catch accidents, not forgeries.
  */
 export function addHash({ sums, parts }: { sums: Uint32Array; parts: readonly (Buffer | number)[] }): void {
   let a = 0xdeadbeef;
   let b = 0x41c6ce57;
-  let c = 0x2545f491;
-  let d = 0x6c078965;
   for (const part of parts) {
     const isNumber = typeof part === 'number';
-    const length = isNumber ? 8 : part.length;
     if (isNumber) double.setFloat64(0, part);
+    const bytes = isNumber ? doubleBytes : part;
+    const { length } = bytes;
     a = Math.imul(a ^ length, 0x85ebca77);
-    c = Math.imul(c ^ length, 0x27d4eb2f);
-    for (let i = 0; i < length; i += 1) {
-      const byte = isNumber ? double.getUint8(i) : (part[i] ?? 0);
-      a = Math.imul(a ^ byte, 0x9e3779b1);
-      b = Math.imul(b ^ byte, 0x5f356495);
-      c = Math.imul(c ^ byte, 0x1b873593) + a;
-      d = Math.imul(d ^ byte, 0xcc9e2d51) + b;
+    b = Math.imul(b ^ length, 0x27d4eb2f);
+    const whole = length - (length % 4);
+    for (let i = 0; i < whole; i += 4) {
+      const word =
+        (bytes[i] ?? 0) |
+        ((bytes[i + 1] ?? 0) << 8) |
+        ((bytes[i + 2] ?? 0) << 16) |
+        ((bytes[i + 3] ?? 0) << 24);
+      a = Math.imul(turned(a + Math.imul(word, 0x85ebca77), 13), 0x9e3779b1);
+      b = Math.imul(turned(b ^ word, 11), 0x5f356495) + a;
+    }
+    for (let i = whole; i < length; i += 1) {
+      const byte = bytes[i] ?? 0;
+      a = Math.imul(turned(a + Math.imul(byte, 0x165667b1), 11), 0x9e3779b1);
+      b = Math.imul(turned(b ^ byte, 19), 0x5f356495) + a;
     }
   }
-  a = mix(a ^ (d >>> 15), b);
-  b = mix(b ^ (c >>> 13), a);
-  c = mix(c ^ (a >>> 16), d);
-  d = mix(d ^ (b >>> 14), c);
+  a = mix(a ^ (b >>> 15), b);
+  b = mix(b ^ (a >>> 13), a);
   sums[0] = (sums[0] ?? 0) + a;
   sums[1] = (sums[1] ?? 0) + b;
-  sums[2] = (sums[2] ?? 0) + c;
-  sums[3] = (sums[3] ?? 0) + d;
+  sums[2] = (sums[2] ?? 0) + mix(a, 0x1b873593);
+  sums[3] = (sums[3] ?? 0) + mix(b, 0xcc9e2d51);
+}
+
+/** Bits turned round to the left: a multiplication carries upwards only. */
+function turned(value: number, by: number): number {
+  return (value << by) | (value >>> (32 - by));
 }
 
 function mix(value: number, other: number): number {

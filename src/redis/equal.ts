@@ -31,7 +31,7 @@ export async function judgeKeys(options: {
       if (source.payload === target.payload) return;
       verdicts[i] = source.payload === null ? 'extra' : 'missing';
       if (Math.max(source.expireAt, target.expireAt) >= 0) clocks.push(i);
-    } else if (!sameBody(source.payload, target.payload)) byValue.push(i);
+    } else if (!sameBody(source, target)) byValue.push(i);
     else if (source.expireAt !== target.expireAt) verdicts[i] = 'ttl';
   });
   for (let from = 0; from < byValue.length; from += AT_ONCE) {
@@ -130,7 +130,7 @@ async function sameDump({ pair, key }: { pair: Pair; key: Buffer }): Promise<boo
     dumpKeys({ session: pair.source, keys: [key] }),
     dumpKeys({ session: pair.target, keys: [key] }),
   ]);
-  return a?.payload != null && b?.payload != null && sameBody(a.payload, b.payload);
+  return a !== undefined && b !== undefined && sameBody(a, b);
 }
 
 async function digestValue({

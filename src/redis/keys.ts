@@ -56,25 +56,35 @@ async function restoreKeys(options: {
 }): Promise<CopyCounts> {
   const { transfer, dumped, replace } = options;
   const { source, target } = transfer.pair;
-  const present = dumped.filter(isPresent);
   const ledgered = transfer.mode === 'replace';
-  const replies = await target.connection.pipeline(
-    present.flatMap((one) => {
-      const restore = restoreCommand({ dumped: one, replace });
-      return ledgered ? [restore, nowOurs(one.key)] : [restore];
-    }),
-  );
+  const all = dumped.filter(isPresent);
+  // One command for all of these: nothing has to be known of the single key.
+  const simple = ledgered || !replace ? [] : all.filter(({ plain, expireAt }) => plain && expireAt < 0);
+  const present = simple.length === 0 ? all : all.filter(({ plain, expireAt }) => !plain || expireAt >= 0);
+  const [replies] = await Promise.all([
+    target.connection.pipeline(
+      present.flatMap((one) => {
+        const restore = restoreCommand({ dumped: one, replace });
+        return ledgered ? [restore, nowOurs(one.key)] : [restore];
+      }),
+    ),
+    simple.length === 0
+      ? []
+      : target.all([['MSET', ...simple.flatMap(({ key, payload }) => [key, payload])]]),
+  ]);
   const now = Date.now();
-  const tally = { ...NOTHING };
+  const tally = { ...NOTHING, copied: simple.length };
+  for (const { payload } of simple) tally.bytes += payload.length;
   for (const [i, one] of present.entries()) {
     const reply = replies[ledgered ? 2 * i : i];
-    if (reply instanceof ReplyError) {
-      if (reply.code !== 'BUSYKEY' || replace)
-        throw restoreFailure({ error: reply, key: one.key, payload: one.payload, source, target });
+    if (reply instanceof ReplyError && (reply.code !== 'BUSYKEY' || replace))
+      throw restoreFailure({ error: reply, key: one.key, payload: one.payload, source, target });
+    // RESTORE says so by an error, SET … NX by nothing.
+    if (reply instanceof ReplyError || reply === null) {
       tally.skipped += 1;
       continue;
     }
-    if (transfer.tracker && maybeStream(one.payload)) transfer.tracker.watch(one.key);
+    if (transfer.tracker && maybeStream(one)) transfer.tracker.watch(one.key);
     if (one.expireAt >= 0 && one.expireAt <= now) tally.expired += 1;
     else {
       tally.copied += 1;
@@ -281,7 +291,7 @@ export async function followKeys(options: {
   }
   const removable = gone.filter((key) => !isOwn.has(key));
   const deleted = removable.length > 0 ? asNumber((await target.all([['UNLINK', ...removable]]))[0]) : 0;
-  const absent = look.gone.map((key): DumpedKey => ({ key, payload: null, expireAt: NO_KEY }));
+  const absent = look.gone.map((key): DumpedKey => ({ key, payload: null, plain: false, expireAt: NO_KEY }));
   const dumped = transfer.way === 'dump' ? [...look.dumped, ...absent] : null;
   return { tally, deleted, followed: keys, dumped, own: isOwn };
 }

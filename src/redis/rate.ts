@@ -7,6 +7,8 @@ import { openConnection, type Connection } from './resp.js';
 export interface Pace {
   /** Keys to ask for in one pipeline. */
   batch(): number;
+  /** How many of them may be under way at the source. */
+  atOnce(): number;
   /** Does a piece of work on the source, after a pause if one is due. `keys` counts against a number of keys a second. */
   run<T>(options: { keys: number; work: () => Promise<T> }): Promise<T>;
   stop(): void;
@@ -15,11 +17,19 @@ export interface Pace {
 /** With larger pipelines nothing gets faster, on loopback or at 1 ms distance. */
 const FULL_BATCH = 1_000;
 
+/** While one answer is being read, the server works on the next. */
+const FULL_AT_ONCE = 2;
+
 /** A server answers the other clients only between two reads of our pipeline, so small ones keep their waits short. */
 const YIELD_BATCH = 64;
 
 /** Without a brake. */
-export const UNHURRIED: Pace = { batch: () => FULL_BATCH, run: ({ work }) => work(), stop: () => {} };
+export const UNHURRIED: Pace = {
+  batch: () => FULL_BATCH,
+  atOnce: () => FULL_AT_ONCE,
+  run: ({ work }) => work(),
+  stop: () => {},
+};
 
 export function startPace(options: {
   rate: () => Rate;
@@ -53,6 +63,7 @@ export function startPace(options: {
       // Ten pipelines a second, so that it is a flow and not a gush.
       return Math.max(1, Math.min(FULL_BATCH, Math.round(now / 10)));
     },
+    atOnce: () => (rate() === 'full' ? FULL_AT_ONCE : 1),
     async run({ keys, work }) {
       const now = rate();
       if (now === 'full') return work();

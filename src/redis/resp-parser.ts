@@ -33,7 +33,14 @@ export interface ParserEvents {
   onPush: (message: Reply[]) => void;
 }
 
+/** Bulk strings of this size on collect their chunks. */
+const COLLECTED_FROM = 4_096;
+/** Holds any other item of a pipeline. */
+const SHORT = 2 * COLLECTED_FROM;
+
 const CR = 13;
+const PLUS = 43;
+const MINUS = 45;
 
 export function createParser({ onReply, onPush }: ParserEvents): (chunk: Buffer) => void {
   let buffer: Buffer = Buffer.alloc(0);
@@ -67,53 +74,82 @@ export function createParser({ onReply, onPush }: ParserEvents): (chunk: Buffer)
     else if (!kind.dropped) give([]);
   }
 
-  /** The number between `from` and `to`. By hand: most of what a copy reads is lengths. */
-  function integer(from: number, to: number): number | bigint {
-    let i = from;
-    const negative = buffer[i] === 45;
-    if (negative || buffer[i] === 43) i += 1;
-    if (to - i > 15) {
-      const exact = BigInt(buffer.toString('latin1', from, to));
-      const rounded = Number(exact);
-      return Number.isSafeInteger(rounded) ? rounded : exact;
-    }
+  /** Where the number that begins at `from` ends: at its \r. -1 when that hasn't arrived. Its value is in `number`. */
+  let number = 0;
+  function readNumber(from: number): number {
+    const sign = buffer[from];
+    const negative = sign === MINUS;
     let value = 0;
-    for (; i < to; i += 1) value = value * 10 + (buffer[i] ?? 48) - 48;
-    return negative ? -value : value;
+    for (let i = negative || sign === PLUS ? from + 1 : from; i + 1 < buffer.length; i += 1) {
+      const byte = buffer[i] ?? CR;
+      if (byte === CR) {
+        number = negative ? -value : value;
+        return i;
+      }
+      value = value * 10 + byte - 48;
+    }
+    return -1;
+  }
+
+  /** Integers have up to 19 digits, of which a number holds 15 for certain. */
+  function integer(from: number, to: number): number | bigint {
+    if (to - from <= 15) return number;
+    const exact = BigInt(buffer.toString('latin1', from, to));
+    const near = Number(exact);
+    return Number.isSafeInteger(near) ? near : exact;
   }
 
   /** One step: a line, and the bulk string that it announces. False when more bytes are needed. */
   function step(): boolean {
+    const kind = buffer[at];
+    const start = at + 1;
+    // By hand, and these first: nearly all that a copy reads is lengths and short numbers.
+    if (kind === 36 || kind === 58 || kind === 42) {
+      const end = readNumber(start);
+      if (end < 0) return false;
+      if (kind === 36) return bulk(end);
+      at = end + 2;
+      if (kind === 58) give(integer(start, end));
+      else if (number < 0) give(null);
+      else begin(number);
+      return true;
+    }
+    return rarer();
+  }
+
+  /** $ bulk string, = verbatim string, ! bulk error, of `number` bytes after the line that ends at `end`. */
+  function bulk(end: number): boolean {
+    const length = number;
+    const from = end + 2;
+    if (length < 0) {
+      at = from;
+      give(null);
+      return true;
+    }
+    if (from + length + 2 > buffer.length) {
+      // Not worth collecting while it would fit into what comes next anyway.
+      if (length < COLLECTED_FROM) return false;
+      wanted = from - at + length + 2;
+      parts = [buffer.subarray(at)];
+      collected = buffer.length - at;
+      return false;
+    }
+    const kind = buffer[at];
+    at = from + length + 2;
+    if (kind === 36) give(buffer.subarray(from, from + length));
+    else if (kind === 61) give(buffer.subarray(from + 4, from + length));
+    else give(new ReplyError(buffer.toString('utf8', from, from + length)));
+    return true;
+  }
+
+  function rarer(): boolean {
     const end = buffer.indexOf(CR, at + 1);
     if (end < 0 || end + 1 >= buffer.length) return false;
     const start = at + 1;
     switch (buffer[at]) {
-      case 36: // $ bulk string
       case 61: // = verbatim string
-      case 33: {
-        // ! bulk error
-        const length = Number(integer(start, end));
-        if (length < 0) {
-          at = end + 2;
-          give(null);
-          return true;
-        }
-        const from = end + 2;
-        if (from + length + 2 > buffer.length) {
-          // Not worth collecting while it would fit into what comes next anyway.
-          if (length < 4096) return false;
-          wanted = from - at + length + 2;
-          parts = [buffer.subarray(at)];
-          collected = buffer.length - at;
-          return false;
-        }
-        const kind = buffer[at];
-        at = from + length + 2;
-        if (kind === 36) give(buffer.subarray(from, from + length));
-        else if (kind === 61) give(buffer.subarray(from + 4, from + length));
-        else give(new ReplyError(buffer.toString('utf8', from, from + length)));
-        return true;
-      }
+      case 33: // ! bulk error
+        return bulk(readNumber(start));
       case 43: // + simple string
         at = end + 2;
         give(buffer.toString('latin1', start, end));
@@ -122,30 +158,21 @@ export function createParser({ onReply, onPush }: ParserEvents): (chunk: Buffer)
         at = end + 2;
         give(new ReplyError(buffer.toString('utf8', start, end)));
         return true;
-      case 58: // : integer
-        at = end + 2;
-        give(integer(start, end));
+      case 126: // ~ set
+        at = readNumber(start) + 2;
+        begin(number);
         return true;
-      case 42: // * array
-      case 126: {
-        // ~ set
-        const count = Number(integer(start, end));
-        at = end + 2;
-        if (count < 0) give(null);
-        else begin(count);
-        return true;
-      }
       case 37: // % map
-        at = end + 2;
-        begin(Number(integer(start, end)) * 2);
+        at = readNumber(start) + 2;
+        begin(number * 2);
         return true;
       case 124: // | attributes
-        at = end + 2;
-        begin(Number(integer(start, end)) * 2, { dropped: true });
+        at = readNumber(start) + 2;
+        begin(number * 2, { dropped: true });
         return true;
       case 62: // > push
-        at = end + 2;
-        begin(Number(integer(start, end)), { push: true });
+        at = readNumber(start) + 2;
+        begin(number, { push: true });
         return true;
       case 95: // _ null
         at = end + 2;
@@ -168,6 +195,20 @@ export function createParser({ onReply, onPush }: ParserEvents): (chunk: Buffer)
     }
   }
 
+  /** Reads the item whose beginning came with the chunk before. Only that is joined, not the whole chunk, if it is short. */
+  function finish(rest: Buffer, chunk: Buffer): boolean {
+    for (const end of chunk.length > SHORT ? [SHORT, chunk.length] : [chunk.length]) {
+      buffer = Buffer.concat([rest, chunk.subarray(0, end)]);
+      at = 0;
+      wanted = 0;
+      if (!step()) continue;
+      buffer = chunk;
+      at -= rest.length;
+      return true;
+    }
+    return false;
+  }
+
   return (chunk) => {
     if (wanted > 0) {
       parts.push(chunk);
@@ -177,11 +218,13 @@ export function createParser({ onReply, onPush }: ParserEvents): (chunk: Buffer)
       at = 0;
       parts = [];
       wanted = 0;
+    } else if (at < buffer.length) {
+      if (!finish(buffer.subarray(at), chunk) && wanted === 0) return;
     } else {
-      buffer = at < buffer.length ? Buffer.concat([buffer.subarray(at), chunk]) : chunk;
+      buffer = chunk;
       at = 0;
     }
-    while (at < buffer.length && step());
+    while (wanted === 0 && at < buffer.length && step());
     if (wanted > 0 || at >= buffer.length) {
       buffer = Buffer.alloc(0);
       at = 0;

@@ -18,6 +18,12 @@ export { ReplyError, type Reply } from './resp-parser.js';
 export type Argument = Buffer | string | number;
 export type Command = readonly Argument[];
 
+/** A command whose last argument is the key: `['PEXPIRETIME']`, `['MEMORY', 'USAGE']`. */
+export interface EachKey {
+  command: readonly string[];
+  keys: readonly Buffer[];
+}
+
 export interface Connection {
   /** `host:port` */
   readonly shown: string;
@@ -25,6 +31,8 @@ export interface Connection {
   call(command: Command): Promise<Reply>;
   /** Many commands in one write. Error replies stand in the result; only a broken connection rejects. */
   pipeline(commands: readonly Command[]): Promise<Reply[]>;
+  /** The same command about each of many keys, in one write. */
+  each(question: EachKey): Promise<Reply[]>;
   /** Ends it at once. What is in flight rejects. */
   close(): void;
   /** Resolves when the connection has ended, with the reason. */
@@ -130,12 +138,12 @@ export async function openConnection(options: ConnectionOptions): Promise<Connec
 
   /** Everything asked for in one turn of the event loop goes out in one write. */
   let corked = false;
-  function send(commands: readonly Command[]): Promise<Reply[]> {
+  function send(count: number, write: () => void): Promise<Reply[]> {
     if (ended) return Promise.reject(ended);
-    if (commands.length === 0) return Promise.resolve([]);
+    if (count === 0) return Promise.resolve([]);
     return new Promise((resolve, reject) => {
       if (first === waiting.length) lastByte = performance.now();
-      waiting.push({ replies: [], missing: commands.length, resolve, reject });
+      waiting.push({ replies: [], missing: count, resolve, reject });
       if (!corked) {
         corked = true;
         socket.cork();
@@ -144,16 +152,20 @@ export async function openConnection(options: ConnectionOptions): Promise<Connec
           socket.uncork();
         });
       }
-      write(socket, commands);
+      write();
     });
   }
+
+  const pipeline = (commands: readonly Command[]): Promise<Reply[]> =>
+    send(commands.length, () => writeCommands(socket, commands));
 
   const connection: Connection = {
     shown: where,
     closed,
-    pipeline: send,
+    pipeline,
+    each: (question) => send(question.keys.length, () => socket.write(encodeEach(question))),
     async call(command) {
-      const [reply] = await send([command]);
+      const [reply] = await pipeline([command]);
       if (reply instanceof ReplyError) throw replyFailure({ error: reply, command, where });
       return reply ?? null;
     },
@@ -216,7 +228,7 @@ async function logIn(options: {
 }
 
 /** Writes commands with as few buffers as possible: one for all the small parts, long values as they are. */
-function write(socket: Socket, commands: readonly Command[]): void {
+function writeCommands(socket: Socket, commands: readonly Command[]): void {
   let size = 0;
   for (const command of commands) {
     size += 16;
@@ -255,6 +267,25 @@ function write(socket: Socket, commands: readonly Command[]): void {
     }
   }
   socket.write(out.subarray(sent, at));
+}
+
+function encodeEach({ command, keys }: EachKey): Buffer {
+  const words = command.map((word) => `$${Buffer.byteLength(word)}\r\n${word}\r\n`);
+  const head = Buffer.from(`*${command.length + 1}\r\n${words.join('')}`);
+  let size = keys.length * (head.length + 16);
+  for (const key of keys) size += key.length;
+  const out = Buffer.allocUnsafe(size);
+  let at = 0;
+  for (const key of keys) {
+    out.set(head, at);
+    at = header(out, at + head.length, 36, key.length);
+    out.set(key, at);
+    at += key.length;
+    out[at] = 13;
+    out[at + 1] = 10;
+    at += 2;
+  }
+  return out.subarray(0, at);
 }
 
 /** `*3\r\n` or `$12\r\n`, by hand: a small pipeline has thousands of them. */

@@ -93,10 +93,10 @@ export async function keySizes({
   keys: readonly Buffer[];
 }): Promise<number[]> {
   if (session.memoryUsage) {
-    const replies = await session.all(keys.map((key): Command => ['MEMORY', 'USAGE', key]));
+    const replies = await session.each({ command: ['MEMORY', 'USAGE'], keys });
     return replies.map((reply) => (reply === null ? 0 : asNumber(reply)));
   }
-  const types = await session.all(keys.map((key): Command => ['TYPE', key]));
+  const types = await session.each({ command: ['TYPE'], keys });
   const lengths = await session.connection.pipeline(
     keys.map((key, i): Command => [LENGTH[asText(types[i])] ?? 'EXISTS', key]),
   );
@@ -134,5 +134,27 @@ export async function* ahead<T>(items: AsyncIterable<T>): AsyncGenerator<T> {
   } finally {
     await next.catch(() => {});
     await iterator.return?.();
+  }
+}
+
+/** The results in the order of the items, with so many of them being worked on at a time. */
+export async function* overlapped<T, R>(options: {
+  items: AsyncIterable<T>;
+  work: (item: T) => Promise<R>;
+  atOnce: () => number;
+}): AsyncGenerator<R> {
+  const { items, work, atOnce } = options;
+  const running: Promise<R>[] = [];
+  try {
+    for await (const item of items) {
+      const result = work(item);
+      // Its failure is thrown where it is awaited; until then nobody may call it unhandled.
+      result.catch(() => {});
+      running.push(result);
+      for (let next; running.length >= atOnce() && (next = running.shift());) yield await next;
+    }
+    for (let next; (next = running.shift());) yield await next;
+  } finally {
+    await Promise.allSettled(running);
   }
 }

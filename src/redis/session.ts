@@ -9,6 +9,7 @@ import {
   ReplyError,
   type Command,
   type Connection,
+  type EachKey,
   type Reply,
 } from './resp.js';
 
@@ -29,9 +30,13 @@ export interface Session {
   readonly createConsumer: boolean;
   /** SET … PXAT (6.2). */
   readonly setExpiry: boolean;
+  /** Strings go as they are (MGET, SET) rather than serialized: half the work for everybody. */
+  readonly plain: boolean;
   select(database: number): Promise<void>;
   /** Like the connection's, but throws for the first error reply, as a failure of the table. */
   all(commands: readonly Command[]): Promise<Reply[]>;
+  /** The same for one command about each of many keys. */
+  each(question: EachKey): Promise<Reply[]>;
   /** Closes the connection, unless it was given open. */
   close(): void;
 }
@@ -51,8 +56,10 @@ export async function openSession(options: {
   server: ServerAddress | Connection;
   name: string;
   signal?: AbortSignal | undefined;
+  /** Asks whether strings may be written, by a command that is refused in any case. A source may be holding writes just now. */
+  toWrite?: boolean;
 }): Promise<Session> {
-  const { server, name, signal } = options;
+  const { server, name, signal, toWrite = false } = options;
   const given = 'call' in server;
   const connection = given ? server : await openConnection({ address: server, name, signal });
   try {
@@ -65,8 +72,17 @@ export async function openSession(options: {
       ['CLIENT', 'NO-TOUCH', 'ON'],
       // Known from 6.2; asked of a command of the same age that only reads.
       ['SMISMEMBER', NOBODY, 'm'],
+      ['MGET', NOBODY],
+      // A value without its key, and two conditions that exclude each other.
+      ...(toWrite
+        ? [
+            ['MSET', NOBODY, '', NOBODY],
+            ['SET', NOBODY, '', 'NX', 'XX'],
+          ]
+        : []),
     ];
-    const [info, expireTime, fieldExpiry, memoryUsage, , multiple] = await connection.pipeline(probes);
+    const [info, expireTime, fieldExpiry, memoryUsage, , multiple, mget, ...writes] =
+      await connection.pipeline(probes);
     const text = info instanceof ReplyError || info === undefined ? '' : asText(info);
     const field = (name: string): string => new RegExp(`^${name}:(.*?)\r?$`, 'm').exec(text)?.[1] ?? '';
     const valkey = field('valkey_version');
@@ -81,6 +97,9 @@ export async function openSession(options: {
       streamCounters: !(expireTime instanceof ReplyError),
       createConsumer: !(multiple instanceof ReplyError),
       setExpiry: !(multiple instanceof ReplyError),
+      plain:
+        !(mget instanceof ReplyError) &&
+        !writes.some((each) => each instanceof ReplyError && /^NOPERM|unknown command/i.test(each.message)),
       async select(database) {
         if (selected === database) return;
         await connection.call(['SELECT', database]).catch((error: unknown) => {
@@ -91,6 +110,11 @@ export async function openSession(options: {
       async all(commands) {
         const replies = await connection.pipeline(commands);
         throwFirst({ replies, commands, connection });
+        return replies;
+      },
+      async each(question) {
+        const replies = await connection.each(question);
+        throwFirst({ replies, commands: [question.command], connection });
         return replies;
       },
       close: () => {
@@ -113,7 +137,7 @@ export function throwFirst(options: {
     const reply = replies[i];
     if (!(reply instanceof ReplyError)) continue;
     if (/^WRONGTYPE|^NOGROUP|no such key/i.test(reply.message)) throw new KeyChanged();
-    throw failureOf({ error: reply, command: commands[i] ?? [], where: connection.shown });
+    throw failureOf({ error: reply, command: commands[i] ?? commands[0] ?? [], where: connection.shown });
   }
 }
 
@@ -135,12 +159,14 @@ export async function openPair(options: {
   const { name, signal } = options;
   const [source, target] = await Promise.allSettled([
     openSession({ server: options.source, name, signal }),
-    openSession({ server: options.target, name, signal }),
+    openSession({ server: options.target, name, signal, toWrite: true }),
   ]);
   if (source.status === 'fulfilled' && target.status === 'fulfilled') {
+    // Both sides are read the same way, or nothing could be compared.
+    const plain = source.value.plain && target.value.plain && target.value.setExpiry;
     const pair: Pair = {
-      source: source.value,
-      target: target.value,
+      source: { ...source.value, plain },
+      target: { ...target.value, plain },
       close() {
         source.value.close();
         target.value.close();

@@ -8,7 +8,11 @@ export const NO_KEY = -2;
 
 /** Sent together with whatever else is asked about the key; `settleExpiries` makes times of the answers. */
 export function expiryCommand(session: Session, key: Buffer): Command {
-  return [session.expireTime ? 'PEXPIRETIME' : 'PTTL', key];
+  return [expiryVerb(session), key];
+}
+
+export function expiryVerb(session: Session): string {
+  return session.expireTime ? 'PEXPIRETIME' : 'PTTL';
 }
 
 /** Keys a bracket. More would take longer than the millisecond that it must fit into. */
