@@ -10,7 +10,9 @@ import type { MetricMeter } from '@temporalio/common';
 import { OPEN, STRATEGIES, phaseOf, queries, type State, type Strategy } from '../contract.js';
 import { REDIS_COPY_GATES } from '../inputs/redis-copy.js';
 
+/** Milliseconds between two looks; more where a look takes long, so that it takes a tenth of the time at most. */
 const EVERY = 5_000;
+const SHARE = 10;
 /** How long one upgrade may take to say at which gate it waits, in milliseconds. */
 const PATIENCE = 2_000;
 /** The gate of an upgrade that did not answer. */
@@ -47,6 +49,7 @@ export async function lookAtUpgrades(options: {
     'When all upgrades were last seen, in seconds since 1970',
   );
   while (!signal.aborted) {
+    const began = Date.now();
     try {
       for (const [workflowType, seen] of await look({ client, taskQueue })) {
         for (const [phase, count] of seen.phases) upgrades.set(count, { workflowType, phase });
@@ -59,7 +62,7 @@ export async function lookAtUpgrades(options: {
     } catch {
       // Temporal is away.
     }
-    await sleep(EVERY, undefined, { signal }).catch(() => {});
+    await sleep(Math.max(EVERY, SHARE * (Date.now() - began)), undefined, { signal }).catch(() => {});
   }
 }
 

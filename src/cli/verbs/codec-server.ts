@@ -4,7 +4,7 @@ import { CliError, EXIT } from '../exit.js';
 
 interface CodecServerOptions {
   listen: string;
-  origin: string[];
+  origin?: string[];
   token?: string;
 }
 
@@ -22,11 +22,10 @@ export function codecServer(program: Command, cli: Cli): void {
     .option(
       '--origin <url>',
       'where the Temporal UI is, as the browser shows it: http://localhost:8233 (repeatable)',
-      (one: string, all: string[]) => [...all, one],
-      [],
+      (one: string, all: string[] = []) => [...all, one],
     )
     .option('--token <reference>', 'a bearer token that everybody must send: env:NAME, or the path of a file')
-    .action(async ({ listen, origin, token: reference }: CodecServerOptions) => {
+    .action(async ({ listen, origin = [], token: reference }: CodecServerOptions) => {
       const [{ serveCodec }, { FerryError }] = await Promise.all([
         import('../serve-codec.js'),
         import('../../errors.js'),
