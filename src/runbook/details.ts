@@ -34,7 +34,7 @@ const WORDS: Record<Phase, string> = {
   Aborted: 'Stopped on the way',
 };
 
-const UNDER = '\u2003\u2003';
+const UNDER = '\u2003\u2003· ';
 const SEND = 'More Actions → Send an Update';
 
 /** Markdown of at most a few kB. */

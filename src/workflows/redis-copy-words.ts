@@ -12,6 +12,12 @@ function nameOf(facts: Pair['source']): string {
   return `${facts.product === 'valkey' ? 'Valkey' : 'Redis'} ${facts.version}`;
 }
 
+/** What a fence is made of, as an operator would set it. */
+export const FENCES: Record<NonNullable<Pair['fence']>['kind'], string> = {
+  'min-replicas': 'min-replicas-to-write',
+  'replica-of-itself': 'it becomes a replica of itself',
+};
+
 export function servers(pair: Pair): Record<string, unknown> {
   const side = (facts: Pair['source'], formats: Pair['formats']['source']) => ({
     address: facts.shown,

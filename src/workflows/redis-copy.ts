@@ -363,8 +363,8 @@ function choose(input: RedisCopySettings, pair: Pair) {
       ? []
       : [`pause writes at ${pair.source.shown} for at most ${input.maxPause}${others}`]),
     'carry over and compare the last changes',
-    ...(fence ? [`fence ${pair.source.shown}, so that it refuses writes (${fence.kind})`] : []),
-    ...pair.repointSays,
+    ...(fence ? [`fence ${pair.source.shown}, so that it refuses writes (${say.FENCES[fence.kind]})`] : []),
+    ...pair.repointSays.map((line) => line.charAt(0).toLowerCase() + line.slice(1)),
     "close the applications' old connections",
   ];
   const lossless = input.writes === 'stopped' || (pauseMs !== null && fence !== null);

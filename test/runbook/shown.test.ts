@@ -60,29 +60,29 @@ describe.concurrent("the UI's details", () => {
       ☑ Pre-flight: 1 passed
       ▸ Gate: start
       ☐ Copy every key
-        copy all keys from HOST (Redis 7.0.0) to HOST (Redis 7.0.0) by DUMP and RESTORE, with their exact expiry
-        slow down when the source gets slower
-        *undo:* remove the copied keys from the target, which was empty before
+        · copy all keys from HOST (Redis 7.0.0) to HOST (Redis 7.0.0) by DUMP and RESTORE, with their exact expiry
+        · slow down when the source gets slower
+        · *undo:* remove the copied keys from the target, which was empty before
       ☐ Compare both sides
       ☐ Gate: cutover
       ☐ Stop the application writing
-        run: stop
-        *undo:* let the application write again: run: start
+        · run: stop
+        · *undo:* let the application write again: run: start
       ☐ Compare while nobody writes
       ☐ Switch the applications over
-        pause writes at HOST for at most 5s
-        carry over and compare the last changes
-        fence HOST, so that it refuses writes (min-replicas)
-        write the file
-        close the applications' old connections
-        *undo:* switch back to the source, with every write made since
+        · pause writes at HOST for at most 5s
+        · carry over and compare the last changes
+        · fence HOST, so that it refuses writes (min-replicas-to-write)
+        · write the file
+        · close the applications' old connections
+        · *undo:* switch back to the source, with every write made since
       ☐ Let the application write again
-        run: start
-        *undo:* stop the application writing while it goes back: run: stop
+        · run: start
+        · *undo:* stop the application writing while it goes back: run: stop
       ☐ Watch for stragglers
       ☐ Close the way back
-        lift the fence of the source: it is an ordinary server again, which nobody uses
-        *undo:* none: the upgrade is complete
+        · lift the fence of the source: it is an ordinary server again, which nobody uses
+        · *undo:* none: the upgrade is complete
 
       **Way back:** open; it loses nothing. It takes no time: nothing was changed yet.
       To go back: Request Cancellation, or More Actions → Send an Update → \`rollback\` with \`{"by": "your name"}\`."
@@ -119,12 +119,12 @@ describe.concurrent("the UI's details", () => {
       ☑ Compare while nobody writes: 10 keys, no difference
       ☒ Switch the applications over: the webhook answered 500
       ☐ Let the application write again
-        run: start
-        *undo:* stop the application writing while it goes back: run: stop
+        · run: start
+        · *undo:* stop the application writing while it goes back: run: stop
       ☐ Watch for stragglers
       ☐ Close the way back
-        lift the fence of the source: it is an ordinary server again, which nobody uses
-        *undo:* none: the upgrade is complete
+        · lift the fence of the source: it is an ordinary server again, which nobody uses
+        · *undo:* none: the upgrade is complete
 
       **Way back:** open; it loses nothing. It takes as long as it takes to remove the copied keys from the target; the applications notice nothing.
       To go back: Request Cancellation, or More Actions → Send an Update → \`rollback\` with \`{"by": "your name"}\`.
@@ -156,7 +156,7 @@ describe.concurrent("the UI's details", () => {
 
       **Way back:** none. The upgrade is complete; copy back with another redisCopy.
 
-      **Receipt:** clean, after 9.5 s"
+      **Receipt:** clean, after 8.6 s"
     `);
   });
 

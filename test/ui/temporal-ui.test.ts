@@ -30,7 +30,7 @@ test("the README starts the same upgrade as the UI's page", () => {
 // Said by the set-up when there is none (src/setup/browser.ts).
 const tools = inject('ui');
 
-describe.skipIf(tools === null)('the Temporal UI', { timeout: PICTURES ? 180_000 : 60_000 }, () => {
+describe.skipIf(tools === null)('the Temporal UI', { timeout: PICTURES ? 300_000 : 120_000 }, () => {
   let folder: string;
   let temporal: RunningTemporal;
   let w: World;
@@ -58,6 +58,7 @@ describe.skipIf(tools === null)('the Temporal UI', { timeout: PICTURES ? 180_000
     w = await world({ temporal: { address: temporal.address, taskQueue: TASK_QUEUE } });
     const source = w.redis('source');
     for (let n = 0; n < 500; n += 1) await source.set(`session:${n}`, `of user ${n}`);
+    source.disconnect();
     await w.startWorker();
     return async () => {
       // A worker of the next test would go on with it.
@@ -67,19 +68,15 @@ describe.skipIf(tools === null)('the Temporal UI', { timeout: PICTURES ? 180_000
   });
 
   /** Fills the form with the JSON of the page; only the file is another, as /etc is not ours, and stragglers are watched for shorter. */
-  async function start(name: string): Promise<Upgrade> {
+  async function start(name: string, picture?: string): Promise<Upgrade> {
     const id = workflowIdOf('redisCopy', name);
-    await ui.start({
-      id,
-      taskQueue: TASK_QUEUE,
-      type: 'redisCopy',
-      input: {
-        ...input,
-        name,
-        repoint: { ...input.repoint, path: w.addressFile },
-        ...(PICTURES ? {} : { watch: '1s' }),
-      },
-    });
+    const whole = {
+      ...input,
+      name,
+      repoint: { ...input.repoint, path: w.addressFile },
+      ...(PICTURES ? {} : { watch: '1s' }),
+    };
+    await ui.start({ id, taskQueue: TASK_QUEUE, type: 'redisCopy', input: whole }, picture);
     const upgrade = upgradeOf(w.client.workflow.getHandle(id), id);
     started.push(upgrade);
     return upgrade;
@@ -87,7 +84,7 @@ describe.skipIf(tools === null)('the Temporal UI', { timeout: PICTURES ? 180_000
 
   test('an upgrade is started, refused what is wrong, approved by Update and by signal, and completes', async () => {
     expect(workflowIdOf('redisCopy', input.name)).toBe('upgrade/redis/sessions');
-    const upgrade = await start(input.name);
+    const upgrade = await start(input.name, 'start');
 
     // The runbook, with the question and what to answer.
     await upgrade.until('AwaitingApproval');
@@ -99,7 +96,7 @@ describe.skipIf(tools === null)('the Temporal UI', { timeout: PICTURES ? 180_000
     expect(shown).toMatch(
       /^☑ Gather information.*\n☑ Pre-flight: \d+ passed.*\n▸ Gate: start\n☐ Copy every key$/m,
     );
-    await ui.picture('gate');
+    await ui.picture('gate', { height: 1520 });
 
     // Refusals are read where they are sent from.
     const early = await ui.say('update', 'approve', { ...approveStart, gate: 'cutover' });
@@ -113,7 +110,7 @@ describe.skipIf(tools === null)('the Temporal UI', { timeout: PICTURES ? 180_000
     expect((await upgrade.state()).gates[0]).toMatchObject({ status: 'open', approvals: [] });
 
     const update = await ui.say('update', 'approve', approveStart);
-    await ui.picture('approve');
+    await ui.picture('approve', { part: update });
     await ui.submit(update);
     await upgrade.until((state) => state.gates[1]?.status === 'open');
     const late = await ui.say('update', 'approve', approveStart);
@@ -137,19 +134,20 @@ describe.skipIf(tools === null)('the Temporal UI', { timeout: PICTURES ? 180_000
     await ui.open(upgrade.id);
     await ui.status('Completed');
     await ui.tab('Timeline');
-    await ui.page.getByText('Switch the applications over').first().waitFor();
+    // It draws only what is in view.
+    await ui.page.setViewportSize({ width: 1280, height: 1600 });
     for (const summary of [
       'Ask both servers',
       'Pre-flight checklist',
       'Copy every key',
       'Compare both sides',
     ])
-      expect(await ui.page.getByText(summary).count(), summary).toBeGreaterThan(0);
-    await ui.picture('timeline');
+      await ui.page.getByText(` • ${summary}`).first().waitFor();
+    await ui.picture('timeline', { height: 1600 });
     await ui.tab('User Metadata');
     await expect.poll(() => ui.details()).toMatch(/^Completed/);
     expect(await ui.details()).toMatch(/☑ Switch the applications over: writes were held \S+ ms/);
-    await ui.picture('completed');
+    await ui.picture('completed', { height: 1000 });
   });
 
   test('one that is cancelled goes back', async () => {
@@ -159,13 +157,13 @@ describe.skipIf(tools === null)('the Temporal UI', { timeout: PICTURES ? 180_000
     const target = w.redis('target');
     expect(await target.dbsize()).toBe(500);
 
-    await ui.requestCancellation('cancel');
+    await ui.requestCancellation();
     expect(await upgrade.failure()).toMatchObject({ type: 'RolledBack' });
     await ui.status('Failed');
     await ui.tab('User Metadata');
     await expect.poll(() => ui.details()).toMatch(/^Rolled back: cancelled in Temporal/);
     expect(await ui.details()).toMatch(/^↩ Copy every key: 500 copied keys removed from the target$/m);
-    await ui.picture('rolled-back');
+    await ui.picture('rolled-back', { height: 1000 });
     expect(await target.dbsize()).toBe(0);
     expect(await w.redis('source').dbsize()).toBe(500);
   });

@@ -7,10 +7,15 @@ import { expect } from 'vitest';
 /** Where `npm run screenshots` wants the pictures. */
 export const PICTURES = process.env['FERRY_SCREENSHOTS'];
 
+const SIZE = { width: 1280, height: 800 };
+
 export interface TemporalUi {
   page: Page;
   /** Fills the form "Start Workflow" and goes to the new workflow. */
-  start(workflow: { id: string; taskQueue: string; type: string; input: object }): Promise<void>;
+  start(
+    workflow: { id: string; taskQueue: string; type: string; input: object },
+    picture?: string,
+  ): Promise<void>;
   open(workflowId: string): Promise<void>;
   tab(name: 'Timeline' | 'Event History' | 'Queries' | 'User Metadata'): Promise<void>;
   /** The text of the workflow's current details, as the browser draws them. */
@@ -20,18 +25,19 @@ export interface TemporalUi {
   submit(dialog: Locator): Promise<void>;
   /** The refusal in the dialog; closes it. */
   refusal(dialog: Locator, picture?: string): Promise<string>;
-  requestCancellation(picture?: string): Promise<void>;
+  requestCancellation(): Promise<void>;
   /** What is seen of the answer: the UI draws only the lines that are in view. */
   query(name: string): Promise<string>;
   status(status: 'Running' | 'Completed' | 'Failed'): Promise<void>;
-  picture(name: string): Promise<void>;
+  /** For the docs: of the page, as high as it takes, or of a part of it. */
+  picture(name: string, of?: { height?: number; part?: Locator }): Promise<void>;
   close(): Promise<void>;
 }
 
 export async function openUi(options: { browser: string; url: string }): Promise<TemporalUi> {
   const browser = await chromium.launch({ executablePath: options.browser });
   const context = await browser.newContext({
-    viewport: { width: 1280, height: 800 },
+    viewport: SIZE,
     timezoneId: 'UTC',
     reducedMotion: 'reduce',
   });
@@ -63,7 +69,7 @@ export async function openUi(options: { browser: string; url: string }): Promise
 
   const ui: TemporalUi = {
     page,
-    async start({ id, taskQueue, type: workflowType, input }) {
+    async start({ id, taskQueue, type: workflowType, input }, picture) {
       await page.goto(home);
       await page.locator('main').getByRole('link', { name: 'Start Workflow' }).click();
       await page.getByTestId('workflowId').fill(id);
@@ -71,10 +77,12 @@ export async function openUi(options: { browser: string; url: string }): Promise
       await page.getByTestId('workflowType').fill(workflowType);
       await type(page.locator('.cm-content').first(), input);
       await page.getByText('Task Queue is Active').waitFor();
-      await ui.picture('start');
+      if (picture !== undefined) await ui.picture(picture, { height: 1060 });
       await page.getByTestId('start-workflow-button').click();
       await page.getByRole('link', { name: 'Workflow started successfully' }).click();
       await page.getByRole('heading', { name: id }).waitFor();
+      // Without the notice, which would cover what is below it.
+      await page.reload();
     },
     async open(workflowId) {
       await page.goto(`${home}/${encodeURIComponent(workflowId)}`);
@@ -106,15 +114,14 @@ export async function openUi(options: { browser: string; url: string }): Promise
       await open.getByTestId('confirm-modal-button').click();
       const alert = open.getByRole('alert').filter({ hasText: /\w/ });
       await alert.waitFor();
-      if (picture !== undefined) await ui.picture(picture);
+      if (picture !== undefined) await ui.picture(picture, { part: open });
       const text = await alert.innerText();
       await open.getByTestId('cancel-modal-button').click();
       await open.waitFor({ state: 'hidden' });
       return text.trim();
     },
-    async requestCancellation(picture) {
+    async requestCancellation() {
       await page.getByRole('button', { name: 'Request Cancellation' }).click();
-      if (picture !== undefined) await ui.picture(picture);
       await dialog().getByTestId('confirm-modal-button').click();
       await dialog().waitFor({ state: 'hidden' });
     },
@@ -130,11 +137,14 @@ export async function openUi(options: { browser: string; url: string }): Promise
     async status(status) {
       await page.getByTestId('execution-status').filter({ hasText: status }).waitFor();
     },
-    async picture(name) {
+    async picture(name, { height = SIZE.height, part } = {}) {
       if (PICTURES === undefined) return;
       mkdirSync(PICTURES, { recursive: true });
+      const path = join(PICTURES, `ui-${name}.png`);
+      if (height !== SIZE.height) await page.setViewportSize({ ...SIZE, height });
       await page.evaluate('document.fonts.ready');
-      await page.screenshot({ path: join(PICTURES, `ui-${name}.png`), animations: 'disabled' });
+      await (part ?? page).screenshot({ path, animations: 'disabled' });
+      if (height !== SIZE.height) await page.setViewportSize(SIZE);
     },
     close: () => browser.close(),
   };
