@@ -17,8 +17,8 @@ beforeEach(async () => {
 afterEach(() => w.close());
 
 /** Name and labels → value. Labels that all of them carry are looked at once and left out. */
-async function scrape(): Promise<Map<string, number>> {
-  const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+async function scrape(of = port): Promise<Map<string, number>> {
+  const text = await (await fetch(`http://127.0.0.1:${of}/metrics`)).text();
   const found = new Map<string, number>();
   for (const line of text.split('\n')) {
     const [, name = '', labels = '', value] = /^(ferry_\w+)(?:\{(.*)\})? (\S+)$/.exec(line) ?? [];
@@ -31,8 +31,8 @@ async function scrape(): Promise<Map<string, number>> {
   return found;
 }
 
-async function told(name: string, value: number, ms = 15_000): Promise<void> {
-  await expect.poll(async () => (await scrape()).get(name), { timeout: ms, interval: 250 }).toBe(value);
+async function told(name: string, value: number, ms = 15_000, of = port): Promise<void> {
+  await expect.poll(async () => (await scrape(of)).get(name), { timeout: ms, interval: 250 }).toBe(value);
 }
 
 test('an upgrade from its start to its receipt, over the death of the worker at a gate', async () => {
@@ -55,6 +55,15 @@ test('an upgrade from its start to its receipt, over the death of the worker at 
   expect(after.get('ferry_approval_wait_seconds{gate="start"}')).toBeGreaterThan(0);
   expect(Date.now() / 1_000 - (after.get('ferry_last_look_timestamp_seconds') ?? 0)).toBeLessThan(15);
 
+  // A second worker tells the same.
+  const second = await freePort();
+  const first = w.worker;
+  const other = await w.startWorker({ FERRY_METRICS: `127.0.0.1:${second}` });
+  await told('ferry_waiting_approvals{gate="start"}', 1, 15_000, second);
+  await told('ferry_waiting_approvals{gate="start"}', 1);
+  await kill9(other);
+  w.worker = first;
+
   await upgrade.approve('start');
   await upgrade.until((state) =>
     state.gates.some(({ name, status }) => name === 'cutover' && status === 'open'),
@@ -73,7 +82,9 @@ test('an upgrade from its start to its receipt, over the death of the worker at 
   await app.stop();
   expect(receipt).toMatchObject({ outcome: 'Completed', blemishes: [] });
 
+  // Both are told by one look after the end.
   await told('ferry_upgrades{phase="AwaitingApproval"}', 0);
+  await told('ferry_upgrades{phase="Running"}', 0);
   const facts = receipt.facts as {
     copied: { copied: number; bytes: number };
     comparison: { keysCompared: number };
