@@ -1,9 +1,11 @@
 /* What people run elsewhere, as far as it can be held without Docker; test/deploy/compose.sweep.ts runs it. */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { loadClientConnectConfig } from '@temporalio/envconfig';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { z } from 'zod';
+import { RedisCopyInput } from '../../src/inputs/redis-copy.js';
 
 const read = (file: string): string => readFileSync(file, 'utf8');
 
@@ -100,6 +102,38 @@ test('the image is built from what .dockerignore lets through', () => {
     names.split(' '),
   );
   expect(copied.sort()).toEqual(lets.sort());
+});
+
+describe('docs/deploy.md', () => {
+  const page = read('docs/deploy.md');
+
+  test('shows an input that is one, and the addresses of the compose file', () => {
+    const input = /--input '(\{[^']*\})'/.exec(page)?.[1] ?? '';
+    expect(RedisCopyInput.parse(JSON.parse(input)).name).toBe('sessions');
+    const published = services.flatMap(([, { ports = [] }]) =>
+      ports.map((port) => withDefaults(port).split(':')[1]),
+    );
+    const told = [...page.matchAll(/localhost:(\d+)/g)].map(([, port]) => port);
+    expect(new Set(told)).toEqual(new Set(published));
+  });
+
+  test("names variables that Temporal's environment configuration reads", () => {
+    const told = [...page.matchAll(/^(TEMPORAL_\w+)=(\S+)/gm)].map(([, name = '', value = '']) => [
+      name,
+      // It reads the files that are named.
+      name.endsWith('_PATH') ? 'LICENSE' : value,
+    ]);
+    const { connectionOptions, namespace } = loadClientConnectConfig({
+      overrideEnvVars: Object.fromEntries(told) as Record<string, string>,
+    });
+    const file = new Uint8Array(readFileSync('LICENSE'));
+    expect({ ...connectionOptions, namespace }).toMatchObject({
+      address: 'eu-central-1.aws.api.temporal.io:7233',
+      namespace: 'platform.a1b2c',
+      apiKey: '…',
+      tls: { clientCertPair: { crt: file, key: file }, serverRootCACertificate: file },
+    });
+  });
 });
 
 // ── Metrics ──────────────────────────────────────────────────────────────────────────────────────
