@@ -14,7 +14,6 @@ import { PHASE_ATTRIBUTE } from './contract.js';
 import { installRuntime } from './metrics/exporter.js';
 import { tellMetrics } from './metrics/tell.js';
 import { listenAddress } from './platform/listen.js';
-import { workerOptions } from './worker-options.js';
 
 export interface WorkerSettings {
   /** Else FERRY_TASK_QUEUE. */
@@ -43,10 +42,16 @@ export async function runWorker(settings: WorkerSettings = {}): Promise<void> {
   });
   const dataConverter = await workerDataConverter();
   const { connectionOptions, namespace = 'default' } = loadClientConnectConfig();
-  const connection = await NativeConnection.connect(connectionOptions);
-  await registerPhase(connection, namespace);
+  // Loading the activities takes about as long as connecting.
+  const [connection, { workerOptions }] = await Promise.all([
+    NativeConnection.connect(connectionOptions),
+    import('./worker-options.js'),
+  ]);
   const taskQueue = settings.taskQueue ?? process.env['FERRY_TASK_QUEUE'];
-  const worker = await Worker.create(workerOptions({ connection, namespace, taskQueue, dataConverter }));
+  const [worker] = await Promise.all([
+    Worker.create(workerOptions({ connection, namespace, taskQueue, dataConverter })),
+    registerPhase(connection, namespace),
+  ]);
   const ended = new AbortController();
   const telling = metrics
     ? tellMetrics({

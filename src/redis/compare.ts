@@ -1,12 +1,13 @@
 /**
  * Compares the mapped databases key by key, in both directions: the source's keys for what is missing or differs, then
- * the target's for what is extra. Expiry is compared to the millisecond.
+ * the target's for what is extra, unless their numbers show that there is nothing. Expiry is compared to the millisecond.
  *
  * Writes may go on meanwhile. So a key that differs is looked at again before it counts, and where a tracker tells that
  * it was written to, it is copied again first.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DatabaseMap } from './address.js';
+import { nothingExtra, takeCensus, type Census } from './census.js';
 import { END } from './copy.js';
 import { printable, type Difference, type DifferenceKind } from './difference.js';
 import { addHash, hexOf, sumsOf, type Digest } from './digest.js';
@@ -137,6 +138,8 @@ export async function compareAll(options: CompareOptions): Promise<CompareResult
     return { done, checkpoint, perDatabase, samples, digest, ...total(perDatabase) };
   };
   if (checkpoint.cursor === END) return result(true);
+  /** Keys that were not equal at first sight. */
+  let doubts = 0;
 
   async function work({ pair, pace }: Pick<Transfer, 'pair' | 'pace'>): Promise<CompareResult> {
     const sizes = await countKeys({ session: pair.source, databases: databases.map(([from]) => from) });
@@ -157,9 +160,21 @@ export async function compareAll(options: CompareOptions): Promise<CompareResult
       ) {
         checkpoint = startedOver({ checkpoint, index: i });
       }
+      let census: Census | null = null;
+      const doubtsBefore = doubts;
       for (const side of ['source', 'target'] as const) {
         if (side === 'source' && checkpoint.database === from && checkpoint.side === 'target') continue;
         const begun = checkpoint.database === from && checkpoint.side === side;
+        const found = checkpoint.perDatabase[i]?.keysCompared ?? 0;
+        // Keys of others at the target, or a pattern: numbers say nothing then.
+        const fromTheStart = side === 'source' && (!begun || checkpoint.cursor === '0');
+        if (fromTheStart && match === '*' && mode === 'refuse') census = await takeCensus(pair);
+        else if (census && tracker && doubts === doubtsBefore) {
+          if (await nothingExtra({ before: census, pair, found, tracker })) {
+            checkpoint = { ...checkpoint, ...placeAfter({ databases, index: i, side, next: '0' }) };
+            continue;
+          }
+        }
         checkpoint = {
           ...checkpoint,
           database: from,
@@ -284,6 +299,7 @@ export async function compareAll(options: CompareOptions): Promise<CompareResult
     const { transfer, from, findings } = on;
     const { pair } = transfer;
     const keys = on.suspects.map(({ key }) => key);
+    doubts += keys.length;
     const own = await areOwn({ target: pair.target, keys, mode });
     // With "replace" an own key that the source has too is ours by now, or will be.
     const isOwn = (suspect: Suspect, i: number): boolean =>

@@ -49,6 +49,22 @@ export function startPace(options: {
     return yielding;
   }
 
+  /** One piece of work at a time: what has to rest is the server, not each of those who ask it. */
+  let turn: Promise<unknown> = Promise.resolve();
+  function inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const mine = turn.then(async () => {
+      const brake = await yieldTo();
+      await pause();
+      const began = performance.now();
+      const { result, rest } = await brake.measure(work);
+      // A timer can't rest for less than a millisecond, so short rests add up to one.
+      notBefore = Math.max(notBefore, began) + (performance.now() - began) + rest;
+      return result;
+    });
+    turn = mine.catch(() => {});
+    return mine;
+  }
+
   async function pause(): Promise<void> {
     const wait = notBefore - performance.now();
     // An abort ends the pause; whoever runs the work looks at the signal.
@@ -67,13 +83,7 @@ export function startPace(options: {
     async run({ keys, work }) {
       const now = rate();
       if (now === 'full') return work();
-      if (now === 'yield') {
-        const brake = await yieldTo();
-        await pause();
-        const { result, rest } = await brake.measure(work);
-        notBefore = performance.now() + rest;
-        return result;
-      }
+      if (now === 'yield') return inTurn(work);
       await pause();
       notBefore = Math.max(performance.now(), notBefore) + (keys / now) * 1000;
       return work();
@@ -97,7 +107,7 @@ const SMOOTHING = 0.1;
 /** What the source's answers may take longer while we work: half as long again, and what a busy worker can't tell from it. */
 const ALLOWED = { times: 1.5, milliseconds: 1 };
 /** Part of the time in which we work, and how it moves with each PING. */
-const SHARE = { first: 0.25, least: 0.1, most: 0.7, less: 0.95, more: 0.01 };
+const SHARE = { first: 0.25, least: 0.1, most: 0.5, less: 0.95, more: 0.01 };
 
 /**
  * Compares PINGs while our work is under way with PINGs while it rests. So what is held against us is only what we
