@@ -47,6 +47,7 @@ describe('the package', () => {
       'dist/workflow-bundle.js',
       'dist/index.js',
       'dist/index.d.ts',
+      'deploy/redis-ferry.service',
       'docs/runbooks/redis-copy.md',
       'README.md',
       'CHANGELOG.md',

@@ -18,7 +18,7 @@ export async function pack(): Promise<Packed> {
   const copy = mkdtempSync(resolve('.build-pack-'));
   const remove = (): void => rmSync(copy, { recursive: true, force: true });
   for (const name of readdirSync('.'))
-    if (/^(src|docs|package(-lock)?\.json|tsconfig.*\.json|[A-Z]+(\.md)?|\.npmrc)$/.test(name))
+    if (/^(src|docs|deploy|package(-lock)?\.json|tsconfig.*\.json|[A-Z]+(\.md)?|\.npmrc)$/.test(name))
       cpSync(name, join(copy, name), { recursive: true });
   const packed = await run('npm', ['pack', '--json', '--foreground-scripts=false'], {
     cwd: copy,
