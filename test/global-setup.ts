@@ -31,6 +31,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
     browser && found.kind === 'binary' ? { browser: browser.path, temporal: found.path } : null,
   );
   if (tools.temporal.kind === 'server') {
+    console.error('TEMPORAL_ADDRESS is set: the tests of the Temporal UI, which start their own, are skipped.');
     project.provide('temporalAddress', tools.temporal.address);
     return async () => {};
   }

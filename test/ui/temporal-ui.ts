@@ -47,7 +47,9 @@ export async function openUi(options: { browser: string; url: string }): Promise
     (route) => route.abort(),
   );
   const page = await context.newPage();
-  page.setDefaultTimeout(20_000);
+  // The UI is a large program: on a busy machine its pages take their time.
+  page.setDefaultTimeout(45_000);
+  page.setDefaultNavigationTimeout(60_000);
   const home = `${options.url}/namespaces/default/workflows`;
 
   /** Types into an editor and makes sure that it holds just that. */
@@ -62,7 +64,7 @@ export async function openUi(options: { browser: string; url: string }): Promise
       expect(JSON.parse(await editor.innerText())).toEqual(json);
     };
     // It formats what it was given, and fills itself with what an earlier workflow of the same ID was given.
-    await expect.poll(() => held().then(() => 'held', String), { timeout: 15_000 }).toBe('held');
+    await expect.poll(() => held().then(() => 'held', String), { timeout: 45_000 }).toBe('held');
   }
 
   const dialog = () => page.locator('dialog[open]');
@@ -81,8 +83,8 @@ export async function openUi(options: { browser: string; url: string }): Promise
       await page.getByTestId('start-workflow-button').click();
       await page.getByRole('link', { name: 'Workflow started successfully' }).click();
       await page.getByRole('heading', { name: id }).waitFor();
-      // Without the notice, which would cover what is below it.
-      await page.reload();
+      // In a picture the notice would cover what is below it.
+      if (PICTURES !== undefined) await ui.open(id);
     },
     async open(workflowId) {
       await page.goto(`${home}/${encodeURIComponent(workflowId)}`);
