@@ -23,20 +23,24 @@ rmSync(folder, { recursive: true, force: true });
 const day = new Date().toISOString().slice(0, 10);
 const file = join(root, 'docs', 'sweeps', `${day}.md`);
 const ran = report.testResults.flatMap(({ name, assertionResults }) =>
-  assertionResults.map(({ fullName, status, duration }) => ({
-    test: relative(root, name).replace(/^test\//, ''),
-    row: `${fullName.replaceAll('|', '\\|')} | ${status} | ${((duration ?? 0) / 1000).toFixed(1)} |`,
-  })),
+  assertionResults
+    .filter(({ status }) => status === 'passed' || status === 'failed')
+    .map(({ fullName, status, duration }) => ({
+      test: `${relative(root, name).replace(/^test\//, '')}: ${fullName.replaceAll('|', '\\|')}`,
+      came: `${status} | ${((duration ?? 0) / 1000).toFixed(1)}`,
+    })),
 );
 // What was swept earlier on the same day stays, but for what ran again now.
 const again = new Set(ran.map(({ test }) => test));
-const earlier = (existsSync(file) ? readFileSync(file, 'utf8') : '').split('\n').filter((line) => {
-  const test = /^\| (\S+\.sweep\.ts): /.exec(line)?.[1];
-  return test !== undefined && !again.has(test);
-});
-const rows = [...earlier, ...ran.map(({ test, row }) => `| ${test}: ${row}`)].sort((a, b) =>
-  a.split(':')[0] < b.split(':')[0] ? -1 : a.split(':')[0] > b.split(':')[0] ? 1 : 0,
-);
+const earlier = [
+  ...(existsSync(file) ? readFileSync(file, 'utf8') : '').matchAll(
+    /^\| (\S+\.sweep\.ts: .*) \| (\w+ \| [\d.]+) \|$/gm,
+  ),
+].map(([, test, came]) => ({ test, came }));
+const folderOf = ({ test }) => test.split(':')[0];
+const rows = [...earlier.filter(({ test }) => !again.has(test)), ...ran]
+  .toSorted((a, b) => (folderOf(a) < folderOf(b) ? -1 : folderOf(a) > folderOf(b) ? 1 : 0))
+  .map(({ test, came }) => `| ${test} | ${came} |`);
 const count = (status) => rows.filter((row) => row.includes(` | ${status} | `)).length;
 const lines = [
   `# Sweep of ${day}`,

@@ -124,6 +124,14 @@ export interface WayBack {
   takes: string;
 }
 
+/** How data goes one way. */
+export interface ChosenWay {
+  /** As the strategy calls it: for `redisCopy` "dump", "value" or "none". */
+  chosen: string;
+  /** Why it is no better one; empty when there is none. */
+  because: string;
+}
+
 /** Something that is off for users, and since when. */
 export interface Impact {
   what: string;
@@ -215,6 +223,8 @@ export interface State {
   decision: Decision | null;
   /** How far the running step is; told sparsely (`ferry state --watch` also reads the heartbeats). */
   progress: Progress | null;
+  /** How the data goes over, once that is known, and `back` with the writes made since. */
+  way?: ChosenWay & { back: ChosenWay };
   /** Whether it can go back now, and what that would lose. */
   wayBack: WayBack;
   /** What is off for users now, and since when; empty when nothing. */

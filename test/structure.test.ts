@@ -67,6 +67,23 @@ describe('structure', () => {
     expect(wrong.map(({ file, to }) => `${file} imports ${to}`)).toEqual([]);
   });
 
+  test('no file imports itself by way of others', () => {
+    const graph = new Map<string, string[]>();
+    for (const { file, to } of all)
+      if (to.endsWith('.js')) graph.set(file, [...(graph.get(file) ?? []), to.replace(/\.js$/, '.ts')]);
+    const circles: string[] = [];
+    const done = new Set<string>();
+    const walk = (file: string, path: string[]): void => {
+      if (path.includes(file)) circles.push([...path.slice(path.indexOf(file)), file].join(' → '));
+      else if (!done.has(file)) {
+        done.add(file);
+        for (const next of graph.get(file) ?? []) walk(next, [...path, file]);
+      }
+    };
+    for (const file of graph.keys()) walk(file, []);
+    expect(circles).toEqual([]);
+  });
+
   test('what is known of Redis and of the platform knows nothing of Temporal', () => {
     const wrong = all.filter(
       ({ room, to }) => WITHOUT_TEMPORAL.includes(room) && to.startsWith('@temporalio/'),

@@ -12,17 +12,16 @@ export interface Library {
   code: Buffer;
 }
 
-/** By name. Null where the server has no functions, or doesn't let us ask. */
+/** By name, in its order. Null where the server has no functions, or doesn't let us ask. */
 export async function readLibraries(connection: Connection): Promise<Map<string, Library> | null> {
   const [reply] = await connection.pipeline([['FUNCTION', 'LIST', 'WITHCODE']]);
   if (reply instanceof ReplyError || reply === undefined) return null;
-  return new Map(
-    asList(reply).map((entry) => {
-      const about = fieldsOf(entry);
-      const library = { engine: asText(about.get('engine')), code: asBuffer(about.get('library_code')) };
-      return [asText(about.get('library_name')), library];
-    }),
-  );
+  const libraries = asList(reply).map((entry): [string, Library] => {
+    const about = fieldsOf(entry);
+    const library = { engine: asText(about.get('engine')), code: asBuffer(about.get('library_code')) };
+    return [asText(about.get('library_name')), library];
+  });
+  return new Map(libraries.toSorted(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 function fieldsOf(reply: Reply): Map<string, Reply> {

@@ -1,11 +1,11 @@
 /** Which way keys go from one server to another: what the servers themselves allow decides. */
+import type { ChosenWay as Shown } from '../contract.js';
 import type { Formats } from './format.js';
 import type { Way } from './transfer.js';
 
-export interface ChosenWay {
+/** `because` is empty where it is the better way, or was asked for. */
+export interface ChosenWay extends Shown {
   chosen: Way;
-  /** Why it isn't the better one; empty when it is, or was asked for. */
-  because: string;
 }
 
 export interface WayEnd {

@@ -1,5 +1,5 @@
 /** What a strategy's body is given to write its runbook with, and what the ground under it shares. */
-import type { Check, Choice, Strategy, Told, WayBack } from '../contract.js';
+import type { Check, Choice, State, Strategy, Told, WayBack } from '../contract.js';
 import type { GatePolicy, MaintenanceWindow } from '../inputs/common.js';
 import type { WebhookSpec } from '../inputs/refs.js';
 import type { Ledger } from './ledger.js';
@@ -76,6 +76,8 @@ export interface Runbook {
   ): Promise<R>;
   /** Leaves a step as it is from here on: it is not undone any more. A reason, if there is one, goes into the receipt. */
   keep(title: string, because: string | null): Promise<void>;
+  /** Shows how the data goes over. */
+  way(way: NonNullable<State['way']>): void;
   wayBack(wayBack: Partial<WayBack>): void;
   /** Notes for the receipt: numbers, sentences and names; never values or URLs. */
   record(facts: Record<string, unknown>): void;

@@ -299,6 +299,9 @@ export function doing(upgrade: Upgrade, { planAnew }: Planning): Runbook & { bou
       state.wayBack = { possible: false, keepsWrites: false, loses: because, takes: '' };
       await undos.close(finish);
     },
+    way(way) {
+      state.way = way;
+    },
     wayBack(next) {
       state.wayBack = { ...state.wayBack, ...next };
       ledger.show();

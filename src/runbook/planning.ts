@@ -107,6 +107,9 @@ export function planning(upgrade: Upgrade) {
       resumable: () => Promise.reject(new Error('A plan moves nothing')),
       keep: async () => {},
       closeWayBack: async () => {},
+      way(way) {
+        state.way = way;
+      },
       wayBack: () => {},
       record: () => {},
       blemish: () => {},

@@ -39,7 +39,8 @@ export async function redisCopy(raw: unknown): Promise<Receipt> {
       ...how.sides,
       rate: (r.rate() as Sides['rate'] | undefined) ?? input.rate,
     });
-    r.record({ servers: say.servers(pair), way: how.way });
+    r.way(how.way);
+    r.record({ servers: say.servers(pair), way: { ...how.way, changesAreKnown: pair.source.can.tracking } });
 
     await r.checks('Pre-flight', () =>
       acts(inspects, 'Pre-flight checklist').preflight({ settings: input, pair }),
@@ -384,7 +385,6 @@ function choose(input: RedisCopySettings, pair: Pair) {
     way: {
       ...(input.way === 'none' ? { chosen: 'none', because: 'asked for' } : ways.forward),
       back: ways.back,
-      changesAreKnown: pair.source.can.tracking,
     },
     copySays: say.byWay(ways.forward),
     copyUndone: copyUndone(input, sides),

@@ -38,6 +38,11 @@ describe.concurrent('by value', () => {
       s.gates.some((gate) => gate.name === 'cutover' && gate.status === 'open'),
     );
     const because = 'Redis 7.0.15 reads RDB versions up to 10, and Redis 8.0';
+    expect(state.way).toMatchObject({
+      chosen: 'value',
+      because: expect.stringContaining(because),
+      back: { chosen: 'dump', because: '' },
+    });
     expect(state.steps[0]?.note).toContain(`keys go by value (${because}`);
     expect(state.steps[0]?.note).toContain('going back after the switch: by DUMP and RESTORE');
     const plan = (await upgrade.handle.query(queries.plan)) as Plan;

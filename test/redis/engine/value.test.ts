@@ -3,6 +3,9 @@ import { describe, expect, test } from 'vitest';
 import { compareAll } from '../../../src/redis/compare.js';
 import { copyAll, type CopyOptions } from '../../../src/redis/copy.js';
 import { forgetOwnKeys } from '../../../src/redis/ledger.js';
+import { UNHURRIED } from '../../../src/redis/rate.js';
+import { openPair } from '../../../src/redis/session.js';
+import { writeValues } from '../../../src/redis/values.js';
 import { fillWithEverything, readEverything } from './data.js';
 import { pairsHere, server, type TestServer } from './servers.js';
 
@@ -152,6 +155,36 @@ describe('what can not be carried', () => {
     expect(there.length).toBeLessThan(40);
     for (const key of there) expect(await target.client().hlen(key)).toBe(2);
   });
+});
+
+test('a value of which the target refuses a part is taken away again, and told', async () => {
+  const [source, target] = await Promise.all([server('r80'), server('r70')]);
+  const pair = await openPair({ source: source.address, target: target.address, name: 'test' });
+  const transfer = {
+    pair,
+    way: 'value' as const,
+    mode: 'refuse' as const,
+    tracker: undefined,
+    pace: UNHURRIED,
+    signal: new AbortController().signal,
+  };
+  const member = Buffer.from('m');
+  const values = ['1', 'no number'].map((score) => ({
+    key: Buffer.from(`z ${score}`),
+    type: 'zset',
+    expireAt: -1,
+    pieces: [
+      { type: 'zset' as const, members: [{ member, score: Buffer.from('1') }] },
+      { type: 'zset' as const, members: [{ member, score: Buffer.from(score) }] },
+    ],
+  }));
+  for (const replace of [true, false]) {
+    const { tally, refused } = await writeValues({ transfer, values, replace });
+    expect(tally).toMatchObject(replace ? { copied: 1 } : { copied: 0, skipped: 1 });
+    expect(refused.map(String)).toEqual(['z no number']);
+    expect(await target.client().keys('*')).toEqual(['z 1']);
+  }
+  pair.close();
 });
 
 describe('expiry', () => {
