@@ -27,7 +27,7 @@ test('npx runs a worker and an upgrade to its receipt', async () => {
       },
       timeoutMs: 300_000,
     };
-    const npx = ['--yes', packed.file];
+    const npx = ['--yes', '--package', packed.file, '--', 'ferry'];
     const version = await run('npx', [...npx, '--version'], options);
     expect(version.stdout, version.stderr).toMatch(/^\d+\.\d+\.\d+$/m);
     // In a group of its own: ending npx alone would leave the worker.
