@@ -2,13 +2,14 @@
  * What the source holds that the target has no place for, found before anything is copied: types of modules, hash fields that
  * expire, function libraries. Keys are only looked at where there is a reason to.
  */
+import { randomBytes } from 'node:crypto';
 import type { Rate } from '../inputs/redis-copy.js';
 import type { DatabaseMap, ServerAddress } from './address.js';
 import { printable } from './difference.js';
 import { readLibraries, sameLibrary } from './functions.js';
 import { isReadable, readPieces } from './pieces.js';
 import type { Pace } from './rate.js';
-import { asText, type Command } from './resp.js';
+import { asText, ReplyError, type Command } from './resp.js';
 import { ahead, scanKeys } from './scan.js';
 import { KeyChanged, type Session } from './session.js';
 import { onBothSides, type Way } from './transfer.js';
@@ -21,11 +22,17 @@ export interface Found {
   sample: string[];
 }
 
+/** Keys of one type that only DUMP carries. */
+export interface FoundType extends Found {
+  /** Whether the target takes them, as some of them were tried; null: could not be tried. */
+  accepted: boolean | null;
+}
+
 export interface Contents {
   /** Keys looked at, of how many; null where there was no reason to look. */
   looked: { keys: number; of: number } | null;
   /** Keys of types without commands that we know, by type; null: not looked for. */
-  opaque: Record<string, Found> | null;
+  opaque: Record<string, FoundType> | null;
   /** Hashes with fields that expire, for a target without; null: not looked for. */
   expiringFields: Found | null;
   /** Names of function libraries; null where there are none or they can't be asked for. */
@@ -46,7 +53,7 @@ export interface ContentsOptions {
   /** Names of modules; null where they can't be asked for. */
   modules: { source: readonly string[] | null; target: readonly string[] | null };
   rate: () => Rate;
-  /** Milliseconds after which looking at keys ends. */
+  /** Milliseconds after which looking at keys ends; a fourth of it where nothing but a module of another version is to be feared. */
   limitMs: number;
   name: string;
   signal: AbortSignal;
@@ -55,7 +62,7 @@ export interface ContentsOptions {
 const SAMPLE = 20;
 
 export async function lookAtContents(options: ContentsOptions): Promise<Contents> {
-  const { databases, match, way, modules } = options;
+  const { databases, match, modules } = options;
 
   async function work({
     pair,
@@ -78,7 +85,8 @@ export async function lookAtContents(options: ContentsOptions): Promise<Contents
         ),
       },
     };
-    if (foreign({ way, modules })) contents.opaque = {};
+    // What a module keeps may not be readable to the target even where that has the module too, in another version.
+    if (modules.source !== null && modules.source.length > 0) contents.opaque = {};
     if (source.fieldExpiry && !target.fieldExpiry && (await mayExpire({ session: source, databases })))
       contents.expiringFields = { count: 0, sample: [] };
     if (contents.opaque === null && contents.expiringFields === null) return contents;
@@ -88,11 +96,19 @@ export async function lookAtContents(options: ContentsOptions): Promise<Contents
       await source.select(database);
       contents.looked.of += Number((await source.all([['DBSIZE']]))[0]);
     }
-    const until = performance.now() + options.limitMs;
+    const feared =
+      contents.expiringFields !== null || options.way === 'value' || lackingModules(modules).length > 0;
+    const until = performance.now() + options.limitMs / (feared ? 1 : 4);
     for (const [database] of databases) {
       await source.select(database);
       for await (const { keys } of ahead(scanKeys({ session: source, match, pace }))) {
-        await pace.run({ keys: keys.length, work: () => lookAtKeys({ session: source, keys, contents }) });
+        const opaque = await pace.run({
+          keys: keys.length,
+          work: () => lookAtKeys({ session: source, keys, contents }),
+        });
+        for (const { key, found } of opaque)
+          if (found.count <= SAMPLE || found.accepted === null)
+            found.accepted = both(found.accepted, await takes({ source, target, key }));
         contents.looked.keys += keys.length;
         if (performance.now() > until || options.signal.aborted) return contents;
       }
@@ -108,12 +124,6 @@ export async function lookAtContents(options: ContentsOptions): Promise<Contents
       throw new Error('looking was given up');
     },
   });
-}
-
-/** Whether there may be values that only a module of the source can read. */
-function foreign({ way, modules }: Pick<ContentsOptions, 'way' | 'modules'>): boolean {
-  if (modules.source === null || modules.source.length === 0) return false;
-  return way === 'value' || lackingModules(modules).length > 0;
 }
 
 /** Modules of the source that the target doesn't have, as far as is known. */
@@ -145,14 +155,16 @@ async function mayExpire({
   });
 }
 
+/** Returns the keys that only DUMP carries. */
 async function lookAtKeys(on: {
   session: Session;
   keys: readonly Buffer[];
   contents: Contents;
-}): Promise<void> {
+}): Promise<{ key: Buffer; found: FoundType }[]> {
   const { session, keys, contents } = on;
   const types = (await session.all(keys.map((key): Command => ['TYPE', key]))).map(asText);
   const joint = sideBySide(session);
+  const opaque: { key: Buffer; found: FoundType }[] = [];
   await Promise.all(
     keys.map(async (key, i) => {
       const type = types[i] ?? 'none';
@@ -160,10 +172,35 @@ async function lookAtKeys(on: {
         // Which they are is only known from their fields. Once there are samples enough, the rest is not read.
         if (contents.expiringFields.count < SAMPLE && (await hasExpiringField({ session: joint, key })))
           note(contents.expiringFields, key);
-      } else if (type !== 'none' && !isReadable(type) && contents.opaque !== null)
-        note((contents.opaque[type] ??= { count: 0, sample: [] }), key);
+      } else if (type !== 'none' && !isReadable(type) && contents.opaque !== null) {
+        const found = (contents.opaque[type] ??= { count: 0, sample: [], accepted: null });
+        note(found, key);
+        opaque.push({ key, found });
+      }
     }),
   );
+  return opaque;
+}
+
+/** Larger ones are not tried: their DUMP would stall the source. */
+const TRIED_BYTES = 1024 * 1024;
+
+/** Whether the target restores a key, asked with an expiry in the past: it reads all of it and keeps nothing. Null: not known. */
+async function takes(on: { source: Session; target: Session; key: Buffer }): Promise<boolean | null> {
+  const { source, target, key } = on;
+  const [size] = await source.connection.pipeline([['MEMORY', 'USAGE', key]]);
+  if (typeof size !== 'number' || size > TRIED_BYTES) return null;
+  const [payload] = await source.connection.pipeline([['DUMP', key]]);
+  if (!Buffer.isBuffer(payload)) return null;
+  const probe = `ferry:probe:${randomBytes(12).toString('hex')}`;
+  const [reply] = await target.connection.pipeline([['RESTORE', probe, 1, payload, 'ABSTTL']]);
+  if (!(reply instanceof ReplyError)) return true;
+  return /version or checksum|bad data format/i.test(reply.message) ? false : null;
+}
+
+/** One refusal is enough. */
+function both(a: boolean | null, b: boolean | null): boolean | null {
+  return a === false || b === false ? false : (a ?? b);
 }
 
 async function hasExpiringField({ session, key }: { session: Session; key: Buffer }): Promise<boolean> {

@@ -7,6 +7,7 @@ import { isReadable, keyType, readPieces } from './pieces.js';
 import { asNumber, type Command } from './resp.js';
 import { dumpKeys, sameBody, type DumpedKey } from './restore.js';
 import { expiryCommand, milliseconds, NO_KEY, settleExpiries } from './ttl.js';
+import { digestVectors, VECTOR_SET } from './vectors.js';
 
 /** How one key stands at the target; null: equal. */
 export type Verdict = Exclude<DifferenceKind, 'extra'> | null;
@@ -91,7 +92,7 @@ export async function judgeByValue({ pair, key }: { pair: Pair; key: Buffer }): 
     if (targetType === null) return { verdict: 'missing', digest: null, type };
     if (sourceType !== targetType) return { verdict: 'type', digest: null, type };
     // Of a module's type nothing is known but its serialized form, which a newer module may write otherwise.
-    if (!isReadable(sourceType))
+    if (!isReadable(sourceType) && sourceType !== VECTOR_SET)
       return { verdict: (await sameDump({ pair, key })) ? null : 'value', digest: null, type };
     const [a, b] = await Promise.all([
       digestValue({ session: source, key, type: sourceType }),
@@ -142,6 +143,7 @@ async function digestValue({
   key: Buffer;
   type: string;
 }): Promise<Digest> {
+  if (type === VECTOR_SET) return digestVectors({ session, key });
   const digest = createDigest(type);
   for await (const piece of readPieces({ session, key, type })) digest.add(piece);
   return digest;

@@ -75,29 +75,38 @@ function modules(input: PreflightInput): Check {
   const { source, target, contents } = input;
   const lacks = lackingModules({ source: source.modules, target: target.modules });
   const opaque = Object.entries(contents?.opaque ?? {});
-  const byValue = wayOf(input).chosen === 'value';
+  const refused = opaque.filter(([, { accepted }]) => accepted !== true);
   const part = lookedAt(input);
   const name = 'Modules';
   const expected =
     source.modules === null ? 'every module of the source' : source.modules.join(', ') || 'none needed';
-  if (opaque.length > 0)
+  if (refused.length > 0)
     return check({
       name,
       expected,
       actual:
-        opaque
-          .map(([type, found]) => `${count(found.count, 'key')} of type ${type}, ${sampled(found)}`)
+        refused
+          .map(
+            ([type, found]) =>
+              `${count(found.count, 'key')} of type ${type}, ${sampled(found)}, which the target ${found.accepted === false ? 'refuses' : 'may refuse'}`,
+          )
           .join('; ') + part,
       status: 'fail',
-      // Which module a type belongs to is not known: where the target has some of them, it may be one of those.
-      waivable: !byValue && lacks.length < (source.modules?.length ?? 0),
-      next: byValue
-        ? `Types of modules are only carried by DUMP, and the target does not read this source's format: ${WITHOUT}.`
-        : `Load the modules on the target, ${WITHOUT}.`,
+      // What could not be tried shows at the first such key.
+      waivable: refused.every(([, { accepted }]) => accepted === null),
+      next: `Such a key is only carried as the source serializes it (DUMP): load the same module in the same version on the target, ${WITHOUT}.`,
     });
   if (source.modules === null || target.modules === null)
     return check({ name, expected, actual: 'not known: not permitted to ask' });
-  if (lacks.length === 0) return check({ name, expected, actual: 'nothing is missing' });
+  const taken = opaque.map(
+    ([type, found]) => `${count(found.count, 'key')} of type ${type}, which the target takes`,
+  );
+  if (lacks.length === 0 || taken.length > 0)
+    return check({
+      name,
+      expected,
+      actual: taken.length > 0 ? taken.join('; ') + part : 'nothing is missing',
+    });
   return check({
     name,
     expected,

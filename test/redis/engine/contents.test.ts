@@ -1,6 +1,8 @@
 /** What the source holds that the target has no place for: found beforehand where there is a reason to look. */
 import { describe, expect, test } from 'vitest';
+import { compareAll } from '../../../src/redis/compare.js';
 import { lookAtContents, type ContentsOptions } from '../../../src/redis/contents.js';
+import { copyAll } from '../../../src/redis/copy.js';
 import { carryFunctions, readLibraries, removeFunctions } from '../../../src/redis/functions.js';
 import { openConnection } from '../../../src/redis/resp.js';
 import { pairsHere, server, type TestServer } from './servers.js';
@@ -70,22 +72,75 @@ describe('hash fields that expire', () => {
   });
 });
 
-test('types of modules are looked for where the target lacks a module, or takes no dump', async () => {
-  const [source, target] = await Promise.all([server('r80'), server('r70')]);
-  const client = source.client();
-  await client.call('VADD', 'vectors', 'VALUES', 2, 1, 2, 'one');
-  await client.mset('a', 1, 'b', 2);
+describe('types of modules', () => {
   const modules = { source: ['vectorset'], target: [] as string[] };
-  expect(await lookAtContents(looking(source, target, { modules }))).toMatchObject({
-    looked: { keys: 3, of: 3 },
-    opaque: { vectorset: { count: 1, sample: ['vectors'] } },
+  const fill = async (source: TestServer): Promise<void> => {
+    const client = source.client();
+    for (let i = 0; i < 100; i += 1)
+      await client.call('VADD', 'vectors', 'VALUES', 3, Math.sin(i), i, 1, `e${i}`, 'SETATTR', `{"i":${i}}`);
+    for (let i = 0; i < 100; i += 1)
+      await client.call('VADD', 'exact', 'VALUES', 2, Math.cos(i), i, `e${i}`, 'NOQUANT');
+    await client.mset('a', 1, 'b', 2);
+  };
+
+  test('which the target refuses, are found and named', async () => {
+    const [source, target] = await Promise.all([server('r80'), server('r70')]);
+    await fill(source);
+    expect(await lookAtContents(looking(source, target, { modules }))).toMatchObject({
+      looked: { keys: 4, of: 4 },
+      opaque: {
+        vectorset: { count: 2, sample: expect.arrayContaining(['vectors', 'exact']), accepted: false },
+      },
+    });
+    expect((await lookAtContents(looking(source, target, { modules, match: 'a' }))).opaque).toEqual({});
+    // Without a module there is nothing to look for.
+    expect((await lookAtContents(looking(source, target))).looked).toBeNull();
   });
-  const both = { source: ['vectorset'], target: ['VectorSet'] };
-  expect((await lookAtContents(looking(source, target, { modules: both, way: 'dump' }))).opaque).toBeNull();
-  expect((await lookAtContents(looking(source, target, { modules: both }))).opaque).toHaveProperty(
-    'vectorset',
-  );
-  expect((await lookAtContents(looking(source, target, { modules, match: 'a' }))).opaque).toEqual({});
+
+  test.for(
+    pairsHere([
+      ['r80', 'r80'],
+      ['r80', 'r82'],
+    ]),
+  )('which the target takes, are carried and compared: %s → %s', async ([from, to]) => {
+    const [source, target] = await Promise.all([server(from), server(to)]);
+    await fill(source);
+    const contents = await lookAtContents(looking(source, target, { modules, way: 'dump' }));
+    expect(contents.opaque).toMatchObject({ vectorset: { count: 2, accepted: true } });
+    // To try leaves nothing.
+    expect(await target.client().dbsize()).toBe(0);
+    for (const way of ['dump', 'value'] as const) {
+      const options = {
+        ...looking(source, target),
+        way,
+        ifTargetHasKeys: 'refuse' as const,
+        bigKey: 8_000_000,
+      };
+      expect((await copyAll(options)).counts.copied).toBe(4);
+      expect(await compareAll({ ...options, repair: false })).toMatchObject({
+        keysCompared: 4,
+        value: 0,
+        missing: 0,
+      });
+    }
+    expect(await target.client().call('VSIM', 'exact', 'ELE', 'e5', 'COUNT', 3)).toEqual(
+      await source.client().call('VSIM', 'exact', 'ELE', 'e5', 'COUNT', 3),
+    );
+    const client = target.client();
+    const different = async (): Promise<number> =>
+      (
+        await compareAll({
+          ...looking(source, target),
+          ifTargetHasKeys: 'refuse',
+          bigKey: 8_000_000,
+          repair: false,
+        })
+      ).value;
+    await client.call('VSETATTR', 'vectors', 'e7', '{"i":8}');
+    expect(await different()).toBe(1);
+    await client.call('VADD', 'exact', 'VALUES', 2, 0.5, 0.25, 'e9', 'NOQUANT');
+    expect(await different()).toBe(2);
+  });
 });
 
 test('looking ends when its time is up, and says how far it came', async () => {
