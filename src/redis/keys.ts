@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { areOwn, nowOurs, PART_PREFIX } from './ledger.js';
 import { isReadable, keyType, readPieces, writePiece } from './pieces.js';
 import { failureOf } from './resp-errors.js';
-import { asNumber, ReplyError, type Command, type Reply } from './resp.js';
+import { asNumber, ReplyError, type Argument, type Command, type Reply } from './resp.js';
 import { dumpKeys, maybeStream, restoreCommand, restoreFailure, type DumpedKey } from './restore.js';
 import { ahead } from './scan.js';
 import { KeyChanged, type Session } from './session.js';
@@ -33,11 +33,12 @@ export async function lookAt({
 }
 
 function sorted(all: readonly DumpedKey[]): Look {
-  return {
-    dumped: all.filter(isPresent),
-    values: [],
-    gone: all.filter((one) => !isPresent(one)).map(({ key }) => key),
-  };
+  const look: Look = { dumped: [], values: [], gone: [] };
+  for (const one of all) {
+    if (isPresent(one)) look.dumped.push(one);
+    else look.gone.push(one.key);
+  }
+  return look;
 }
 
 interface Present extends DumpedKey {
@@ -57,24 +58,28 @@ async function restoreKeys(options: {
   const { transfer, dumped, replace } = options;
   const { source, target } = transfer.pair;
   const ledgered = transfer.mode === 'replace';
-  const all = dumped.filter(isPresent);
-  // One command for all of these: nothing has to be known of the single key.
-  const simple = ledgered || !replace ? [] : all.filter(({ plain, expireAt }) => plain && expireAt < 0);
-  const present = simple.length === 0 ? all : all.filter(({ plain, expireAt }) => !plain || expireAt >= 0);
+  const tally = { ...NOTHING };
+  // One command for all strings of which nothing more has to be said.
+  const together: Argument[] = ['MSET'];
+  const present: Present[] = [];
+  const commands: Command[] = [];
+  for (const one of dumped) {
+    if (!isPresent(one)) continue;
+    if (one.plain && one.expireAt < 0 && replace && !ledgered) {
+      together.push(one.key, one.payload);
+      tally.copied += 1;
+      tally.bytes += one.payload.length;
+      continue;
+    }
+    present.push(one);
+    commands.push(restoreCommand({ dumped: one, replace }));
+    if (ledgered) commands.push(nowOurs(one.key));
+  }
   const [replies] = await Promise.all([
-    target.connection.pipeline(
-      present.flatMap((one) => {
-        const restore = restoreCommand({ dumped: one, replace });
-        return ledgered ? [restore, nowOurs(one.key)] : [restore];
-      }),
-    ),
-    simple.length === 0
-      ? []
-      : target.all([['MSET', ...simple.flatMap(({ key, payload }) => [key, payload])]]),
+    target.connection.pipeline(commands),
+    together.length > 1 ? target.all([together]) : [],
   ]);
   const now = Date.now();
-  const tally = { ...NOTHING, copied: simple.length };
-  for (const { payload } of simple) tally.bytes += payload.length;
   for (const [i, one] of present.entries()) {
     const reply = replies[ledgered ? 2 * i : i];
     if (reply instanceof ReplyError && (reply.code !== 'BUSYKEY' || replace))
@@ -137,8 +142,12 @@ export async function writeKeys(options: {
   const { transfer, look, big, again } = options;
   const { mode } = transfer;
   const replace = mode !== 'skip' || again;
+  if (mode !== 'skip') {
+    const tally = await writeLook({ transfer, look, replace });
+    return tally && copyEach({ transfer, keys: big, replace, tally });
+  }
   const keys = [...[...look.dumped, ...look.values].map(({ key }) => key), ...big];
-  const own = await areOwn({ target: transfer.pair.target, keys, mode: mode === 'skip' ? mode : 'refuse' });
+  const own = await areOwn({ target: transfer.pair.target, keys, mode });
   const theirs = new Set(keys.filter((_, i) => own[i]));
   const wanted = ({ key }: { key: Buffer }): boolean => !theirs.has(key);
   const tally = await writeLook({
