@@ -38,7 +38,7 @@ async function move({ from, to, bigKey }: { from: string; to: string; bigKey: nu
   const options = settings(source, target, { bigKey });
   const result = await copyAll(options);
   // Counters of streams exist from 7.0 on.
-  const reading = { streamCounters: !/r6/.test(from + to), signOfZero: true };
+  const reading = { streamCounters: !/r6/.test(from + to) };
   return {
     result,
     expected: await readEverything(source.client(), reading),

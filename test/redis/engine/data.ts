@@ -116,10 +116,10 @@ export interface Seen {
 
 const hex = (value: unknown): string => (Buffer.isBuffer(value) ? value.toString('latin1') : String(value));
 
-function numberBits({ text, signOfZero }: { text: string; signOfZero: boolean }): string {
+function numberBits(text: string): string {
   const bytes = Buffer.alloc(8);
   const value = text === 'inf' ? Infinity : text === '-inf' ? -Infinity : Number(text);
-  bytes.writeDoubleBE(signOfZero ? value : value + 0);
+  bytes.writeDoubleBE(value);
   return bytes.toString('hex');
 }
 
@@ -133,14 +133,12 @@ function flat(reply: unknown): Map<string, unknown> {
 export interface Reading {
   /** Only servers from 7.0 have them. */
   streamCounters?: boolean;
-  /** A small sorted set of 7.0 and later doesn't keep the sign of a zero that it is given by command. */
-  signOfZero?: boolean;
   ignore?: RegExp;
 }
 
 /** Everything in the selected database, by value. */
 export async function readEverything(redis: Redis, options: Reading = {}): Promise<Record<string, Seen>> {
-  const { streamCounters = true, signOfZero = true } = options;
+  const { streamCounters = true } = options;
   const exact = await supports(redis, 'PEXPIRETIME');
   const fieldTimes = await supports(redis, 'HPEXPIRETIME');
   const seen: Record<string, Seen> = {};
@@ -150,7 +148,7 @@ export async function readEverything(redis: Redis, options: Reading = {}): Promi
       const name = hex(key);
       if (options.ignore?.test(name)) return;
       const type = await redis.type(key);
-      const value = await readValue(redis, { key, type, fieldTimes, streamCounters, signOfZero });
+      const value = await readValue(redis, { key, type, fieldTimes, streamCounters });
       const expireAt = exact
         ? Number(await redis.call('PEXPIRETIME', key))
         : await expiryBetweenClocks(redis, key);
@@ -180,9 +178,9 @@ async function expiryBetweenClocks(redis: Redis, key: Buffer): Promise<number> {
 
 async function readValue(
   redis: Redis,
-  options: { key: Buffer; type: string; fieldTimes: boolean; streamCounters: boolean; signOfZero: boolean },
+  options: { key: Buffer; type: string; fieldTimes: boolean; streamCounters: boolean },
 ): Promise<unknown> {
-  const { key, type, fieldTimes, streamCounters, signOfZero } = options;
+  const { key, type, fieldTimes, streamCounters } = options;
   switch (type) {
     case 'string':
       return hex(await redis.getBuffer(key));
@@ -192,9 +190,7 @@ async function readValue(
       return (await redis.smembersBuffer(key)).map(hex).sort();
     case 'zset': {
       const list = (await redis.callBuffer('ZRANGE', key, 0, -1, 'WITHSCORES')) as Buffer[];
-      return [...flat(list)]
-        .map(([member, score]) => `${member}=${numberBits({ text: hex(score), signOfZero })}`)
-        .sort();
+      return [...flat(list)].map(([member, score]) => `${member}=${numberBits(hex(score))}`).sort();
     }
     case 'hash': {
       const fields = [...flat(await redis.callBuffer('HGETALL', key))];

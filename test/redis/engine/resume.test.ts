@@ -34,53 +34,54 @@ async function fill(one: TestServer, options: { keys: number; db?: number }): Pr
 const travelled = <T>(value: T): T => JSON.parse(JSON.stringify(value)) as T;
 
 describe('aborting', () => {
-  test.for([8_000_000, 100])(
-    'and going on copies every key, and never throws (bigKey %d)',
-    async (bigKey) => {
-      const [source, target] = await Promise.all([server('r70'), server('r80')]);
-      await fill(source, { keys: 8_000 });
-      await fill(source, { keys: 3_000, db: 2 });
-      await fillWithEverything(source.client({ db: 2 }));
-      const databases = [
-        [0, 0],
-        [2, 1],
-      ] as const;
-      let checkpoint: CopyCheckpoint | undefined;
-      let runs = 0;
-      for (let done = false; !done; runs += 1) {
-        const stop = new AbortController();
-        const after = Math.random() * 60;
-        const timer = setTimeout(() => stop.abort(), after);
-        const result = await copyAll(
-          settings(source, target, {
-            databases,
-            checkpoint,
-            bigKey,
-            signal: runs > 40 ? never : stop.signal,
-          }),
-        );
-        clearTimeout(timer);
-        done = result.done;
-        checkpoint = travelled(result.checkpoint);
-        expect(result.counts.copied).toBeGreaterThanOrEqual(0);
-      }
-      expect(runs).toBeGreaterThan(1);
-      expect(await readEverything(target.client({ db: 0 }))).toEqual(
-        await readEverything(source.client({ db: 0 })),
+  test.for([
+    { bigKey: 8_000_000, way: 'dump' as const },
+    { bigKey: 100, way: 'dump' as const },
+    { bigKey: 8_000_000, way: 'value' as const },
+  ])('and going on copies every key, and never throws ($way, bigKey $bigKey)', async ({ bigKey, way }) => {
+    const [source, target] = await Promise.all([server('r70'), server('r80')]);
+    await fill(source, { keys: 8_000 });
+    await fill(source, { keys: 3_000, db: 2 });
+    await fillWithEverything(source.client({ db: 2 }));
+    const databases = [
+      [0, 0],
+      [2, 1],
+    ] as const;
+    let checkpoint: CopyCheckpoint | undefined;
+    let runs = 0;
+    for (let done = false; !done; runs += 1) {
+      const stop = new AbortController();
+      const after = Math.random() * 60;
+      const timer = setTimeout(() => stop.abort(), after);
+      const result = await copyAll(
+        settings(source, target, {
+          databases,
+          checkpoint,
+          bigKey,
+          way,
+          signal: runs > 40 ? never : stop.signal,
+        }),
       );
-      const reading = { signOfZero: bigKey > 100 };
-      expect(await readEverything(target.client({ db: 1 }), reading)).toEqual(
-        await readEverything(source.client({ db: 2 }), reading),
-      );
-      expect(checkpoint?.counts.copied).toBe(
-        (await source.client({ db: 0 }).dbsize()) + (await source.client({ db: 2 }).dbsize()),
-      );
-      // A finished one stays finished.
-      expect(await copyAll(settings(source, target, { databases, checkpoint }))).toMatchObject({
-        done: true,
-      });
-    },
-  );
+      clearTimeout(timer);
+      done = result.done;
+      checkpoint = travelled(result.checkpoint);
+      expect(result.counts.copied).toBeGreaterThanOrEqual(0);
+    }
+    expect(runs).toBeGreaterThan(1);
+    expect(await readEverything(target.client({ db: 0 }))).toEqual(
+      await readEverything(source.client({ db: 0 })),
+    );
+    expect(await readEverything(target.client({ db: 1 }))).toEqual(
+      await readEverything(source.client({ db: 2 })),
+    );
+    expect(checkpoint?.counts.copied).toBe(
+      (await source.client({ db: 0 }).dbsize()) + (await source.client({ db: 2 }).dbsize()),
+    );
+    // A finished one stays finished.
+    expect(await copyAll(settings(source, target, { databases, checkpoint }))).toMatchObject({
+      done: true,
+    });
+  });
 
   test('takes no longer than a moment, even when the source hangs', async () => {
     const [source, target] = await Promise.all([server('r70'), server('r80')]);
