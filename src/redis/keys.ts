@@ -4,14 +4,21 @@ import { areOwn, nowOurs, PART_PREFIX } from './ledger.js';
 import { isReadable, keyType, readPieces, writePiece } from './pieces.js';
 import { failureOf } from './resp-errors.js';
 import { asNumber, ReplyError, type Argument, type Command, type Reply } from './resp.js';
-import { dumpKeys, maybeStream, restoreCommand, restoreFailure, type DumpedKey } from './restore.js';
+import {
+  dumpKeys,
+  maybeStream,
+  readStrings,
+  restoreCommand,
+  restoreFailure,
+  type DumpedKey,
+} from './restore.js';
 import { ahead } from './scan.js';
 import { KeyChanged, type Session } from './session.js';
 import { add, NOTHING, type CopyCounts, type Transfer } from './transfer.js';
 import { expiryCommand, NO_KEY, settleExpiries } from './ttl.js';
 import { ATTEMPTS, neverStill, readValues, sizeOf, writeValues, type ReadValue } from './values.js';
 
-/** What one look at the source brought. By value it holds dumps too: of types that only DUMP carries. */
+/** What one look at the source brought. By value it holds dumps too: strings as they are, and types that only DUMP carries. */
 export interface Look {
   dumped: DumpedKey[];
   values: ReadValue[];
@@ -27,9 +34,13 @@ export async function lookAt({
 }): Promise<Look> {
   const session = transfer.pair.source;
   if (transfer.way === 'dump') return sorted(await dumpKeys({ session, keys }));
-  const { values, opaque, gone } = await readValues({ session, keys });
-  const dumped = sorted(await dumpKeys({ session, keys: opaque }));
-  return { dumped: dumped.dumped, values, gone: [...gone, ...dumped.gone] };
+  const strings = await readStrings({ session, keys });
+  const isOther = ({ payload, expireAt }: DumpedKey): boolean => payload === null && expireAt !== NO_KEY;
+  const others = strings.filter(isOther).map(({ key }) => key);
+  const { values, opaque, gone } = await readValues({ session, keys: others });
+  const dumped = await dumpKeys({ session, keys: opaque });
+  const look = sorted([...strings.filter((one) => !isOther(one)), ...dumped]);
+  return { ...look, values, gone: [...look.gone, ...gone] };
 }
 
 function sorted(all: readonly DumpedKey[]): Look {

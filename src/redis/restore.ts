@@ -27,29 +27,40 @@ export async function dumpKeys({
   session: Session;
   keys: readonly Buffer[];
 }): Promise<DumpedKey[]> {
-  if (keys.length === 0) return [];
-  if (!session.plain) return dumpSerialized({ session, keys });
-  const [[strings], answers] = await Promise.all([
-    session.all([['MGET', ...keys]]),
-    session.each({ command: [expiryVerb(session)], keys }),
-  ]);
-  const values = asList(strings);
-  const times = await settleExpiries({ session, keys, answers: answers.map(asNumber) });
-  const rest: number[] = [];
-  const read = keys.map((key, i): DumpedKey => {
-    const value = values[i] ?? null;
-    const expireAt = times[i] ?? NO_EXPIRY;
-    if (expireAt === NO_KEY) return { key, payload: null, plain: false, expireAt };
-    // Not a string, or it came into being just now.
-    if (value === null) rest.push(i);
-    return { key, payload: value === null ? null : asBuffer(value), plain: value !== null, expireAt };
-  });
+  const read = await readStrings({ session, keys });
+  const rest = read.flatMap(({ payload, expireAt }, i) =>
+    payload === null && expireAt !== NO_KEY ? [i] : [],
+  );
   const serialized = await dumpSerialized({ session, keys: rest.map((i) => keys[i] ?? Buffer.alloc(0)) });
   rest.forEach((at, i) => {
     const one = serialized[i];
     if (one) read[at] = one;
   });
   return read;
+}
+
+/** Of the keys that are strings, the values; where they may not go as they are, none. */
+export async function readStrings({
+  session,
+  keys,
+}: {
+  session: Session;
+  keys: readonly Buffer[];
+}): Promise<DumpedKey[]> {
+  if (keys.length === 0) return [];
+  if (!session.plain) return keys.map((key) => ({ key, payload: null, plain: false, expireAt: NO_EXPIRY }));
+  const [[strings], answers] = await Promise.all([
+    session.all([['MGET', ...keys]]),
+    session.each({ command: [expiryVerb(session)], keys }),
+  ]);
+  const values = asList(strings);
+  const times = await settleExpiries({ session, keys, answers: answers.map(asNumber) });
+  return keys.map((key, i): DumpedKey => {
+    const expireAt = times[i] ?? NO_EXPIRY;
+    const value = expireAt === NO_KEY ? null : (values[i] ?? null);
+    // None: not a string, or it came into being just now.
+    return { key, payload: value === null ? null : asBuffer(value), plain: value !== null, expireAt };
+  });
 }
 
 async function dumpSerialized({

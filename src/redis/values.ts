@@ -10,7 +10,7 @@ import { FerryError } from '../errors.js';
 import { nowOurs, PART_PREFIX } from './ledger.js';
 import type { Piece } from './piece.js';
 import { isReadable, keyType, readPieces, writePiece } from './pieces.js';
-import { asNumber, asText, ReplyError, type Command, type Reply } from './resp.js';
+import { asNumber, ReplyError, type Command, type Reply } from './resp.js';
 import { KeyChanged, throwFirst, type Session } from './session.js';
 import { NOTHING, type CopyCounts, type Transfer } from './transfer.js';
 import { expiryCommand, NO_EXPIRY, NO_KEY, settleExpiries } from './ttl.js';
@@ -87,16 +87,8 @@ export async function readValues({
   session: Session;
   keys: readonly Buffer[];
 }): Promise<ReadValues> {
-  const types = (await session.all(keys.map((key): Command => ['TYPE', key]))).map(asText);
   const joint = sideBySide(session);
-  const strings = keys.filter((_, i) => types[i] === 'string');
-  const [whole, ...others] = await Promise.all([
-    readStrings({ session, keys: strings }),
-    ...keys.flatMap((key, i) =>
-      types[i] === 'string' ? [] : [readOne({ session: joint, key, type: types[i] })],
-    ),
-  ]);
-  const read = [...(whole ?? []), ...others.flat()];
+  const read = (await Promise.all(keys.map((key) => readOne({ session: joint, key })))).flat();
   const times = await settleExpiries({
     session,
     keys: read.map(({ key }) => key),
@@ -115,44 +107,13 @@ export async function readValues({
   return { values, opaque, gone: keys.filter((key) => !found.has(key)) };
 }
 
-/** Most keys are strings, and most of those have one answer each: a pipeline of their own. */
-async function readStrings({
-  session,
-  keys,
-}: {
-  session: Session;
-  keys: readonly Buffer[];
-}): Promise<Unsettled[]> {
-  const replies = await session.connection.pipeline(
-    keys.flatMap((key): Command[] => [['GET', key], expiryCommand(session, key)]),
-  );
-  const read: Unsettled[] = [];
-  for (const [i, key] of keys.entries()) {
-    const answer = replies[2 * i];
-    if (Buffer.isBuffer(answer))
-      read.push({
-        key,
-        type: 'string',
-        pieces: [{ type: 'string', offset: 0, bytes: answer }],
-        answer: asNumber(replies[2 * i + 1]),
-      });
-    // Another type by now, or refused.
-    else if (answer !== null) read.push(...(await readOne({ session, key })));
-  }
-  return read;
-}
-
 /** Nothing when the key is not there. */
-async function readOne(read: {
-  session: Session;
-  key: Buffer;
-  type?: string | undefined;
-}): Promise<Unsettled[]> {
+async function readOne(read: { session: Session; key: Buffer }): Promise<Unsettled[]> {
   const { session, key } = read;
   for (let attempt = 1; ; attempt += 1) {
     try {
-      const type = (attempt === 1 ? read.type : undefined) ?? (await keyType(read));
-      if (type === null || type === 'none') return [];
+      const type = await keyType(read);
+      if (type === null) return [];
       const pieces: Piece[] = [];
       if (isReadable(type)) for await (const piece of readPieces({ session, key, type })) pieces.push(piece);
       const [answer] = await session.all([expiryCommand(session, key)]);

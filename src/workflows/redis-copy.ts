@@ -405,7 +405,7 @@ function choose(input: RedisCopySettings, pair: Pair) {
           ]
         : [],
     backSays: ways.back.chosen === 'value' ? ', by value' : '',
-    backTakes: `about as long as the comparison took; writes pause for a moment${ways.noWayBackFor.length > 0 ? `. It would stop, with nothing lost, at ${ways.noWayBackFor.join(', ')}, which ${pair.source.shown} has not` : ''}`,
+    backTakes: `about as long as the comparison took; writes pause for a moment${ways.noWayBackFor.length > 0 ? ` (${ways.noWayBackFor.join(', ')} would stop it, with nothing lost)` : ''}`,
     mayLose: lossless
       ? undefined
       : `writes that reach ${pair.source.shown} while the applications move (${hold.why})`,

@@ -88,7 +88,7 @@ describe.concurrent('by value', () => {
       keepsWrites: true,
       loses: '',
       takes: expect.stringContaining(
-        'It would stop, with nothing lost, at hash fields that were given an expiry since',
+        '(hash fields that were given an expiry since would stop it, with nothing lost)',
       ),
     });
     await target.rpush('list small', 'written since');
@@ -147,7 +147,9 @@ describe.concurrent('what the target has no place for', () => {
     await source.call('VADD', 'vectors', 'VALUES', 2, 1, 2, 'one');
     const refused = await (await w.start({ gates: auto })).failure();
     expect(refused.type).toBe('PreflightFailed');
-    expect(refused.message).toMatch(/Modules: 1 key of type vectorset, for example vectors, which the target refuses/);
+    expect(refused.message).toMatch(
+      /Modules: 1 key of type vectorset, for example vectors, which the target refuses/,
+    );
     expect(refused.message).toMatch(
       /Hash fields that expire: 1 hash with such fields, for example session:1/,
     );
