@@ -38,10 +38,6 @@ export function at(title: string) {
   return (state: State): boolean => state.step === title;
 }
 
-function stepOf(state: Pick<State, 'steps'>, title: string) {
-  return state.steps.find((step) => step.title === title);
-}
-
 export async function kill9(worker: ChildProcess | null): Promise<void> {
   if (!worker || worker.exitCode !== null || worker.signalCode !== null) return;
   const gone = new Promise((resolve) => worker.once('exit', resolve));
