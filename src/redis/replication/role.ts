@@ -1,0 +1,75 @@
+/** What a server says of its place in a replication: INFO replication and server, parsed. */
+import type { Redis } from 'ioredis';
+import { failureOn } from '../connect.js';
+import { parseInfo } from '../info.js';
+
+export interface Role {
+  role: 'primary' | 'replica';
+  /** Of this run of the process: a restarted server has another one. */
+  runId: string;
+  /** Of the stream of changes that it is at the head of, or follows. */
+  replId: string;
+  /** How far it is in that stream, in bytes. */
+  offset: number;
+  /** The stream that it followed before it was promoted, and up to where it knows it. */
+  replId2: string;
+  secondOffset: number;
+  /** Of a replica: whom it follows, and how that stands. */
+  follows: { host: string; port: number; linkUp: boolean; syncing: boolean; lastIoSeconds: number } | null;
+  /** Of a primary: replicas that are in step, by what they reported last. */
+  replicas: { host: string; port: number; online: boolean; offset: number }[];
+  /** Bytes of changes that are kept for whoever was away. */
+  backlog: { size: number; held: number };
+  /** Since it was started: what it sent, and what it was asked for and could not give from its backlog. */
+  syncs: { full: number; partial: number; refused: number };
+}
+
+/** @throws FerryError */
+export async function roleOf({ client }: { client: Redis }): Promise<Role> {
+  const texts = await Promise.all(['server', 'replication', 'stats'].map((part) => client.call('INFO', part))).catch(
+    (error: unknown) => {
+      throw failureOn(client, error);
+    },
+  );
+  return parseRole(parseInfo(texts.map(String).join('\n')));
+}
+
+export function parseRole(info: Record<string, string>): Role {
+  const number = (name: string): number => Number(info[name] ?? 0);
+  const replica = info['role'] === 'slave';
+  return {
+    role: replica ? 'replica' : 'primary',
+    runId: info['run_id'] ?? '',
+    replId: info['master_replid'] ?? '',
+    // A replica's own offset is what it has applied; master_repl_offset may run ahead of it before 7.0.
+    offset: replica ? number('slave_repl_offset') : number('master_repl_offset'),
+    replId2: info['master_replid2'] ?? '',
+    secondOffset: number('second_repl_offset'),
+    follows: replica
+      ? {
+          host: info['master_host'] ?? '',
+          port: number('master_port'),
+          linkUp: info['master_link_status'] === 'up',
+          syncing: info['master_sync_in_progress'] === '1',
+          lastIoSeconds: number('master_last_io_seconds_ago'),
+        }
+      : null,
+    replicas: Object.entries(info)
+      .filter(([name]) => /^slave\d+$/.test(name))
+      .map(([, line]) => {
+        const facts = Object.fromEntries(line.split(',').map((part) => part.split('='))) as Record<string, string>;
+        return {
+          host: facts['ip'] ?? '',
+          port: Number(facts['port']),
+          online: facts['state'] === 'online',
+          offset: Number(facts['offset'] ?? 0),
+        };
+      }),
+    backlog: { size: number('repl_backlog_size'), held: number('repl_backlog_histlen') },
+    syncs: {
+      full: number('sync_full'),
+      partial: number('sync_partial_ok'),
+      refused: number('sync_partial_err'),
+    },
+  };
+}
