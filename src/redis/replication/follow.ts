@@ -39,7 +39,9 @@ export async function followBefore({ client }: { client: Redis }): Promise<Follo
   const { [PASSWORD]: password = '', ...rest } = read;
   return {
     settings: Object.fromEntries(
-      [PRIORITY, LOAD, READ_ONLY, TLS, USER].flatMap((name) => (rest[name] === undefined ? [] : [[name, rest[name]]])),
+      [PRIORITY, LOAD, READ_ONLY, TLS, USER].flatMap((name) =>
+        rest[name] === undefined ? [] : [[name, rest[name]]],
+      ),
     ),
     ownLogin: password !== '',
   };
@@ -66,7 +68,18 @@ export async function admit(on: {
   const password = randomBytes(24).toString('hex');
   const hash = createHash('sha256').update(password).digest('hex');
   try {
-    await primary.call('ACL', 'SETUSER', user, 'reset', 'on', `#${hash}`, '+psync', '+sync', '+replconf', '+ping');
+    await primary.call(
+      'ACL',
+      'SETUSER',
+      user,
+      'reset',
+      'on',
+      `#${hash}`,
+      '+psync',
+      '+sync',
+      '+replconf',
+      '+ping',
+    );
   } catch (error) {
     if (!/NOPERM|unknown command|unknown subcommand/i.test(messageOf(error))) throw failureOn(primary, error);
     // A managed server: the login that we were given ourselves then.
@@ -80,14 +93,26 @@ export async function admit(on: {
 }
 
 /** Starts following; harmless when it does. `at`: where the follower reaches the primary. */
-export async function follow({ client, at }: { client: Redis; at: { host: string; port: number } }): Promise<void> {
+export async function follow({
+  client,
+  at,
+}: {
+  client: Redis;
+  at: { host: string; port: number };
+}): Promise<void> {
   const { follows } = await roleOf({ client });
   if (follows && follows.host === at.host && follows.port === at.port) return;
   await act(client, ['REPLICAOF', at.host, String(at.port)]);
 }
 
 /** Puts the settings back that stood before; whom it follows is another matter. Harmless when nothing was changed. */
-export async function restoreFollow({ client, before }: { client: Redis; before: FollowBefore }): Promise<void> {
+export async function restoreFollow({
+  client,
+  before,
+}: {
+  client: Redis;
+  before: FollowBefore;
+}): Promise<void> {
   if (!before.ownLogin) await set(client, PASSWORD, '');
   for (const [name, value] of Object.entries(before.settings)) await set(client, name, value);
 }
@@ -133,9 +158,11 @@ export async function linkUp(on: {
 
 async function settingsOf(client: Redis): Promise<Record<string, string>> {
   const names = ['replica-*', LOAD, 'tls-replication', USER, PASSWORD];
-  const replies = await Promise.all(names.map((name) => client.call('CONFIG', 'GET', name))).catch((error: unknown) => {
-    throw failureOn(client, error);
-  });
+  const replies = await Promise.all(names.map((name) => client.call('CONFIG', 'GET', name))).catch(
+    (error: unknown) => {
+      throw failureOn(client, error);
+    },
+  );
   return Object.fromEntries(replies.flatMap(pairsOf));
 }
 

@@ -15,12 +15,20 @@
 import type { Redis } from 'ioredis';
 import { FerryError } from '../../errors.js';
 import { shown, type ServerAddress } from '../address.js';
-import { connect, failureOn } from '../connect.js';
+import { connect, failureOn, messageOf } from '../connect.js';
 import { fence, isFenced, unfence, type FenceBefore } from '../fence.js';
 import { soleHand } from '../hands.js';
 import { parseInfo } from '../info.js';
 import { pauseWrites, resumeWrites } from '../pause.js';
-import { admit, dismissFollower, follow, linkUp, restoreFollow, rewriteConfig, type FollowBefore } from './follow.js';
+import {
+  admit,
+  dismissFollower,
+  follow,
+  linkUp,
+  restoreFollow,
+  rewriteConfig,
+  type FollowBefore,
+} from './follow.js';
 import { parseRole, roleOf, type Role } from './role.js';
 
 export interface HandoverSide {
@@ -46,10 +54,13 @@ export interface HandoverOptions {
   /** What followers log in as; see follow.ts. */
   user: string;
   signal: AbortSignal;
-  /** Throws when another attempt has taken over. */
-  stillCurrent: () => Promise<void>;
+  /** Tells durably how far it is; throws when another attempt has taken over. */
+  stillCurrent: (standing: 'begun' | 'promoted') => Promise<void>;
+  /** An attempt before this one told that the new one was promoted: applications may be using it. */
+  promotedBefore: boolean;
   repoint: () => Promise<unknown>;
-  repointBack: () => Promise<unknown>;
+  /** Where the repoint fails, everything goes back by this; null: a person decides. */
+  repointBack: (() => Promise<unknown>) | null;
 }
 
 export interface HandoverResult {
@@ -80,6 +91,7 @@ const BELIEVED_MS = 1_000;
 /** Bytes behind at which a pause is worth beginning. */
 const NEARLY = 1024 * 1024;
 const LINK_TIMEOUT_MS = 15_000;
+const NEVER = new AbortController().signal;
 
 type How =
   | { standing: 'ready' }
@@ -98,12 +110,12 @@ interface Hands {
 
 /** @throws FerryError; everything has resumed on the old side then, unless the type is Unclear */
 export async function handOver(options: HandoverOptions): Promise<HandoverResult> {
-  const { from, to, name, signal } = options;
+  const { from, to, name, signal, promotedBefore } = options;
   // Cancelling is heeded between two tries, never in the middle of one: half a handover would be worse than a whole one.
   const old = await connect({ address: from.address, name, commandTimeoutMs: COMMAND_TIMEOUT_MS });
   const next = await connect({ address: to.address, name, commandTimeoutMs: COMMAND_TIMEOUT_MS }).catch(
     async (error: unknown) => {
-      old.disconnect();
+      await withoutTheNew({ options, old, error }).finally(() => old.disconnect());
       throw error;
     },
   );
@@ -113,7 +125,7 @@ export async function handOver(options: HandoverOptions): Promise<HandoverResult
     next,
     async sure() {
       if (performance.now() - confirmed < BELIEVED_MS) return;
-      await options.stillCurrent();
+      await options.stillCurrent(promotedBefore ? 'promoted' : 'begun');
       confirmed = performance.now();
     },
   };
@@ -122,7 +134,8 @@ export async function handOver(options: HandoverOptions): Promise<HandoverResult
     await soleHand({ client: next, name });
     await hands.sure();
     const how = await lookAt(options, hands);
-    if (how.standing === 'promoted') return await finish(options, hands, { pausesGivenUp: 0, finishedLater: true });
+    if (how.standing === 'promoted')
+      return await finish(options, hands, { pausesGivenUp: 0, finishedLater: true });
     const guard = await admit({
       primary: next,
       follower: old,
@@ -152,11 +165,32 @@ export async function handOver(options: HandoverOptions): Promise<HandoverResult
   }
 }
 
+/** The new one doesn't answer. Where nobody was told of it, and it can't be taking writes, everything resumes on the old one. */
+async function withoutTheNew(on: { options: HandoverOptions; old: Redis; error: unknown }): Promise<void> {
+  const { options, old, error } = on;
+  const { from, to, promotedBefore } = options;
+  if (promotedBefore) throw unclear(`${shown(to.address)} has taken over and does not answer`);
+  if ((await isFenced({ client: old })) === null) return;
+  await options.stillCurrent('begun');
+  // Refused: there is no process any more. Anything else may be the network, with a server behind it that was promoted.
+  if (!/refused the connection/.test(messageOf(error)))
+    throw unclear(`${shown(to.address)} may have been promoted, and can not be asked`);
+  await resume(old, from);
+}
+
+function unclear(why: string): FerryError {
+  return new FerryError(
+    'Unclear',
+    `${why}, so it can't be told where the applications write. Nothing was changed now`,
+  );
+}
+
 /** How far an earlier attempt came. @throws FerryError when the two servers are no pair (any more) */
-async function lookAt({ from, to }: HandoverOptions, { old, next }: Hands): Promise<How> {
+async function lookAt({ from, to, promotedBefore }: HandoverOptions, { old, next }: Hands): Promise<How> {
   const [was, will] = await Promise.all([roleOf({ client: old }), roleOf({ client: next })]);
   if (will.role === 'replica') {
     if (was.role === 'replica') throw notAPair(from, to, 'both are replicas');
+    if (promotedBefore) throw unclear(`${shown(to.address)} had taken over and is a replica again`);
     const fenced = (await isFenced({ client: old })) !== null;
     if (will.replId !== was.replId || will.follows?.linkUp !== true) {
       if (fenced) await resume(old, from);
@@ -167,6 +201,8 @@ async function lookAt({ from, to }: HandoverOptions, { old, next }: Hands): Prom
   // A promoted replica remembers the stream that it followed; one that was restarted remembers nothing.
   if (was.role === 'replica' ? was.follows?.port === to.at.port : will.replId2 === was.replId)
     return { standing: 'promoted' };
+  if (promotedBefore)
+    throw unclear(`${shown(from.address)} or ${shown(to.address)} was restarted in the middle of it`);
   if (was.role === 'primary' && (await isFenced({ client: old })) !== null) await resume(old, from);
   throw notAPair(from, to, `${shown(to.address)} does not follow it (was it restarted?)`);
 }
@@ -198,7 +234,8 @@ async function holdAndPromote(
   try {
     const pause = await pauseWrites({ client: old, ms: fenced ? BEHIND_FENCE_MS : capMs });
     if (!(await drained(hands, () => pause.remaining() - FENCE_MARGIN_MS))) {
-      if (fenced) throw new FerryError('Unknown', 'the new server stopped following while the old one was fenced');
+      if (fenced)
+        throw new FerryError('Unknown', 'the new server stopped following while the old one was fenced');
       await resumeWrites({ client: old });
       return null;
     }
@@ -218,7 +255,7 @@ async function holdAndPromote(
     if (error instanceof FerryError && error.type === 'Unclear') throw error;
     // Nobody was told to move: everything resumes where it was. Unless another attempt has taken over, which must not
     // find its fence gone.
-    const ours = await options.stillCurrent().then(
+    const ours = await options.stillCurrent('begun').then(
       () => true,
       () => false,
     );
@@ -251,10 +288,7 @@ async function promote({ to }: HandoverOptions, { next }: Hands): Promise<void> 
     const role = await lookAgain(to).catch(() => null);
     if (role?.role === 'replica') throw failureOn(next, error);
     if (role === null || role.replId2 === '')
-      throw new FerryError(
-        'Unclear',
-        `${shown(to.address)} was told to take over and does not answer, so it can't be told whether it did`,
-      );
+      throw unclear(`${shown(to.address)} was told to take over and does not answer`);
   }
 }
 
@@ -285,7 +319,13 @@ async function finish(
   const guard =
     so.guard ??
     (await admit({ primary: next, follower: old, address: to.address, before: from.follow, user }));
-  await options.repoint();
+  await options.stillCurrent('promoted');
+  try {
+    await options.repoint();
+  } catch (error) {
+    await takeBack(options, old, error);
+    throw error;
+  }
   const dropped = await dropAll(old);
   await follow({ client: old, at: to.at });
   await resumeWrites({ client: old });
@@ -294,7 +334,7 @@ async function finish(
   await unfence({ client: old, before: from.fence });
   await restoreFollow({ client: next, before: to.follow });
   await dismissFollower({ primary: old, user });
-  await linkUp({ client: old, timeoutMs: LINK_TIMEOUT_MS, signal: new AbortController().signal });
+  await linkUp({ client: old, timeoutMs: LINK_TIMEOUT_MS, signal: NEVER });
   const role = await roleOf({ client: next });
   return {
     pausedMs,
@@ -306,6 +346,30 @@ async function finish(
     durable: await rewriteConfig({ client: old }),
     guard,
   };
+}
+
+/**
+ * The applications could not be told. Some may have moved and written all the same, so the old one takes over again in the same way,
+ * while whoever waits there goes on waiting.
+ */
+async function takeBack(options: HandoverOptions, old: Redis, error: unknown): Promise<void> {
+  const { from, to, repointBack } = options;
+  if (!repointBack) throw unclear(messageOf(error));
+  await follow({ client: old, at: to.at });
+  await unfence({ client: old, before: from.fence });
+  await linkUp({ client: old, timeoutMs: LINK_TIMEOUT_MS, signal: NEVER });
+  await handOver({
+    ...options,
+    from: to,
+    to: from,
+    // Known durably as promoted: whoever finishes this begins with the applications on the new one.
+    stillCurrent: () => options.stillCurrent('promoted'),
+    promotedBefore: false,
+    repoint: repointBack,
+    repointBack: null,
+    signal: NEVER,
+  });
+  await resumeWrites({ client: old });
 }
 
 /** All at once: one by one would take as long as there are clients. Replicas stay. */

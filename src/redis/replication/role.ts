@@ -26,11 +26,11 @@ export interface Role {
 
 /** @throws FerryError */
 export async function roleOf({ client }: { client: Redis }): Promise<Role> {
-  const texts = await Promise.all(['server', 'replication', 'stats'].map((part) => client.call('INFO', part))).catch(
-    (error: unknown) => {
-      throw failureOn(client, error);
-    },
-  );
+  const texts = await Promise.all(
+    ['server', 'replication', 'stats'].map((part) => client.call('INFO', part)),
+  ).catch((error: unknown) => {
+    throw failureOn(client, error);
+  });
   return parseRole(parseInfo(texts.map(String).join('\n')));
 }
 
@@ -57,7 +57,10 @@ export function parseRole(info: Record<string, string>): Role {
     replicas: Object.entries(info)
       .filter(([name]) => /^slave\d+$/.test(name))
       .map(([, line]) => {
-        const facts = Object.fromEntries(line.split(',').map((part) => part.split('='))) as Record<string, string>;
+        const facts = Object.fromEntries(line.split(',').map((part) => part.split('='))) as Record<
+          string,
+          string
+        >;
         return {
           host: facts['ip'] ?? '',
           port: Number(facts['port']),

@@ -1,11 +1,9 @@
 /* Handing over between two real servers, under writers. */
-import { Redis } from 'ioredis';
 import { expect, test } from 'vitest';
-import { fenceBefore } from '../../../src/redis/fence.js';
-import { admit, follow, followBefore, linkUp, replicationUser } from '../../../src/redis/replication/follow.js';
-import { handOver, type HandoverSide } from '../../../src/redis/replication/handover.js';
+import { handOver } from '../../../src/redis/replication/handover.js';
 import { roleOf } from '../../../src/redis/replication/role.js';
-import { installed, serve, type TestServer } from '../servers.js';
+import { installed } from '../servers.js';
+import { couple, losses, writer } from './support.js';
 
 const PAIRS = [
   ['r62', 'r70'],
@@ -17,97 +15,60 @@ const PAIRS = [
   ['v81', 'v9'],
 ] as const;
 
-const USER = replicationUser('test');
-
-async function sideOf(server: TestServer): Promise<HandoverSide> {
-  const client = server.client();
-  return {
-    address: { host: '127.0.0.1', port: server.port },
-    at: { host: '127.0.0.1', port: server.port },
-    follow: await followBefore({ client }),
-    fence: await fenceBefore({ client }),
-  };
-}
-
-/** Keeps writing to wherever `port` says; counts what was acknowledged. */
-function writer(on: { port: () => number; id: number }) {
-  let n = 0;
-  let errors = 0;
-  let longest = 0;
-  let stop = false;
-  const client = new Redis({ host: '127.0.0.1', port: on.port(), retryStrategy: () => 2, maxRetriesPerRequest: null });
-  client.on('error', () => {});
-  client.on('close', () => {
-    client.options.port = on.port();
-  });
-  const done = (async () => {
-    while (!stop) {
-      const began = performance.now();
-      try {
-        await client.rpush(`list:${on.id}`, n);
-        n += 1;
-      } catch {
-        errors += 1;
-      }
-      longest = Math.max(longest, performance.now() - began);
-    }
-    client.disconnect();
-  })();
-  return {
-    async end() {
-      stop = true;
-      await done;
-      return { acknowledged: n, errors, longest };
-    },
-  };
-}
-
-test.each(PAIRS.filter((pair) => pair.every(installed)))('%s → %s and back, five times', async (a, b) => {
-  const [one, two] = [await serve({ name: a }), await serve({ name: b })];
-  let [from, to] = [await sideOf(one), await sideOf(two)];
-  const old = one.client();
-  const next = two.client();
-  for (let i = 0; i < 1000; i += 1) void old.set(`key:${i}`, 'x'.repeat(100));
-  await old.ping();
-  await admit({ primary: old, follower: next, address: from.address, before: to.follow, user: USER });
-  await follow({ client: next, at: from.at });
-  await linkUp({ client: next, timeoutMs: 10_000, signal: AbortSignal.timeout(20_000) });
-
-  let port = one.port;
-  const writers = [0, 1, 2, 3].map((id) => writer({ port: () => port, id }));
+test.each(PAIRS.filter((pair) => pair.every(installed)))('%s → %s and back, five times', async (...names) => {
+  const pair = await couple(names);
+  const writers = ['a', 'b', 'c', 'd'].map((key) => writer(pair, key));
   const results = [];
   for (let i = 0; i < 10; i += 1) {
     await new Promise((resolve) => setTimeout(resolve, 100));
-    const [here, there] = [from.address.port, to.address.port];
-    results.push(
-      await handOver({
-        from,
-        to,
-        capMs: 500,
-        tries: 3,
-        name: 'ferry:test:1.1',
-        user: USER,
-        signal: new AbortController().signal,
-        stillCurrent: async () => {},
-        repoint: async () => {
-          port = there;
-        },
-        repointBack: async () => {
-          port = here;
-        },
-      }),
-    );
-    [from, to] = [to, from];
+    results.push(await handOver(pair.options()));
+    pair.exchange();
   }
-  const ends = await Promise.all(writers.map((each) => each.end()));
-  console.log(a, b, results.map((r) => `${r.pausedMs}/${r.drainMs}`).join(' '), JSON.stringify(ends), JSON.stringify(results[0]));
-  for (const [id, { acknowledged, errors }] of ends.entries()) {
-    expect(errors).toBe(0);
-    const present = await one.client().lrange(`list:${id}`, 0, -1);
-    expect(present).toEqual(Array.from({ length: acknowledged }, (_, i) => String(i)));
+  for (const each of writers) {
+    const { acknowledged, errors } = await each.end();
+    expect(errors).toEqual([]);
+    expect(acknowledged).toBeGreaterThan(100);
+    expect(await losses({ server: pair.one, key: each.key, acknowledged })).toEqual({ missing: 0, twice: 0 });
   }
-  expect(results.every(({ partial }) => partial)).toBe(true);
-  const [was, is] = [await roleOf({ client: one.client() }), await roleOf({ client: two.client() })];
+  expect(results.map(({ partial, guard, durable }) => ({ partial, guard, durable }))).toEqual(
+    results.map(() => ({ partial: true, guard: 'run-time user', durable: expect.any(Boolean) as boolean })),
+  );
+  const [was, is] = [
+    await roleOf({ client: pair.one.client() }),
+    await roleOf({ client: pair.two.client() }),
+  ];
   expect([was.role, is.role]).toEqual(['primary', 'replica']);
   expect(was.syncs.full + is.syncs.full).toBe(1);
+});
+
+test('a repoint that fails: the old one takes over again, with what was written meanwhile', async () => {
+  const pair = await couple(['r70', 'r80']);
+  const writers = ['a', 'b'].map((key) => writer(pair, key));
+  const options = pair.options();
+  await expect(
+    handOver({
+      ...options,
+      repoint: async () => {
+        await options.repoint();
+        // Long enough for somebody to move.
+        await new Promise((resolve) => setTimeout(resolve, 200));
+        throw new Error('half of the applications could not be told');
+      },
+    }),
+  ).rejects.toThrow('half of the applications');
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  for (const each of writers) {
+    const { acknowledged, errors } = await each.end();
+    expect(errors).toEqual([]);
+    expect(await losses({ server: pair.one, key: each.key, acknowledged })).toEqual({ missing: 0, twice: 0 });
+  }
+  const [was, is] = [
+    await roleOf({ client: pair.one.client() }),
+    await roleOf({ client: pair.two.client() }),
+  ];
+  expect([was.role, is.role]).toEqual(['primary', 'replica']);
+  expect(await pair.one.client().config('GET', 'min-replicas-to-write')).toEqual([
+    'min-replicas-to-write',
+    '0',
+  ]);
 });

@@ -1,0 +1,22 @@
+import { describe, expect, test } from 'vitest';
+import { expectWholeAfterKills } from './killed.js';
+
+/** More than a handover has: those beyond its end kill nothing. */
+const MOST = 120;
+
+describe.each([
+  ['r70', 'r80'],
+  ['r62', 'v81'],
+  ['r70', 'v9'],
+] as const)('%s ⇄ %s', (...names) => {
+  test('killed with -9 before and after each command of a handover, forth and back', async () => {
+    const at = Array.from({ length: MOST }, (_, i) => i + 1).flatMap((command) =>
+      (['before', 'after'] as const).map((when) => ({ when, command })),
+    );
+    const { kills, longest } = await expectWholeAfterKills({ names, at });
+    console.log(
+      `${names.join(' ⇄ ')}: ${kills} kills, no write missing; the longest wait of a write ${Math.round(longest)} ms`,
+    );
+    expect(kills).toBeGreaterThan(100);
+  });
+});

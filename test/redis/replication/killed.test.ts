@@ -1,0 +1,12 @@
+import { expect, test } from 'vitest';
+import { expectWholeAfterKills } from './killed.js';
+
+/* Every instant is in the sweep; here some, of which most are between the pause and its end. */
+test('killed with -9 at some instants of the handover: it is finished, and no write is lost', async () => {
+  const at = [20, 30, 36, 42, 48, 54, 60, 66].flatMap((command) =>
+    (['before', 'after'] as const).map((when) => ({ when, command })),
+  );
+  const { kills, longest } = await expectWholeAfterKills({ names: ['r70', 'r80'], at });
+  console.log({ kills, longest });
+  expect(kills).toBe(at.length);
+});
