@@ -1,7 +1,7 @@
 /** After the switch, and instead of it: watching the side that was left, proving, clearing, and the end. */
 import type { UndoResult } from '../contract.js';
 import { FerryError } from '../errors.js';
-import type { Repoint } from '../inputs/redis-copy.js';
+import type { Repoint } from '../inputs/repoint.js';
 import { shown } from '../redis/address.js';
 import { timeLimit } from '../platform/time-limit.js';
 import { deleteKeys, type ClearCheckpoint, type ClearResult } from '../redis/clear.js';

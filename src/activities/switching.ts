@@ -1,7 +1,7 @@
 /** Switching the applications over, and back. */
 import type { Told, UndoResult } from '../contract.js';
 import { FerryError } from '../errors.js';
-import type { Repoint } from '../inputs/redis-copy.js';
+import type { Repoint } from '../inputs/repoint.js';
 import { shown, type ServerAddress } from '../redis/address.js';
 import { dropClients, clientsOf } from '../redis/clients.js';
 import {

@@ -1,29 +1,8 @@
 /** Input of `redisCopy`. */
 import { z } from 'zod';
 import { commonFields, gatesField } from './common.js';
-import { Action, CommandSpec, Duration, RedisEndpoint, WebhookSpec } from './refs.js';
-
-/** How the applications learn the new address. */
-export const Repoint = z.discriminatedUnion('kind', [
-  z.strictObject({
-    kind: z.literal('file'),
-    path: z
-      .string()
-      .startsWith('/', 'must be an absolute path on the worker')
-      .meta({ description: 'The file that applications read their address from' }),
-    template: z.string().default('{url}\n').meta({
-      description: 'What the file holds; {url} is the whole URL of the serving side, password included',
-    }),
-  }),
-  CommandSpec.extend({
-    kind: z.literal('command'),
-    undo: CommandSpec.optional().meta({
-      description: 'Repoints back; default: the same command with FERRY_DIRECTION=back',
-    }),
-  }),
-  WebhookSpec.extend({ kind: z.literal('webhook') }),
-]);
-export type Repoint = z.infer<typeof Repoint>;
+import { Action, Duration, RedisEndpoint } from './refs.js';
+import { Repoint } from './repoint.js';
 
 const DatabaseNumber = z.string().regex(/^\d+$/, 'must be a database number');
 

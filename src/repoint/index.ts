@@ -1,6 +1,7 @@
 /** Telling the applications where their Redis is: one file for each way. */
-import type { Repoint } from '../inputs/redis-copy.js';
+import type { Repoint } from '../inputs/repoint.js';
 import { byHandCommand, describeCommand, repointCommand } from './command.js';
+import { byHandHaproxy, describeHaproxy, repointHaproxy } from './haproxy.js';
 import { byHandFile, describeFile, finishFile, repointFile } from './file.js';
 import type { ByHandInput, Direction, RepointInput, Serving } from './types.js';
 import { byHandWebhook, describeWebhook, repointWebhook } from './webhook.js';
@@ -15,6 +16,8 @@ export async function repoint(input: RepointInput): Promise<string> {
       return repointFile({ ...input, spec });
     case 'command':
       return repointCommand({ ...input, spec });
+    case 'haproxy':
+      return repointHaproxy({ ...input, spec });
     default:
       return repointWebhook({ ...input, spec });
   }
@@ -32,6 +35,8 @@ export function describeRepoint(spec: Repoint): string[] {
       return describeFile(spec);
     case 'command':
       return describeCommand(spec);
+    case 'haproxy':
+      return describeHaproxy(spec);
     default:
       return describeWebhook(spec);
   }
@@ -45,6 +50,8 @@ export function repointByHand(input: ByHandInput): string[] {
       return byHandFile({ ...input, spec });
     case 'command':
       return byHandCommand({ ...input, spec });
+    case 'haproxy':
+      return byHandHaproxy({ ...input, spec });
     default:
       return byHandWebhook({ ...input, spec });
   }

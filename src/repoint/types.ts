@@ -1,5 +1,5 @@
 /** What every way of repointing is given. */
-import type { Repoint } from '../inputs/redis-copy.js';
+import type { Repoint } from '../inputs/repoint.js';
 import type { RedisEndpoint } from '../inputs/refs.js';
 import type { DatabaseMap, ServerAddress } from '../redis/address.js';
 

@@ -9,7 +9,8 @@ import type { Sides } from '../activities/sides.js';
 import type { ClearOutcome, WatchOutcome } from '../activities/closing.js';
 import type { FenceBefore } from '../activities/switching.js';
 import { milliseconds } from '../inputs/refs.js';
-import { RedisCopyInput, type RedisCopySettings, type Repoint } from '../inputs/redis-copy.js';
+import { RedisCopyInput, type RedisCopySettings } from '../inputs/redis-copy.js';
+import type { Repoint } from '../inputs/repoint.js';
 import {
   acts,
   call,

@@ -17,7 +17,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { Repoint } from '../../src/inputs/redis-copy.js';
+import { Repoint } from '../../src/inputs/repoint.js';
 import { parseRedisUrl } from '../../src/redis/address.js';
 import {
   describeRepoint,

@@ -4,11 +4,14 @@
  * The order is what keeps every acknowledged write, and never has two servers that take them:
  *   1. pause writes at the old one (the server itself ends the pause, whatever becomes of us);
  *   2. wait until the new one has every byte; past the cap everything resumes, and a better moment is waited for;
- *   3. fence the old one: the pause may end now, its writes are refused and not accepted and lost;
+ *   3. fence the old one: the pause becomes one that doesn't end by itself;
  *   4. promote the new one;
  *   5. repoint;
- *   6. close the clients' old connections: blocked writes were never acknowledged, and none runs;
- *   7. let the old one follow the new one, from where it stands (no full resync), and end the pause.
+ *   6. at once: close the clients' connections to the old one, let it follow the new one from where it stands (no full
+ *      resync), end the pause. Blocked writes were never acknowledged, and none runs.
+ *
+ * The fence is a pause and not `min-replicas-to-write`, since the latter is looked at before the pause: it would answer with
+ * an error whoever writes between 3 and 6 (seen), where the pause lets them wait for the new server.
  *
  * The roles of the two servers tell how far an attempt came, so that the next one, on any worker, can finish it.
  */
@@ -16,7 +19,6 @@ import type { Redis } from 'ioredis';
 import { FerryError } from '../../errors.js';
 import { shown, type ServerAddress } from '../address.js';
 import { connect, failureOn, messageOf } from '../connect.js';
-import { fence, isFenced, unfence, type FenceBefore } from '../fence.js';
 import { soleHand } from '../hands.js';
 import { parseInfo } from '../info.js';
 import { pauseWrites, resumeWrites } from '../pause.js';
@@ -37,7 +39,6 @@ export interface HandoverSide {
   at: { host: string; port: number };
   /** To be put back once it takes writes. */
   follow: FollowBefore;
-  fence: FenceBefore;
 }
 
 export interface HandoverOptions {
@@ -72,6 +73,8 @@ export interface HandoverResult {
   droppedClients: number;
   /** A later attempt finished what an earlier one began. */
   finishedLater: boolean;
+  /** Bytes that the old one wrote behind its fence, which are not on the new one: 0 unless somebody else ended the pause. */
+  slipped: number | null;
   /** The old one follows without having been sent everything anew. */
   partial: boolean;
   /** Whether whom the old one follows outlives its restart. */
@@ -83,22 +86,17 @@ export interface HandoverResult {
 /** No command here takes long; a server that vanished without a word must not hold us for ever. */
 const COMMAND_TIMEOUT_MS = 5_000;
 /** What must be left of the pause for the fence to stand before it ends. */
-const FENCE_MARGIN_MS = 50;
-/** Behind the fence a pause loses nothing: it keeps keys from expiring and clients from errors until the old one follows. */
-const BEHIND_FENCE_MS = 5_000;
+const FENCE_MARGIN_MS = 20;
+/** Ends when it is told to, or with the server. */
+const FENCE_MS = 30 * 24 * 3_600_000;
 /** How long "still current" is believed: less than it takes Temporal to start another attempt. */
 const BELIEVED_MS = 1_000;
 /** Bytes behind at which a pause is worth beginning. */
 const NEARLY = 1024 * 1024;
 const LINK_TIMEOUT_MS = 15_000;
+/** Between two pauses, should the first not have been enough. */
+const BREATH_MS = 500;
 const NEVER = new AbortController().signal;
-
-type How =
-  | { standing: 'ready' }
-  /** The old one is fenced, and nobody promoted the new one. */
-  | { standing: 'fenced' }
-  /** The new one takes writes; the old one is fenced or follows already. */
-  | { standing: 'promoted' };
 
 /** Two control connections and what is known of the other's roles. */
 interface Hands {
@@ -133,8 +131,7 @@ export async function handOver(options: HandoverOptions): Promise<HandoverResult
     await soleHand({ client: old, name });
     await soleHand({ client: next, name });
     await hands.sure();
-    const how = await lookAt(options, hands);
-    if (how.standing === 'promoted')
+    if ((await standing(options, hands)) === 'promoted')
       return await finish(options, hands, { pausesGivenUp: 0, finishedLater: true });
     const guard = await admit({
       primary: next,
@@ -144,16 +141,12 @@ export async function handOver(options: HandoverOptions): Promise<HandoverResult
       user: options.user,
     });
     for (let given = 0; given < options.tries; given += 1) {
+      if (given > 0) await wait(BREATH_MS);
       signal.throwIfAborted();
       await nearlyInStep(hands, signal);
-      const held = await holdAndPromote(options, hands, how.standing === 'fenced');
+      const held = await holdAndPromote(options, hands);
       if (held === null) continue;
-      return await finish(options, hands, {
-        pausesGivenUp: given,
-        finishedLater: how.standing === 'fenced',
-        guard,
-        ...held,
-      });
+      return await finish(options, hands, { pausesGivenUp: given, finishedLater: false, guard, ...held });
     }
     throw new FerryError(
       'PauseTooLong',
@@ -168,14 +161,12 @@ export async function handOver(options: HandoverOptions): Promise<HandoverResult
 /** The new one doesn't answer. Where nobody was told of it, and it can't be taking writes, everything resumes on the old one. */
 async function withoutTheNew(on: { options: HandoverOptions; old: Redis; error: unknown }): Promise<void> {
   const { options, old, error } = on;
-  const { from, to, promotedBefore } = options;
+  const { to, promotedBefore } = options;
   if (promotedBefore) throw unclear(`${shown(to.address)} has taken over and does not answer`);
-  if ((await isFenced({ client: old })) === null) return;
-  await options.stillCurrent('begun');
   // Refused: there is no process any more. Anything else may be the network, with a server behind it that was promoted.
-  if (!/refused the connection/.test(messageOf(error)))
-    throw unclear(`${shown(to.address)} may have been promoted, and can not be asked`);
-  await resume(old, from);
+  if (!/refused the connection/.test(messageOf(error))) return;
+  await options.stillCurrent('begun');
+  await resumeWrites({ client: old });
 }
 
 function unclear(why: string): FerryError {
@@ -186,29 +177,31 @@ function unclear(why: string): FerryError {
 }
 
 /** How far an earlier attempt came. @throws FerryError when the two servers are no pair (any more) */
-async function lookAt({ from, to, promotedBefore }: HandoverOptions, { old, next }: Hands): Promise<How> {
+async function standing(options: HandoverOptions, { old, next }: Hands): Promise<'ready' | 'promoted'> {
+  const { from, to, promotedBefore } = options;
   const [was, will] = await Promise.all([roleOf({ client: old }), roleOf({ client: next })]);
+  const notAPair = async (why: string): Promise<FerryError> => {
+    if (promotedBefore) return unclear(why);
+    // An attempt may have died behind its fence.
+    if (was.role === 'primary') await resumeWrites({ client: old });
+    return new FerryError(
+      'Unknown',
+      `${shown(from.address)} can't hand over to ${shown(to.address)}: ${why}`,
+    );
+  };
   if (will.role === 'replica') {
-    if (was.role === 'replica') throw notAPair(from, to, 'both are replicas');
-    if (promotedBefore) throw unclear(`${shown(to.address)} had taken over and is a replica again`);
-    const fenced = (await isFenced({ client: old })) !== null;
-    if (will.replId !== was.replId || will.follows?.linkUp !== true) {
-      if (fenced) await resume(old, from);
-      throw notAPair(from, to, `${shown(to.address)} is not in step`);
-    }
-    return { standing: fenced ? 'fenced' : 'ready' };
+    if (was.role === 'primary' && will.replId === was.replId && will.follows?.linkUp && !promotedBefore)
+      return 'ready';
+    throw await notAPair(`${shown(to.address)} is not in step with it`);
   }
   // A promoted replica remembers the stream that it followed; one that was restarted remembers nothing.
-  if (was.role === 'replica' ? was.follows?.port === to.at.port : will.replId2 === was.replId)
-    return { standing: 'promoted' };
-  if (promotedBefore)
-    throw unclear(`${shown(from.address)} or ${shown(to.address)} was restarted in the middle of it`);
-  if (was.role === 'primary' && (await isFenced({ client: old })) !== null) await resume(old, from);
-  throw notAPair(from, to, `${shown(to.address)} does not follow it (was it restarted?)`);
-}
-
-function notAPair(from: HandoverSide, to: HandoverSide, why: string): FerryError {
-  return new FerryError('Unknown', `${shown(from.address)} can't hand over to ${shown(to.address)}: ${why}`);
+  if (
+    was.role === 'replica'
+      ? was.replId === will.replId || was.follows?.port === to.at.port
+      : will.replId2 === was.replId
+  )
+    return 'promoted';
+  throw await notAPair(`${shown(to.address)} does not follow it (was one of them restarted?)`);
 }
 
 async function nearlyInStep({ old, next }: Hands, signal: AbortSignal): Promise<void> {
@@ -225,32 +218,27 @@ async function nearlyInStep({ old, next }: Hands, signal: AbortSignal): Promise<
 async function holdAndPromote(
   options: HandoverOptions,
   hands: Hands,
-  fenced: boolean,
-): Promise<{ began: number; drainMs: number } | null> {
-  const { from, capMs } = options;
+): Promise<{ began: number; drainMs: number; goal: number } | null> {
+  const { from, to, capMs } = options;
   const { old, next, sure } = hands;
   await sure();
   const began = performance.now();
   try {
-    const pause = await pauseWrites({ client: old, ms: fenced ? BEHIND_FENCE_MS : capMs });
-    if (!(await drained(hands, () => pause.remaining() - FENCE_MARGIN_MS))) {
-      if (fenced)
-        throw new FerryError('Unknown', 'the new server stopped following while the old one was fenced');
+    const pause = await pauseWrites({ client: old, ms: capMs });
+    if ((await drained(hands, () => pause.remaining() - FENCE_MARGIN_MS)) === null) {
       await resumeWrites({ client: old });
       return null;
     }
     const drainMs = performance.now() - began;
     await sure();
-    if (!fenced) {
-      await fence({ client: old, before: from.fence });
-      await pauseWrites({ client: old, ms: BEHIND_FENCE_MS });
-    }
-    // What slipped in, should the pause have ended before the fence stood. Nothing can follow it.
-    if (!(await drained(hands, () => BEHIND_FENCE_MS / 2 - (performance.now() - began))))
-      throw new FerryError('Unknown', 'the new server stopped following while the old one was fenced');
+    await pauseWrites({ client: old, ms: FENCE_MS });
+    // What slipped in, should the first pause have ended before the fence stood. Nothing can follow it.
+    const goal = await drained(hands, () => capMs + COMMAND_TIMEOUT_MS - (performance.now() - began));
+    if (goal === null)
+      throw new FerryError('Unreachable', `${shown(to.address)} stopped following ${shown(from.address)}`);
     await sure();
-    await promote(options, hands);
-    return { began, drainMs };
+    await promote(to, next);
+    return { began, drainMs, goal };
   } catch (error) {
     if (error instanceof FerryError && error.type === 'Unclear') throw error;
     // Nobody was told to move: everything resumes where it was. Unless another attempt has taken over, which must not
@@ -259,28 +247,27 @@ async function holdAndPromote(
       () => true,
       () => false,
     );
-    if (ours) await resume(old, from);
+    if (ours) await resumeWrites({ client: old });
     throw error;
   }
 }
 
-async function resume(old: Redis, from: HandoverSide): Promise<void> {
-  await unfence({ client: old, before: from.fence });
-  await resumeWrites({ client: old });
-}
-
-/** Waits until the new one has applied every byte that the old one wrote. */
-async function drained({ old, next }: Hands, left: () => number): Promise<boolean> {
-  const goal = parseRole(parseInfo(String(await old.call('INFO', 'replication')))).offset;
+/** Waits until the new one has applied every byte that the old one wrote; how many that are, or null past the time. */
+async function drained({ old, next }: Hands, left: () => number): Promise<number | null> {
+  const goal = await offsetOf(old);
   for (;;) {
     const [, , , state, offset] = (await next.call('ROLE')) as unknown[];
-    if (state === 'connected' && Number(offset) >= goal) return true;
-    if (left() <= 0) return false;
+    if (state === 'connected' && Number(offset) >= goal) return goal;
+    if (left() <= 0) return null;
     await wait(0.2);
   }
 }
 
-async function promote({ to }: HandoverOptions, { next }: Hands): Promise<void> {
+async function offsetOf(client: Redis): Promise<number> {
+  return parseRole(parseInfo(String(await client.call('INFO', 'replication')))).offset;
+}
+
+async function promote(to: HandoverSide, next: Redis): Promise<void> {
   try {
     await next.call('REPLICAOF', 'NO', 'ONE');
   } catch (error) {
@@ -301,7 +288,7 @@ async function lookAgain({ address }: HandoverSide): Promise<Role> {
   }
 }
 
-/** Steps 5 to 7, and tidying up. Every command may be repeated. */
+/** Steps 5 and 6, and tidying up. Every command may be repeated. */
 async function finish(
   options: HandoverOptions,
   hands: Hands,
@@ -311,27 +298,25 @@ async function finish(
     guard?: HandoverResult['guard'];
     began?: number;
     drainMs?: number;
+    goal?: number;
   },
 ): Promise<HandoverResult> {
   const { from, to, user } = options;
   const { old, next } = hands;
   const fullBefore = (await roleOf({ client: next })).syncs.full;
+  await options.stillCurrent('promoted');
   const guard =
     so.guard ??
     (await admit({ primary: next, follower: old, address: to.address, before: from.follow, user }));
-  await options.stillCurrent('promoted');
   try {
     await options.repoint();
   } catch (error) {
     await takeBack(options, old, error);
     throw error;
   }
-  const dropped = await dropAll(old);
-  await follow({ client: old, at: to.at });
-  await resumeWrites({ client: old });
+  const { dropped, offset } = await demote(old, to.at);
   const pausedMs = so.began === undefined ? null : round(performance.now() - so.began);
 
-  await unfence({ client: old, before: from.fence });
   await restoreFollow({ client: next, before: to.follow });
   await dismissFollower({ primary: old, user });
   await linkUp({ client: old, timeoutMs: LINK_TIMEOUT_MS, signal: NEVER });
@@ -342,6 +327,7 @@ async function finish(
     pausesGivenUp: so.pausesGivenUp,
     droppedClients: dropped,
     finishedLater: so.finishedLater,
+    slipped: so.goal === undefined || offset === null ? null : offset - so.goal,
     partial: role.syncs.full === fullBefore,
     durable: await rewriteConfig({ client: old }),
     guard,
@@ -349,14 +335,42 @@ async function finish(
 }
 
 /**
- * The applications could not be told. Some may have moved and written all the same, so the old one takes over again in the same way,
- * while whoever waits there goes on waiting.
+ * Step 6 in one transaction, so that no client finds anything between: whoever waits is sent away, and whoever comes then meets a
+ * replica. Harmless when it follows already. `offset`: how far the old one had come as a primary.
+ */
+async function demote(
+  old: Redis,
+  at: { host: string; port: number },
+): Promise<{ dropped: number; offset: number | null }> {
+  const was = await roleOf({ client: old });
+  const replies = await old
+    .multi()
+    .info('replication')
+    .call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
+    .call('CLIENT', 'KILL', 'TYPE', 'pubsub', 'SKIPME', 'yes')
+    .call('REPLICAOF', at.host, String(at.port))
+    .call('CLIENT', 'UNPAUSE')
+    .exec()
+    .catch((error: unknown) => {
+      throw failureOn(old, error);
+    });
+  const failed = replies?.find(([error]) => error !== null)?.[0];
+  if (failed || !replies) throw failureOn(old, failed ?? new Error('the transaction was discarded'));
+  const [info, normal, pubsub] = replies.map(([, reply]) => reply);
+  return {
+    dropped: Number(normal) + Number(pubsub),
+    offset: was.role === 'primary' ? parseRole(parseInfo(String(info))).offset : null,
+  };
+}
+
+/**
+ * The applications could not be told. Some may have moved and written all the same, so the old one takes over again in the same
+ * way. Until then it refuses writes (READONLY).
  */
 async function takeBack(options: HandoverOptions, old: Redis, error: unknown): Promise<void> {
   const { from, to, repointBack } = options;
   if (!repointBack) throw unclear(messageOf(error));
-  await follow({ client: old, at: to.at });
-  await unfence({ client: old, before: from.fence });
+  await demote(old, to.at);
   await linkUp({ client: old, timeoutMs: LINK_TIMEOUT_MS, signal: NEVER });
   await handOver({
     ...options,
@@ -369,17 +383,6 @@ async function takeBack(options: HandoverOptions, old: Redis, error: unknown): P
     repointBack: null,
     signal: NEVER,
   });
-  await resumeWrites({ client: old });
-}
-
-/** All at once: one by one would take as long as there are clients. Replicas stay. */
-async function dropAll(client: Redis): Promise<number> {
-  const counts = await Promise.all(
-    ['normal', 'pubsub'].map((type) => client.call('CLIENT', 'KILL', 'TYPE', type, 'SKIPME', 'yes')),
-  ).catch((error: unknown) => {
-    throw failureOn(client, error);
-  });
-  return counts.reduce<number>((sum, count) => sum + Number(count), 0);
 }
 
 function round(ms: number): number {

@@ -3,7 +3,7 @@ import { expectWholeAfterKills } from './killed.js';
 
 /* Every instant is in the sweep; here some, of which most are between the pause and its end. */
 test('killed with -9 at some instants of the handover: it is finished, and no write is lost', async () => {
-  const at = [20, 30, 36, 42, 48, 54, 60, 66].flatMap((command) =>
+  const at = [16, 24, 30, 34, 38, 42, 46, 50].flatMap((command) =>
     (['before', 'after'] as const).map((when) => ({ when, command })),
   );
   const { kills, longest } = await expectWholeAfterKills({ names: ['r70', 'r80'], at });

@@ -4,7 +4,6 @@ import { once } from 'node:events';
 import { rm } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { expect } from 'vitest';
-import { isFenced } from '../../../src/redis/fence.js';
 import { roleOf } from '../../../src/redis/replication/role.js';
 import { again, couple, losses, writer } from './support.js';
 
@@ -51,8 +50,6 @@ export async function expectWholeAfterKills(on: {
       roleOf({ client: follows.client() }),
     ]);
     expect([die, was.role, is.role, is.follows?.linkUp]).toEqual([die, 'primary', 'replica', true]);
-    expect(await isFenced({ client: serves.client() })).toBeNull();
-    expect(await isFenced({ client: follows.client() })).toBeNull();
     // Nobody is held any more.
     await serves.client().set('free', '1');
   }

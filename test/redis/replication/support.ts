@@ -5,7 +5,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { onTestFinished } from 'vitest';
-import { fenceBefore } from '../../../src/redis/fence.js';
 import {
   admit,
   follow,
@@ -39,7 +38,6 @@ export async function sideOf(server: TestServer): Promise<HandoverSide> {
     address: { host: '127.0.0.1', port: server.port },
     at: { host: '127.0.0.1', port: server.port },
     follow: await followBefore({ client }),
-    fence: await fenceBefore({ client }),
   };
 }
 

@@ -1,0 +1,50 @@
+/** How the applications learn where their Redis is: one kind for each way. */
+import { z } from 'zod';
+import { CommandSpec, WebhookSpec } from './refs.js';
+
+const HaproxySocket = z
+  .string()
+  .regex(/^\/|^\S+:\d+$/, 'must be an absolute path on the worker, or host:port')
+  .meta({ examples: ['/run/haproxy/admin.sock', '127.0.0.1:9999'] });
+
+/** What HAProxy's own commands are put together with. */
+const NAME = /^[A-Za-z0-9_.:-]+$/;
+
+/** How the applications learn the new address. */
+export const Repoint = z.discriminatedUnion('kind', [
+  z.strictObject({
+    kind: z.literal('file'),
+    path: z
+      .string()
+      .startsWith('/', 'must be an absolute path on the worker')
+      .meta({ description: 'The file that applications read their address from' }),
+    template: z.string().default('{url}\n').meta({
+      description: 'What the file holds; {url} is the whole URL of the serving side, password included',
+    }),
+  }),
+  CommandSpec.extend({
+    kind: z.literal('command'),
+    undo: CommandSpec.optional().meta({
+      description: 'Repoints back; default: the same command with FERRY_DIRECTION=back',
+    }),
+  }),
+  WebhookSpec.extend({ kind: z.literal('webhook') }),
+  z.strictObject({
+    kind: z.literal('haproxy'),
+    socket: z
+      .union([HaproxySocket, z.array(HaproxySocket).min(1)])
+      .meta({
+        description: "HAProxy's runtime API (`stats socket … level admin`); a list for several HAProxies",
+      }),
+    backend: z.string().regex(NAME, 'must be a name without spaces').meta({ description: 'The backend' }),
+    servers: z
+      .strictObject({
+        source: z.string().regex(NAME, 'must be a name without spaces'),
+        target: z.string().regex(NAME, 'must be a name without spaces'),
+      })
+      .meta({
+        description: 'The names of both sides in the backend. The target is in maintenance until the switch',
+      }),
+  }),
+]);
+export type Repoint = z.infer<typeof Repoint>;
