@@ -4,6 +4,7 @@
  */
 import type { Strategy } from './contract.js';
 import { RedisCopyInput } from './inputs/redis-copy.js';
+import { RedisSwitchoverInput } from './inputs/redis-switchover.js';
 
 export {
   ENDED,
@@ -49,6 +50,14 @@ export {
 export { dataConverter } from './codec/converter.js';
 export { FAILURES, isFailureType, type FailureType } from './errors.js';
 export { REDIS_COPY_GATES, RedisCopyInput, type RedisCopySettings } from './inputs/redis-copy.js';
+export {
+  REDIS_SWITCHOVER_GATES,
+  RedisSwitchoverInput,
+  type RedisSwitchoverSettings,
+} from './inputs/redis-switchover.js';
 
 /** The zod schema of each strategy's input. */
-export const SCHEMAS = { redisCopy: RedisCopyInput } as const satisfies Record<Strategy, unknown>;
+export const SCHEMAS = {
+  redisCopy: RedisCopyInput,
+  redisSwitchover: RedisSwitchoverInput,
+} as const satisfies Record<Strategy, unknown>;

@@ -10,5 +10,16 @@ export {
   settle,
   watchStragglers,
 } from './closing.js';
+export {
+  describeCouple,
+  endReplication,
+  handOverBack,
+  handOverForward,
+  preflightCouple,
+  soakReplication,
+  startReplication,
+  stopReplication,
+  validateCouple,
+} from './replicating.js';
 export { notify, runAction, runProbes } from './outside.js';
 export { readDebris, saveReceipt, surroundings, whoHolds, writeJournal } from './keeping.js';

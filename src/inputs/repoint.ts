@@ -31,11 +31,9 @@ export const Repoint = z.discriminatedUnion('kind', [
   WebhookSpec.extend({ kind: z.literal('webhook') }),
   z.strictObject({
     kind: z.literal('haproxy'),
-    socket: z
-      .union([HaproxySocket, z.array(HaproxySocket).min(1)])
-      .meta({
-        description: "HAProxy's runtime API (`stats socket … level admin`); a list for several HAProxies",
-      }),
+    socket: z.union([HaproxySocket, z.array(HaproxySocket).min(1)]).meta({
+      description: "HAProxy's runtime API (`stats socket … level admin`); a list for several HAProxies",
+    }),
     backend: z.string().regex(NAME, 'must be a name without spaces').meta({ description: 'The backend' }),
     servers: z
       .strictObject({

@@ -8,7 +8,7 @@ import type { Stragglers } from '../activities/closing.js';
 
 const n = (count: number): string => count.toLocaleString('en');
 
-function nameOf(facts: Pair['source']): string {
+export function nameOf(facts: Pair['source']): string {
   return `${facts.product === 'valkey' ? 'Valkey' : 'Redis'} ${facts.version}`;
 }
 

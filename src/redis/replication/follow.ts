@@ -7,6 +7,7 @@
  * another reason, `swapdb` keeps the old keys until the new ones are loaded: a file in a newer format is refused whole.
  */
 import { createHash, randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { FerryError } from '../../errors.js';
 import { shown, type ServerAddress } from '../address.js';
@@ -27,6 +28,8 @@ const READ_ONLY = 'replica-read-only';
 const TLS = 'tls-replication';
 const USER = 'masteruser';
 const PASSWORD = 'masterauth';
+const BACKLOG = 'repl-backlog-size';
+const REMEMBERED = [PRIORITY, LOAD, READ_ONLY, TLS, USER, BACKLOG];
 
 /** The user that a primary knows its follower by. One for each upgrade. */
 export function replicationUser(name: string): string {
@@ -39,9 +42,7 @@ export async function followBefore({ client }: { client: Redis }): Promise<Follo
   const { [PASSWORD]: password = '', ...rest } = read;
   return {
     settings: Object.fromEntries(
-      [PRIORITY, LOAD, READ_ONLY, TLS, USER].flatMap((name) =>
-        rest[name] === undefined ? [] : [[name, rest[name]]],
-      ),
+      REMEMBERED.flatMap((name) => (rest[name] === undefined ? [] : [[name, rest[name]]])),
     ),
     ownLogin: password !== '',
   };
@@ -92,6 +93,12 @@ export async function admit(on: {
   return 'run-time user';
 }
 
+/** Keeps at least so many bytes of changes for whoever is away for a while. */
+export async function keepBacklog({ client, bytes }: { client: Redis; bytes: number }): Promise<void> {
+  const { [BACKLOG]: now = '0' } = await settingsOf(client);
+  if (Number(now) < bytes) await set(client, BACKLOG, String(bytes));
+}
+
 /** Starts following; harmless when it does. `at`: where the follower reaches the primary. */
 export async function follow({
   client,
@@ -105,16 +112,19 @@ export async function follow({
   await act(client, ['REPLICAOF', at.host, String(at.port)]);
 }
 
-/** Puts the settings back that stood before; whom it follows is another matter. Harmless when nothing was changed. */
-export async function restoreFollow({
-  client,
-  before,
-}: {
+/**
+ * Puts the settings back that stood before; whom it follows is another matter. Harmless when nothing was changed. Where it may
+ * have to be followed itself (`serves`), the larger backlog stays.
+ */
+export async function restoreFollow(on: {
   client: Redis;
   before: FollowBefore;
+  serves?: boolean;
 }): Promise<void> {
+  const { client, before, serves = false } = on;
   if (!before.ownLogin) await set(client, PASSWORD, '');
-  for (const [name, value] of Object.entries(before.settings)) await set(client, name, value);
+  for (const [name, value] of Object.entries(before.settings))
+    if (!(serves && name === BACKLOG)) await set(client, name, value);
 }
 
 /** Removes the user that a follower logged in as; its link ends with it. Harmless when there is none. */
@@ -132,32 +142,42 @@ export async function rewriteConfig({ client }: { client: Redis }): Promise<bool
   );
 }
 
-/** Waits until the follower's link is up. @throws FerryError with what it says itself */
+/** It follows nobody any more, and keeps what it holds. Harmless when it doesn't. */
+export async function stopFollowing({ client }: { client: Redis }): Promise<void> {
+  const { role } = await roleOf({ client });
+  if (role === 'replica') await act(client, ['REPLICAOF', 'NO', 'ONE']);
+}
+
+/** Waits until the follower's link is up. @throws FerryError when nothing has moved for a while */
 export async function linkUp(on: {
   client: Redis;
-  timeoutMs: number;
+  /** The longest that nothing may move. */
+  stalledMs: number;
   signal: AbortSignal;
-  onLook?: (bytesLeft: number | null) => void;
+  onLook?: (bytes: { received: number; total: number }) => void;
 }): Promise<void> {
-  const { client, timeoutMs, signal } = on;
-  const until = performance.now() + timeoutMs;
-  for (;;) {
+  const { client, stalledMs, signal, onLook } = on;
+  let until = performance.now() + stalledMs;
+  for (let seen = -1; ;) {
     signal.throwIfAborted();
-    const role = await roleOf({ client });
-    if (role.follows?.linkUp) return;
+    const { follows } = await roleOf({ client });
+    if (follows?.linkUp) return;
+    const { host = '?', port = 0, received = 0, total = 0 } = follows ?? {};
+    if (received !== seen) until = performance.now() + stalledMs;
+    seen = received;
+    onLook?.({ received, total });
     if (performance.now() > until) {
-      const { host = '?', port = 0 } = role.follows ?? {};
       throw new FerryError(
         'Unreachable',
-        `${shown(placeOf(client))} does not get into step with ${shown({ host, port })} within ${Math.round(timeoutMs / 1_000)} s. Its own log says why: a login that is refused, a format that it can't load, or an address that it can't reach`,
+        `${shown(placeOf(client))} does not get into step with ${shown({ host, port })}: nothing has moved for ${Math.round(stalledMs / 1_000)} s. Its own log says why: a login that is refused, a format that it can't load, or an address that it can't reach`,
       );
     }
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await sleep(50, undefined, { signal }).catch(() => {});
   }
 }
 
 async function settingsOf(client: Redis): Promise<Record<string, string>> {
-  const names = ['replica-*', LOAD, 'tls-replication', USER, PASSWORD];
+  const names = ['replica-*', LOAD, TLS, USER, PASSWORD, BACKLOG];
   const replies = await Promise.all(names.map((name) => client.call('CONFIG', 'GET', name))).catch(
     (error: unknown) => {
       throw failureOn(client, error);

@@ -317,9 +317,9 @@ async function finish(
   const { dropped, offset } = await demote(old, to.at);
   const pausedMs = so.began === undefined ? null : round(performance.now() - so.began);
 
-  await restoreFollow({ client: next, before: to.follow });
+  await restoreFollow({ client: next, before: to.follow, serves: true });
   await dismissFollower({ primary: old, user });
-  await linkUp({ client: old, timeoutMs: LINK_TIMEOUT_MS, signal: NEVER });
+  await linkUp({ client: old, stalledMs: LINK_TIMEOUT_MS, signal: NEVER });
   const role = await roleOf({ client: next });
   return {
     pausedMs,
@@ -371,7 +371,7 @@ async function takeBack(options: HandoverOptions, old: Redis, error: unknown): P
   const { from, to, repointBack } = options;
   if (!repointBack) throw unclear(messageOf(error));
   await demote(old, to.at);
-  await linkUp({ client: old, timeoutMs: LINK_TIMEOUT_MS, signal: NEVER });
+  await linkUp({ client: old, stalledMs: LINK_TIMEOUT_MS, signal: NEVER });
   await handOver({
     ...options,
     from: to,

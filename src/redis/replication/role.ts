@@ -15,7 +15,14 @@ export interface Role {
   replId2: string;
   secondOffset: number;
   /** Of a replica: whom it follows, and how that stands. */
-  follows: { host: string; port: number; linkUp: boolean; syncing: boolean; lastIoSeconds: number } | null;
+  follows: {
+    host: string;
+    port: number;
+    linkUp: boolean;
+    /** Bytes of a full sync that is under way; 0 of 0 without one, or where the primary doesn't say how many there are. */
+    received: number;
+    total: number;
+  } | null;
   /** Of a primary: replicas that are in step, by what they reported last. */
   replicas: { host: string; port: number; online: boolean; offset: number }[];
   /** Bytes of changes that are kept for whoever was away. */
@@ -34,6 +41,12 @@ export async function roleOf({ client }: { client: Redis }): Promise<Role> {
   return parseRole(parseInfo(texts.map(String).join('\n')));
 }
 
+/** Bytes a second that clients send now: more than what reaches the stream of changes, which isn't counted without a replica. */
+export async function inputRate({ client }: { client: Redis }): Promise<number> {
+  const info = parseInfo(String(await client.call('INFO', 'stats')));
+  return Number(info['instantaneous_input_kbps'] ?? 0) * 1024;
+}
+
 export function parseRole(info: Record<string, string>): Role {
   const number = (name: string): number => Number(info[name] ?? 0);
   const replica = info['role'] === 'slave';
@@ -50,8 +63,8 @@ export function parseRole(info: Record<string, string>): Role {
           host: info['master_host'] ?? '',
           port: number('master_port'),
           linkUp: info['master_link_status'] === 'up',
-          syncing: info['master_sync_in_progress'] === '1',
-          lastIoSeconds: number('master_last_io_seconds_ago'),
+          received: number('master_sync_read_bytes'),
+          total: number('master_sync_total_bytes'),
         }
       : null,
     replicas: Object.entries(info)

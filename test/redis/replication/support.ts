@@ -56,7 +56,7 @@ export async function couple(names: readonly [string, string], args: string[] = 
     user: USER,
   });
   await follow({ client: next, at: sides.from.at });
-  await linkUp({ client: next, timeoutMs: 10_000, signal: new AbortController().signal });
+  await linkUp({ client: next, stalledMs: 10_000, signal: new AbortController().signal });
   const [portFile, toldFile] = [join(folder, 'port'), join(folder, 'told')];
   await writeFile(portFile, String(one.port));
   return {

@@ -1,0 +1,441 @@
+/** Letting a server follow another one, handing over between them, watching the way back, and the end of it. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Redis } from 'ioredis';
+import type { Check, Told, UndoResult } from '../contract.js';
+import { FerryError } from '../errors.js';
+import type { RedisEndpoint } from '../inputs/refs.js';
+import type { RedisSwitchoverSettings } from '../inputs/redis-switchover.js';
+import type { Repoint } from '../inputs/repoint.js';
+import { milliseconds } from '../inputs/refs.js';
+import { listJournals, pendingUndos } from '../platform/journal.js';
+import { resolveEndpoint } from '../platform/secrets.js';
+import { timeLimit } from '../platform/time-limit.js';
+import { shown, type ServerAddress } from '../redis/address.js';
+import { withClient } from '../redis/connect.js';
+import { describe, type ServerFacts } from '../redis/describe.js';
+import { highestFormat, type Formats } from '../redis/format.js';
+import { breakGlassPrefix } from '../redis/break-glass.js';
+import { connectionName, dismiss } from '../redis/hands.js';
+import { resumeWrites } from '../redis/pause.js';
+import {
+  admit,
+  dismissFollower,
+  follow,
+  followBefore,
+  keepBacklog,
+  linkUp,
+  replicationUser,
+  restoreFollow,
+  rewriteConfig,
+  stopFollowing,
+  type FollowBefore,
+} from '../redis/replication/follow.js';
+import { handOver, type HandoverResult, type HandoverSide } from '../redis/replication/handover.js';
+import { preflightReplication } from '../redis/preflight/replication.js';
+import { inputRate, roleOf } from '../redis/replication/role.js';
+import {
+  checksAfterHandover,
+  lookAt,
+  safetyOf,
+  type Look,
+  type WayBackSafety,
+} from '../redis/replication/watch.js';
+import { openConnection } from '../redis/resp.js';
+import { describeRepoint, finishRepoint, repoint, repointByHand } from '../repoint/index.js';
+import { onServer } from './asking.js';
+import { border, type Border } from './border.js';
+import { takeHold } from './holding.js';
+
+/** What every activity here is told. */
+export interface Couple {
+  source: RedisEndpoint;
+  target: RedisEndpoint;
+  /** `host:port` at which the other server reaches it; null: the worker's own address. */
+  reach: { source: string | null; target: string | null };
+  before: { source: FollowBefore; target: FollowBefore };
+}
+
+export interface CoupleFacts {
+  source: ServerFacts;
+  target: ServerFacts;
+  formats: { source: Formats; target: Formats };
+  couple: Couple;
+  /** Bytes of changes to keep on both, for the way back. */
+  backlogBytes: number;
+  targetEmpty: boolean;
+  /** How the applications are told, for the plan. */
+  repointSays: string[];
+  /** Shell lines that restore service without us, in the middle of the switch and after it. */
+  byHand: string[];
+  /** The same for the end. */
+  closeByHand: string[];
+}
+
+export async function describeCouple({
+  settings,
+}: {
+  settings: RedisSwitchoverSettings;
+}): Promise<CoupleFacts> {
+  return border(async (b) => {
+    const name = connectionName(b.workflowId);
+    const look = async (side: 'source' | 'target') => {
+      const address = await resolveEndpoint({ endpoint: settings[side], where: side });
+      const facts = await describe({ address, name, signal: b.signal });
+      const connection = await openConnection({ address, name, signal: b.signal });
+      try {
+        return await withClient({ address, name, signal: b.signal }, async (client) => ({
+          facts,
+          address,
+          before: await followBefore({ client }),
+          bytesPerSecond: await inputRate({ client }),
+          formats: await highestFormat(connection),
+        }));
+      } finally {
+        connection.close();
+      }
+    };
+    const [source, target] = [await look('source'), await look('target')];
+    return {
+      source: source.facts,
+      target: target.facts,
+      formats: { source: source.formats, target: target.formats },
+      couple: {
+        source: settings.source,
+        target: settings.target,
+        reach: { source: settings.reach.source ?? null, target: settings.reach.target ?? null },
+        before: { source: source.before, target: target.before },
+      },
+      backlogBytes: Math.max(
+        LEAST_BACKLOG,
+        Math.ceil(source.bytesPerSecond * (milliseconds(settings.linkDownFor) / 1_000) * 1.5),
+      ),
+      targetEmpty: Object.values(target.facts.databases).every(({ keys }) => keys === 0),
+      repointSays: describeRepoint(settings.repoint),
+      byHand: handOverByHand({ settings, source: source.address, target: target.address }),
+      closeByHand: [
+        `${breakGlassPrefix({ address: source.address, endpoint: settings.source })} REPLICAOF NO ONE`,
+      ],
+    };
+  });
+}
+
+const LEAST_BACKLOG = 64 * 1024 * 1024;
+
+/** One line that looks first: before the promotion the source goes on serving, after it the target does. */
+function handOverByHand(on: {
+  settings: RedisSwitchoverSettings;
+  source: ServerAddress;
+  target: ServerAddress;
+}): string[] {
+  const { settings, source, target } = on;
+  const old = breakGlassPrefix({ address: source, endpoint: settings.source });
+  const next = breakGlassPrefix({ address: target, endpoint: settings.target });
+  const at = placeOf(settings.reach.target ?? null, target);
+  const told = repointByHand({
+    spec: settings.repoint,
+    direction: 'forward',
+    name: settings.name,
+    serving: { address: target, database: 0 },
+    endpoint: settings.target,
+  });
+  return [
+    `if ${next} ROLE | head -n 1 | grep -q slave; then ${old} CLIENT UNPAUSE; else { ${told.join(' && ')}; } && ${old} REPLICAOF ${at.host} ${at.port} && ${old} CLIENT UNPAUSE; fi`,
+  ];
+}
+
+export async function preflightCouple(input: {
+  settings: RedisSwitchoverSettings;
+  facts: CoupleFacts;
+}): Promise<Check[]> {
+  return border(async (b) => {
+    const { settings, facts } = input;
+    return preflightReplication({
+      source: facts.source,
+      target: facts.target,
+      formats: { sourceWrites: facts.formats.source.highest, targetAccepts: facts.formats.target.accepts },
+      ifTargetHasKeys: settings.ifTargetHasKeys,
+      backlogBytes: facts.backlogBytes,
+      notified: settings.notify !== undefined,
+      own: connectionName(b.workflowId),
+      // Before the first change this run has none of its own.
+      notUndone: (await listJournals({ workflowId: b.workflowId })).flatMap(({ entries }) =>
+        pendingUndos(entries).map(({ title }) => title),
+      ),
+    });
+  });
+}
+
+/** Right after the cutover: both servers are what they should be. */
+export async function validateCouple({ couple }: { couple: Couple }): Promise<Check[]> {
+  return border(async (b) => {
+    const { source, target } = await sidesOf(couple);
+    return onBoth(b, { source, target }, async (clients) =>
+      checksAfterHandover(await lookAt({ primary: clients.target, follower: clients.source })),
+    );
+  });
+}
+
+/** Lets the target follow the source, and waits until it is in step. Every command may be repeated. */
+export async function startReplication(input: {
+  couple: Couple;
+  backlogBytes: number;
+}): Promise<{ seconds: number; guard: 'run-time user' | 'swapdb only' }> {
+  return border(async (b) => {
+    const { couple, backlogBytes } = input;
+    const { source, target } = await sidesOf(couple);
+    const began = performance.now();
+    await takeHold(b, [source.address, target.address]);
+    return onBoth(b, { source, target }, async ({ source: primary, target: follower }) => {
+      const { role } = await roleOf({ client: primary });
+      if (role !== 'primary')
+        throw new FerryError('ReadOnlyTarget', `${shown(source.address)} is no primary any more`);
+      await keepBacklog({ client: primary, bytes: backlogBytes });
+      await keepBacklog({ client: follower, bytes: backlogBytes });
+      const guard = await admit({
+        primary,
+        follower,
+        address: source.address,
+        before: target.follow,
+        user: replicationUser(b.workflowId),
+      });
+      await follow({ client: follower, at: source.at });
+      await linkUp({
+        client: follower,
+        stalledMs: STALLED_MS,
+        signal: b.signal,
+        onLook: (bytes) =>
+          b.show({ step: 'Replicate', done: bytes.received, total: bytes.total, unit: 'bytes', counts: {} }),
+      });
+      return { seconds: Math.round((performance.now() - began) / 100) / 10, guard };
+    });
+  });
+}
+
+/** A primary may need minutes to write its file before it sends the first byte. */
+const STALLED_MS = 10 * 60_000;
+
+/** Undo of the above: the target is an empty server again, as it was. Nothing is removed from a server that serves. */
+export async function stopReplication({
+  couple,
+  wasEmpty,
+}: {
+  couple: Couple;
+  wasEmpty: boolean;
+}): Promise<UndoResult> {
+  return border<UndoResult>(async (b) => {
+    const { source, target } = await sidesOf(couple);
+    await takeHold(b, [source.address, target.address]);
+    return onBoth(b, { source, target }, async (clients) => {
+      const [primary, follower] = [
+        await roleOf({ client: clients.source }),
+        await roleOf({ client: clients.target }),
+      ];
+      if (primary.role !== 'primary' || (follower.role === 'primary' && follower.replId2 === primary.replId))
+        throw new FerryError(
+          'Unclear',
+          `${shown(target.address)} has taken over from ${shown(source.address)}, so its keys are not removed`,
+        );
+      const followed = follower.role === 'replica';
+      if (followed) await stopFollowing({ client: clients.target });
+      await restoreFollow({ client: clients.target, before: target.follow });
+      await restoreFollow({ client: clients.source, before: source.follow });
+      await dismissFollower({ primary: clients.source, user: replicationUser(b.workflowId) });
+      // Only what came over this link: a target that never followed holds what it held.
+      if (followed && wasEmpty) await clients.target.call('FLUSHALL', 'ASYNC');
+      for (const client of [clients.source, clients.target]) {
+        await rewriteConfig({ client });
+        await dismiss({ client, workflowId: b.workflowId });
+      }
+      return { note: followed && wasEmpty ? 'the target is empty again' : 'the target follows no more' };
+    });
+  });
+}
+
+type Standing = { standing: 'begun' | 'promoted' };
+
+export interface HandOverInput {
+  couple: Couple;
+  name: string;
+  repoint: Repoint;
+  /** Milliseconds. */
+  capMs: number;
+  told?: Told | undefined;
+}
+
+export type HandOverOutcome = HandoverResult;
+
+/** The cutover. */
+export async function handOverForward(input: HandOverInput): Promise<HandOverOutcome> {
+  return border<HandOverOutcome, Standing>(async (b) => hand(b, input, 'forward', standingOf(b, input)));
+}
+
+/** Goes back with every write. Harmless when nothing was switched, and when it went back already. */
+export async function handOverBack(input: HandOverInput): Promise<UndoResult> {
+  return border<UndoResult, Standing>(async (b) => {
+    const { source, target } = await sidesOf(input.couple);
+    await takeHold(b, [source.address, target.address]);
+    const [was, is] = await onBoth(b, { source, target }, async (clients) => [
+      await roleOf({ client: clients.source }),
+      await roleOf({ client: clients.target }),
+    ]);
+    if (was?.role === 'primary' && is?.role === 'replica') {
+      await onServer(b, source.address, (client) => resumeWrites({ client }));
+      return { note: 'the applications had not moved' };
+    }
+    // Left in the middle: some may have been told. Where all are on one side, all can be brought to the other.
+    if (was?.role === 'primary') await hand(b, input, 'forward', true);
+    const { pausedMs } = await hand(b, input, 'back', false);
+    return { note: `went back with every write; writes paused ${pausedMs ?? '?'} ms` };
+  });
+}
+
+function standingOf(b: Border<Standing>, { told }: HandOverInput): boolean {
+  const checkpoint = (b.last ?? told?.checkpoint) as Standing | undefined;
+  return checkpoint?.standing === 'promoted';
+}
+
+async function hand(
+  b: Border<Standing>,
+  input: HandOverInput,
+  direction: 'forward' | 'back',
+  promotedBefore: boolean,
+): Promise<HandOverOutcome> {
+  const { source, target } = await sidesOf(input.couple);
+  const [from, to] = direction === 'forward' ? [source, target] : [target, source];
+  const tell = (to: HandoverSide, way: 'forward' | 'back') => () =>
+    repoint({
+      spec: input.repoint,
+      direction: way,
+      name: input.name,
+      serving: { address: to.address, database: 0 },
+      signal: b.signal,
+    });
+  return handOver({
+    from,
+    to,
+    capMs: input.capMs,
+    tries: TRIES,
+    name: b.hand,
+    user: replicationUser(b.workflowId),
+    signal: b.signal,
+    stillCurrent: (standing) => b.stillCurrent({ standing }),
+    promotedBefore,
+    repoint: tell(to, direction),
+    repointBack: tell(from, direction === 'forward' ? 'back' : 'forward'),
+  });
+}
+
+/** With half a second between two of them: a busy moment passes, or a person is asked. */
+const TRIES = 20;
+
+export interface SoakSeen {
+  seconds: number;
+  first: Look;
+  last: Look;
+  safety: WayBackSafety;
+  /** The most that were seen. */
+  most: { lag: number; ping: number; ops: number };
+}
+
+/** Watches both servers behind the cutover. Ends early when the way back is broken. */
+export async function soakReplication(input: {
+  couple: Couple;
+  forMs: number;
+  checkpoint?: SoakSeen | undefined;
+}): Promise<{ done: boolean; checkpoint: SoakSeen }> {
+  return border<{ done: boolean; checkpoint: SoakSeen }, SoakSeen>(async (b) => {
+    const { source, target } = await sidesOf(input.couple);
+    const before = b.last ?? input.checkpoint;
+    const limit = timeLimit({
+      ms: Math.max(0, input.forMs - (before?.seconds ?? 0) * 1_000),
+      signal: b.signal,
+    });
+    try {
+      return await onBoth(b, { source, target }, async (clients) => {
+        const began = performance.now();
+        const look = () => lookAt({ primary: clients.target, follower: clients.source });
+        let last = await look();
+        const first = before?.first ?? last;
+        let most = before?.most ?? { lag: 0, ping: 0, ops: 0 };
+        for (;;) {
+          const now = await look();
+          const safety = safetyOf({ first, before: last, now });
+          most = {
+            lag: Math.max(most.lag, now.lag),
+            ping: Math.max(most.ping, now.ping),
+            ops: Math.max(most.ops, now.ops),
+          };
+          last = now;
+          const seconds = (before?.seconds ?? 0) + (performance.now() - began) / 1_000;
+          const seen: SoakSeen = { seconds: Math.round(seconds * 10) / 10, first, last, safety, most };
+          b.beat(seen);
+          b.show({
+            step: 'Soak',
+            done: Math.round(seconds),
+            total: Math.round(input.forMs / 1_000),
+            unit: 'seconds',
+            counts: {
+              lagBytes: now.lag,
+              opsPerSecond: now.ops,
+              ...(safety.linkMayBeDownSeconds === null
+                ? {}
+                : { linkMayBeDownSeconds: safety.linkMayBeDownSeconds }),
+            },
+          });
+          if (limit.signal.aborted || safety.broken !== null)
+            return { done: !b.signal.aborted, checkpoint: seen };
+          await sleep(SOAK_EVERY_MS, undefined, { signal: limit.signal }).catch(() => {});
+        }
+      });
+    } finally {
+      limit.clear();
+    }
+  });
+}
+
+const SOAK_EVERY_MS = 1_000;
+
+/** Closes the way back: the source follows no more, and both are ordinary servers. */
+export async function endReplication(input: { couple: Couple; repoint: Repoint }): Promise<void> {
+  return border(async (b) => {
+    const { couple } = input;
+    const { source, target } = await sidesOf(couple);
+    await takeHold(b, [source.address, target.address]);
+    await onBoth(b, { source, target }, async (clients) => {
+      await stopFollowing({ client: clients.source });
+      await restoreFollow({ client: clients.source, before: source.follow });
+      await restoreFollow({ client: clients.target, before: target.follow });
+      await dismissFollower({ primary: clients.target, user: replicationUser(b.workflowId) });
+      await finishRepoint({ spec: input.repoint });
+      for (const client of [clients.source, clients.target]) {
+        await rewriteConfig({ client });
+        await dismiss({ client, workflowId: b.workflowId });
+      }
+    });
+  });
+}
+
+/** Both servers, as the engine wants them. */
+async function sidesOf(couple: Couple): Promise<Record<'source' | 'target', HandoverSide>> {
+  const side = async (which: 'source' | 'target'): Promise<HandoverSide> => {
+    const address = await resolveEndpoint({ endpoint: couple[which], where: which });
+    return { address, at: placeOf(couple.reach[which], address), follow: couple.before[which] };
+  };
+  return { source: await side('source'), target: await side('target') };
+}
+
+function placeOf(reach: string | null, address: ServerAddress): { host: string; port: number } {
+  if (reach === null) return { host: address.host, port: address.port };
+  const colon = reach.lastIndexOf(':');
+  return { host: reach.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(reach.slice(colon + 1)) };
+}
+
+async function onBoth<T>(
+  b: Pick<Border<never>, 'hand' | 'signal'>,
+  sides: Record<'source' | 'target', HandoverSide>,
+  use: (clients: Record<'source' | 'target', Redis>) => Promise<T>,
+): Promise<T> {
+  return onServer(b, sides.source.address, (source) =>
+    onServer(b, sides.target.address, (target) => use({ source, target })),
+  );
+}

@@ -1,0 +1,58 @@
+/** Input of `redisSwitchover`. */
+import { z } from 'zod';
+import { commonFields, gatesField } from './common.js';
+import { Repoint } from './repoint.js';
+import { Duration, RedisEndpoint } from './refs.js';
+
+export const REDIS_SWITCHOVER_GATES = ['cutover', 'commit'] as const;
+
+const HostPort = z
+  .string()
+  .regex(/^(\[[^\]]+\]|[^\s:]+):\d+$/, 'must be host:port')
+  .meta({ examples: ['10.0.0.5:6379'] });
+
+export const RedisSwitchoverInput = z
+  .strictObject({
+    ...commonFields,
+    source: RedisEndpoint.meta({ description: 'The server that serves now' }),
+    target: RedisEndpoint.meta({
+      description: 'The server that takes over. It follows the source until then',
+    }),
+    reach: z
+      .strictObject({
+        source: HostPort.optional().meta({ description: 'Where the target reaches the source' }),
+        target: HostPort.optional().meta({ description: 'Where the source reaches the target' }),
+      })
+      .default({})
+      .meta({
+        description: 'Where the servers reach each other, where that differs from the addresses above',
+      }),
+    ifTargetHasKeys: z.enum(['refuse', 'replace']).default('refuse').meta({
+      description:
+        'A replica holds what its primary holds: keys of the target are removed. "replace" accepts that',
+    }),
+    repoint: Repoint,
+    maxPause: Duration.default('500ms').meta({
+      description:
+        'The longest the source may pause writes until it is fenced; past it everything resumes, and a better moment is waited for',
+    }),
+    soak: Duration.default('24h').meta({
+      description:
+        'How long after the cutover the way back stays open and is watched, before it may be closed',
+    }),
+    linkDownFor: Duration.default('10m').meta({
+      description:
+        'The longest interruption between both servers that the way back has to survive: sizes repl-backlog-size',
+    }),
+    gates: gatesField(REDIS_SWITCHOVER_GATES),
+  })
+  .meta({
+    title: 'redisSwitchover',
+    description:
+      'Let a new server follow the old one, switch over without losing a write, and be able to go back',
+  });
+
+/** What a person writes: only `name`, `source`, `target` and `repoint` are needed. */
+export type RedisSwitchoverInput = z.input<typeof RedisSwitchoverInput>;
+/** What the workflow works with: every default filled in. */
+export type RedisSwitchoverSettings = z.output<typeof RedisSwitchoverInput>;

@@ -1,0 +1,280 @@
+/** The pre-flight checklist of a replication and a handover: a pure function of what was found. */
+import type { Check } from '../../contract.js';
+import type { ServerFacts } from '../describe.js';
+import { atLeast } from '../info.js';
+import { bytes, check, count, productOf } from './check.js';
+import { isSameServer } from './places.js';
+import { missing, settingsDiff } from './settings.js';
+
+export interface ReplicationInput {
+  source: ServerFacts;
+  target: ServerFacts;
+  /** RDB versions: the one that the source writes, and those that the target reads. Null: not known. */
+  formats: { sourceWrites: number | null; targetAccepts: readonly number[] | null };
+  ifTargetHasKeys: 'refuse' | 'replace';
+  /** What is kept for the way back. */
+  backlogBytes: number;
+  notified: boolean;
+  /** Name of our own connections. */
+  own: string;
+  /** Titles of steps that an earlier run did and never undid, by its journal. */
+  notUndone: readonly string[];
+}
+
+export function preflightReplication(input: ReplicationInput): Check[] {
+  return [...places(input), ...replication(input), ...room(input), ...surroundings(input)];
+}
+
+function places({ source, target, own, notUndone, ifTargetHasKeys }: ReplicationInput): Check[] {
+  const keys = Object.values(target.databases).reduce((sum, { keys: held }) => sum + held, 0);
+  const left = [source, target].flatMap((facts) =>
+    [...new Set(facts.ferryClients)]
+      .filter((name) => name !== own && !name.startsWith(`${own}:`))
+      .map((name) => `${facts.shown} has a connection named ${name}`),
+  );
+  return [
+    check({
+      name: 'Versions',
+      expected: 'Redis 6.2 or later, or Valkey, and a target not older than the source',
+      actual: `${productOf(source)} → ${productOf(target)}`,
+      ...(source.product === target.product && !atLeast(target.version, source.version)
+        ? { status: 'warn', next: 'Going to an older version: rehearse it with the application.' }
+        : {}),
+    }),
+    ...[source, target].map((facts) => {
+      const title = facts === source ? 'Source' : 'Target';
+      const single = facts.mode === 'standalone' && facts.role === 'primary' && !facts.fenced;
+      return check({
+        name: `${title} is a primary`,
+        expected: 'a single server that takes writes',
+        actual:
+          facts.mode !== 'standalone'
+            ? facts.mode
+            : facts.fenced
+              ? 'fenced by Redis Ferry'
+              : facts.role === 'replica'
+                ? `a replica of ${facts.primary ?? 'another server'}`
+                : facts.role,
+        ...(single
+          ? {}
+          : {
+              status: 'fail',
+              next: facts.fenced
+                ? 'Run `ferry recover` to put back what an earlier upgrade left.'
+                : 'Give the address of a primary outside of a cluster.',
+            }),
+      });
+    }),
+    check({
+      name: 'Two different servers',
+      expected: 'two servers',
+      actual: isSameServer(source, target) ? 'one and the same' : 'two servers',
+      ...(isSameServer(source, target)
+        ? { status: 'fail', next: 'Give a target that is another server.' }
+        : {}),
+    }),
+    check({
+      name: 'Target is empty',
+      expected:
+        ifTargetHasKeys === 'refuse'
+          ? 'no keys: a replica loses what it held'
+          : 'any (ifTargetHasKeys: replace)',
+      actual: keys === 0 ? 'empty' : count(keys, 'key'),
+      ...(keys === 0
+        ? {}
+        : ifTargetHasKeys === 'refuse'
+          ? {
+              status: 'fail',
+              next: 'Empty it (FLUSHALL there, once you are sure), or give `ifTargetHasKeys`: "replace".',
+            }
+          : { status: 'warn', next: 'They are removed, and going back does not bring them back.' }),
+    }),
+    check({
+      name: 'Nothing is left of an earlier run',
+      expected: 'no connection of another upgrade',
+      actual:
+        left.length + notUndone.length > 0
+          ? [...left, ...notUndone.map((title) => `"${title}" was done and never undone`)].join('; ')
+          : 'none',
+      ...(left.length + notUndone.length > 0
+        ? { status: 'fail', next: 'Run `ferry recover`, or wait until the other upgrade has ended.' }
+        : {}),
+    }),
+  ];
+}
+
+function replication({ source, target, formats }: ReplicationInput): Check[] {
+  const { sourceWrites: writes, targetAccepts: accepts } = formats;
+  const readable = writes === null || accepts === null ? null : accepts.includes(writes);
+  const denied = [source, target].flatMap((facts) =>
+    (['replicaOf', 'configGet', 'configSet', 'clientList', 'clientKill'] as const)
+      .filter((ability) => !facts.can[ability])
+      .map((ability) => `${facts.shown}: ${ability} (${facts.why[ability] ?? 'not permitted'})`),
+  );
+  return [
+    check({
+      name: 'Target can follow the source',
+      expected:
+        writes === null
+          ? 'a format that the target reads'
+          : `RDB version ${writes}, which ${productOf(source)} writes`,
+      actual:
+        accepts === null
+          ? 'not known'
+          : `${productOf(target)} reads up to ${accepts.at(-1) ?? 'nothing'}${readable === false ? `, but not ${writes}` : ''}`,
+      ...(readable === false
+        ? { status: 'fail', next: 'These two can not replicate. Use redisCopy, which carries keys by value.' }
+        : readable === null
+          ? { status: 'warn', next: 'It shows when the target loads the file.' }
+          : {}),
+    }),
+    check({
+      name: 'Both may be told to replicate',
+      expected: 'REPLICAOF, CONFIG and CLIENT on both',
+      actual: denied.length === 0 ? 'permitted' : denied.join('; '),
+      ...(denied.length === 0
+        ? {}
+        : { status: 'fail', next: 'Grant them, or use redisCopy, which needs no replication.' }),
+    }),
+    check({
+      name: 'Writes can be paused',
+      expected: 'CLIENT PAUSE … WRITE on both (6.2 and later)',
+      actual:
+        source.can.pauseWrites && target.can.pauseWrites
+          ? 'both'
+          : (source.why.pauseWrites ?? target.why.pauseWrites ?? 'not permitted'),
+      ...(source.can.pauseWrites && target.can.pauseWrites
+        ? {}
+        : { status: 'fail', next: 'Use redisCopy, which can refuse writes instead of letting them wait.' }),
+    }),
+    check({
+      name: 'No Sentinel watches either',
+      expected: 'no Sentinel',
+      actual:
+        source.sentinels + target.sentinels > 0
+          ? count(source.sentinels + target.sentinels, 'connection')
+          : 'none seen',
+      ...(source.sentinels + target.sentinels > 0
+        ? {
+            status: 'fail',
+            waivable: true,
+            next: 'Sentinels would undo the handover. SENTINEL REMOVE the primary first, and MONITOR the new one afterwards.',
+          }
+        : {}),
+    }),
+  ];
+}
+
+function room({ source, target, backlogBytes }: ReplicationInput): Check[] {
+  const spare = (facts: ServerFacts, needed: number): Check => {
+    const free = facts.maxmemory === 0 ? null : facts.maxmemory - (facts === target ? 0 : facts.usedMemory);
+    return check({
+      name: `${facts === source ? 'Source' : 'Target'} has room`,
+      expected: `about ${bytes(needed)}`,
+      actual:
+        free === null
+          ? 'no limit set (maxmemory 0)'
+          : `${bytes(Math.max(0, free))} free of ${bytes(facts.maxmemory)}`,
+      ...(free === null || free >= needed
+        ? {}
+        : {
+            status: 'fail',
+            waivable: true,
+            next: 'Raise maxmemory, or shorten `linkDownFor`, which sizes the backlog.',
+          }),
+    });
+  };
+  const evicts = [source, target].filter(
+    ({ maxmemory, maxmemoryPolicy }) => maxmemory > 0 && maxmemoryPolicy !== 'noeviction',
+  );
+  return [
+    spare(source, backlogBytes),
+    spare(target, source.usedMemory + backlogBytes),
+    check({
+      name: 'Both hold the same',
+      expected: 'the same memory limit and policy',
+      actual: [source, target]
+        .map(
+          (facts) =>
+            `${facts.maxmemory === 0 ? 'no limit' : bytes(facts.maxmemory)}, ${facts.maxmemoryPolicy}`,
+        )
+        .join(' → '),
+      ...(evicts.length > 0 && source.maxmemory !== target.maxmemory
+        ? { status: 'warn', next: 'The one with less memory evicts keys that the other keeps.' }
+        : {}),
+    }),
+  ];
+}
+
+function surroundings({ source, target, notified }: ReplicationInput): Check[] {
+  const differences =
+    source.settings && target.settings ? settingsDiff(source.settings, target.settings) : null;
+  const apart =
+    source.clockSkewMs === null || target.clockSkewMs === null
+      ? null
+      : Math.abs(source.clockSkewMs - target.clockSkewMs);
+  const saves = target.persistence.aof || target.persistence.save !== '';
+  return [
+    missing({
+      name: 'Modules',
+      what: 'module',
+      source: source.modules,
+      target: target.modules,
+      next: 'Load them on the target: it can not load values of their types without.',
+    }),
+    check({
+      name: 'Settings agree',
+      expected: 'the settings of the source',
+      actual:
+        differences === null
+          ? 'not known: CONFIG GET is not permitted'
+          : differences.length === 0
+            ? 'alike'
+            : differences
+                .map(({ setting, source: from, target: to }) => `${setting}: ${from} → ${to}`)
+                .join('; '),
+      ...(differences?.length
+        ? { status: 'warn', next: 'Settings are not replicated. Set what the application relies on.' }
+        : {}),
+    }),
+    check({
+      name: 'Target saves to disk',
+      expected: 'AOF or RDB',
+      actual: target.persistence.aof ? 'AOF' : saves ? `RDB (save ${target.persistence.save ?? '?'})` : 'off',
+      ...(saves
+        ? {}
+        : {
+            status: 'warn',
+            next: 'A restart of the target loses everything. Set appendonly or save there.',
+          }),
+    }),
+    check({
+      name: 'Target has replicas',
+      expected:
+        source.replicas.length > 0 ? `${source.replicas.length}, as the source has` : 'none, like the source',
+      actual: String(target.replicas.length),
+      ...(source.replicas.length > target.replicas.length
+        ? {
+            status: 'warn',
+            next: 'Those of the source go on following it, behind the target. Attach replicas to the target as well.',
+          }
+        : {}),
+    }),
+    check({
+      name: 'Clocks agree',
+      expected: 'source and target within 1 s',
+      actual: apart === null ? 'not known: TIME is not permitted' : `${apart} ms apart`,
+      ...(apart !== null && apart > 1_000
+        ? { status: 'warn', next: 'Keys expire by the clock of their server: correct the clocks (NTP).' }
+        : {}),
+    }),
+    check({
+      name: 'Somebody is notified',
+      expected: 'notify',
+      actual: notified ? 'a webhook' : 'nobody',
+      ...(notified
+        ? {}
+        : { status: 'warn', next: 'Give `notify`, or stay at the screen: it waits for people.' }),
+    }),
+  ];
+}

@@ -1,0 +1,73 @@
+/* redisSwitchover from its start to its receipt, forward and back, on real servers. */
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { workflowIdOf } from '../../src/contract.js';
+import type { RedisSwitchoverInput } from '../../src/inputs/redis-switchover.js';
+import { application, upgradeOf, world, type Upgrade, type World } from '../support/world.js';
+
+let w: World;
+beforeEach(async () => {
+  w = await world();
+  await w.startWorker();
+});
+afterEach(() => w.close());
+
+async function start(input: Partial<RedisSwitchoverInput> = {}): Promise<Upgrade> {
+  const id = workflowIdOf('redisSwitchover', w.name);
+  const whole: RedisSwitchoverInput = {
+    name: w.name,
+    source: { env: 'OLD_REDIS_URL' },
+    target: { env: 'NEW_REDIS_URL' },
+    repoint: { kind: 'file', path: w.addressFile },
+    soak: '2s',
+    ...input,
+  };
+  const handle = await w.client.workflow.start('redisSwitchover', {
+    taskQueue: w.taskQueue,
+    workflowId: id,
+    args: [whole],
+  });
+  return upgradeOf(handle, id);
+}
+
+async function seed(): Promise<void> {
+  const seeded = w.redis('source').pipeline();
+  for (let n = 0; n < 5_000; n += 1) seeded.set(`seed:${n}`, `v${n}`, 'PX', 600_000 + n);
+  await seeded.exec();
+}
+
+describe('redisSwitchover', () => {
+  test('forward under writes: every acknowledged write is on the new server', async () => {
+    await seed();
+    const app = application({ world: w });
+    const upgrade = await start();
+    await upgrade.approve('cutover');
+    await upgrade.approve('commit');
+    const receipt = await upgrade.ended();
+    await app.stop();
+    if (process.env['SHOW']) console.log(JSON.stringify(receipt, null, 1), app.errors, app.longestMs);
+    expect(receipt.blemishes).toEqual([]);
+    expect(receipt.outcome).toBe('Completed');
+    expect(app.url).toContain(String(w.target.port));
+    expect(await app.missing(w.redis('target'))).toEqual([]);
+  });
+
+  test('back during the soak: every write made since is on the old server, and the new one is empty again', async () => {
+    await seed();
+    const app = application({ world: w });
+    const upgrade = await start({ soak: '10m', gates: { cutover: 'auto' } });
+    await upgrade.until((state) => state.step === 'Soak');
+    expect((await upgrade.state()).wayBack).toMatchObject({ possible: true, keepsWrites: true });
+    const before = app.acknowledged.size;
+    await expect.poll(() => app.acknowledged.size).toBeGreaterThan(before + 200);
+    await upgrade.signal('rollback', { by: 'ada' });
+    const receipt = await upgrade.ended();
+    await expect.poll(() => app.url).toContain(String(w.source.port));
+    await app.stop();
+    if (process.env['SHOW']) console.log(JSON.stringify(receipt, null, 1), app.errors, app.longestMs);
+    expect(receipt).toMatchObject({ outcome: 'RolledBack', left: [] });
+    expect(await app.missing(w.redis('source'))).toEqual([]);
+    expect(await w.redis('target').dbsize()).toBe(0);
+    expect(await w.redis('source').info('replication')).toMatch(/role:master[^]*connected_slaves:0/);
+    expect(await w.redis('target').info('replication')).toMatch(/role:master/);
+  });
+});
