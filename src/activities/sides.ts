@@ -24,6 +24,8 @@ export interface Sides {
   rate: Rate;
   /** Whether the source tells which keys change. */
   track: boolean;
+  /** The target is a replica of the source: nothing is written to it. */
+  replicated?: boolean | undefined;
   /** Log every batch on the worker. */
   debug: boolean;
 }

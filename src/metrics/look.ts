@@ -9,6 +9,7 @@ import type { Client } from '@temporalio/client';
 import type { MetricMeter } from '@temporalio/common';
 import { OPEN, STRATEGIES, phaseOf, queries, type State, type Strategy } from '../contract.js';
 import { REDIS_COPY_GATES } from '../inputs/redis-copy.js';
+import { REDIS_SWITCHOVER_GATES } from '../inputs/redis-switchover.js';
 
 /** Milliseconds between two looks; more where a look takes long, so that it takes a tenth of the time at most. */
 const EVERY = 5_000;
@@ -17,7 +18,10 @@ const SHARE = 10;
 const PATIENCE = 2_000;
 /** The gate of an upgrade that did not answer. */
 const UNKNOWN = 'unknown';
-const GATES: Record<Strategy, readonly string[]> = { redisCopy: REDIS_COPY_GATES };
+const GATES: Record<Strategy, readonly string[]> = {
+  redisCopy: REDIS_COPY_GATES,
+  redisSwitchover: REDIS_SWITCHOVER_GATES,
+};
 const STRATEGY_NAMES = Object.keys(STRATEGIES) as Strategy[];
 
 /** Runs until `signal`. Never throws: a look that fails is tried again, and the time of the last one tells that it did. */

@@ -70,6 +70,8 @@ export interface CompareOptions extends Pass {
   repair: boolean | 'all but extra';
   bigKey: number;
   checkpoint?: CompareCheckpoint | undefined;
+  /** The target is a replica of the source: what differs is waited for, and never written. */
+  replicated?: boolean | undefined;
   /** With it, keys being written to meanwhile are copied again before they are judged. Told of streams. */
   tracker?: Tracker | undefined;
   onProgress?: ((progress: CompareProgress, checkpoint: CompareCheckpoint) => void) | undefined;
@@ -317,14 +319,17 @@ export async function compareAll(options: CompareOptions): Promise<CompareResult
         .filter(({ key, stream }) => tracker && stream && !claimed.includes(key))
         .map(({ key }) => key);
       try {
-        if (claimed.length + unreported.length > 0) await followAll(transfer, [...claimed, ...unreported]);
+        if (!options.replicated && claimed.length + unreported.length > 0)
+          await followAll(transfer, [...claimed, ...unreported]);
         open = await lookAgain(transfer, open);
       } catch (error) {
         tracker?.add(claimed);
         throw error;
       }
       await tracker?.barrier();
-      moving = open.filter(({ key, stream }) => tracker && (stream || tracker.has(key)));
+      moving = open.filter(
+        ({ key, stream }) => tracker && ((stream && !options.replicated) || tracker.has(key)),
+      );
     }
     const stillMoving = new Set(moving.map(({ key }) => key));
     findings.counts.moving += stillMoving.size;

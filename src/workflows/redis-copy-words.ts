@@ -103,7 +103,7 @@ export function noDifference({ repaired }: CompareOutcome): string {
 export function differences(
   result: CompareOutcome,
   different: number,
-  { way, ifTargetHasKeys }: RedisCopySettings,
+  { way, ifTargetHasKeys }: Pick<RedisCopySettings, 'way' | 'ifTargetHasKeys'>,
 ): string {
   const kinds = (['missing', 'extra', 'type', 'value', 'ttl'] as const)
     .filter((kind) => result[kind] > 0)

@@ -38,6 +38,7 @@ export function sidesOf(input: RedisSwitchoverSettings, { source }: CoupleFacts)
     bigKey: 8 * 1024 * 1024,
     rate: 'yield',
     track: source.can.tracking,
+    replicated: true,
     debug: input.debug,
   };
 }

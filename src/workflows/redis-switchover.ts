@@ -156,6 +156,10 @@ export async function redisSwitchover(raw: unknown): Promise<Receipt> {
 
 function mustBeEqual(result: CompareOutcome): CompareOutcome {
   const different = result.missing + result.extra + result.type + result.value + result.ttl - result.repaired;
-  if (different > 0) throw ending('ComparisonDiffers', say.differences(result, different));
+  if (different > 0)
+    throw ending(
+      'ComparisonDiffers',
+      say.differences(result, different, { way: 'auto', ifTargetHasKeys: 'refuse' }),
+    );
   return result;
 }

@@ -3,8 +3,9 @@ import type { Check } from '../../contract.js';
 import type { ServerFacts } from '../describe.js';
 import { atLeast } from '../info.js';
 import { bytes, check, count, productOf } from './check.js';
+import { lackingModules } from '../contents.js';
 import { isSameServer } from './places.js';
-import { missing, settingsDiff } from './settings.js';
+import { settingsDiff } from './settings.js';
 
 export interface ReplicationInput {
   source: ServerFacts;
@@ -213,14 +214,25 @@ function surroundings({ source, target, notified }: ReplicationInput): Check[] {
     source.clockSkewMs === null || target.clockSkewMs === null
       ? null
       : Math.abs(source.clockSkewMs - target.clockSkewMs);
+  const lacks = lackingModules({ source: source.modules, target: target.modules });
   const saves = target.persistence.aof || target.persistence.save !== '';
   return [
-    missing({
+    check({
       name: 'Modules',
-      what: 'module',
-      source: source.modules,
-      target: target.modules,
-      next: 'Load them on the target: it can not load values of their types without.',
+      expected: source.modules?.length ? source.modules.join(', ') : 'none needed',
+      actual:
+        source.modules === null || target.modules === null
+          ? 'not known: not permitted to ask'
+          : lacks.length > 0
+            ? `missing: ${lacks.join(', ')}`
+            : 'nothing is missing',
+      ...(lacks.length > 0
+        ? {
+            status: 'fail',
+            waivable: true,
+            next: 'Load them on the target: it can not load values of their types without.',
+          }
+        : {}),
     }),
     check({
       name: 'Settings agree',
