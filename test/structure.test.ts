@@ -97,14 +97,17 @@ describe('structure', () => {
     );
   });
 
-  test("a strategy's steps are the headings of its runbook page, in order", () => {
-    const strategy = readFileSync(join(SRC, 'workflows/redis-copy.ts'), 'utf8');
-    const titles = [
-      ...strategy.matchAll(/r\.(step|checks|window|pointOfNoReturn|gate)\(\s*(['"])(.*?)\2/g),
-    ].map(([, kind, , title]) => (kind === 'gate' ? `Gate: ${title}` : title));
-    const headings = [...readFileSync('docs/runbooks/redis-copy.md', 'utf8').matchAll(/^## (.*)$/gm)].map(
-      ([, heading]) => heading,
-    );
-    expect(headings).toEqual(titles);
-  });
+  test.each(['redis-copy', 'redis-switchover'])(
+    'the steps of %s are the headings of its runbook page, in order',
+    (strategy) => {
+      const text = readFileSync(join(SRC, `workflows/${strategy}.ts`), 'utf8');
+      const titles = [
+        ...text.matchAll(/r\.(step|checks|window|pointOfNoReturn|gate)\(\s*(['"])(.*?)\2/g),
+      ].map(([, kind, , title]) => (kind === 'gate' ? `Gate: ${title}` : title));
+      const headings = [...readFileSync(`docs/runbooks/${strategy}.md`, 'utf8').matchAll(/^## (.*)$/gm)].map(
+        ([, heading]) => heading,
+      );
+      expect(headings).toEqual(titles);
+    },
+  );
 });
