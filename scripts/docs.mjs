@@ -18,6 +18,18 @@ const EXAMPLES = {
     writes: 'running',
     repoint: { kind: 'file', path: '/etc/app/redis-url' },
   },
+  redisSwitchover: {
+    name: 'sessions',
+    source: { env: 'OLD_REDIS_URL' },
+    target: { env: 'NEW_REDIS_URL' },
+    repoint: {
+      kind: 'haproxy',
+      socket: '/run/haproxy/admin.sock',
+      backend: 'redis',
+      servers: { source: 'redis-7', target: 'redis-8' },
+    },
+    soak: '24h',
+  },
 };
 
 /** Fields whose schema leaves to their names what they are. */
