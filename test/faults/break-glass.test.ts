@@ -1,9 +1,7 @@
 /* Everything of ours is gone, and a person types what the card says: service is back on the source. */
-import { execFile } from 'node:child_process';
-import { readFile, readdir, symlink, mkdir, writeFile } from 'node:fs/promises';
-import { basename, join } from 'node:path';
-import { promisify } from 'node:util';
-import { describe, expect, inject, test } from 'vitest';
+import { readFile, readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
 import { application, sleep, world, type World } from '../support/world.js';
 import {
   addressIn,
@@ -15,27 +13,9 @@ import {
   quickly,
   seed,
   slowRepoint,
+  typed,
   until,
 } from './support.js';
-
-/** The card as a script, with a real redis-cli on the PATH and the variables that the references name. */
-async function typed(w: World, lines: readonly string[]): Promise<void> {
-  const cli = inject('redisServers')
-    .map((server) => server.cli)
-    .find((path) => path !== null && basename(path) === 'redis-cli');
-  if (cli === undefined || cli === null) throw new Error('no redis-cli here');
-  const bin = join(w.folder, 'bin');
-  await mkdir(bin, { recursive: true });
-  await symlink(cli, join(bin, 'redis-cli')).catch(() => {});
-  const { stdout } = await promisify(execFile)('sh', ['-e', '-c', lines.join('\n')], {
-    env: {
-      PATH: `${bin}:${process.env['PATH'] ?? ''}`,
-      OLD_REDIS_URL: w.sourceUrl,
-      NEW_REDIS_URL: w.targetUrl,
-    },
-  });
-  expect(stdout).not.toMatch(/ERR|NOAUTH|WRONGPASS/);
-}
 
 async function cardFile(w: World): Promise<string[]> {
   const home = w.env['FERRY_HOME'] ?? '';

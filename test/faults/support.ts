@@ -1,8 +1,10 @@
 /* What the attacks share: data, kills at a chosen moment, and what must hold afterwards whatever happened. */
-import type { ChildProcess } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
+import { execFile, type ChildProcess } from 'node:child_process';
+import { mkdir, readFile, symlink } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { promisify } from 'node:util';
 import type { Redis } from 'ioredis';
-import { expect } from 'vitest';
+import { expect, inject } from 'vitest';
 import type { State } from '../../src/contract.js';
 import { startRedis, type RunningRedis } from '../../src/setup/servers.js';
 import { binaryOf, sleep, type application, type Upgrade, type World } from '../support/world.js';
@@ -153,4 +155,23 @@ export function slowRepoint(w: World, seconds: { before?: number; after?: number
     kind: 'command' as const,
     command: `sleep ${before}; if [ "$FERRY_DIRECTION" = back ] && [ ! -e '${w.addressFile}' ]; then exit 0; fi; printf '%s\\n' "$FERRY_URL" > '${w.addressFile}.new' && mv '${w.addressFile}.new' '${w.addressFile}'; sleep ${after}`,
   };
+}
+
+/** The card as a script, with a real redis-cli on the PATH and the variables that the references name. */
+export async function typed(w: World, lines: readonly string[]): Promise<void> {
+  const cli = inject('redisServers')
+    .map((server) => server.cli)
+    .find((path) => path !== null && basename(path) === 'redis-cli');
+  if (cli === undefined || cli === null) throw new Error('no redis-cli here');
+  const bin = join(w.folder, 'bin');
+  await mkdir(bin, { recursive: true });
+  await symlink(cli, join(bin, 'redis-cli')).catch(() => {});
+  const { stdout } = await promisify(execFile)('sh', ['-e', '-c', lines.join('\n')], {
+    env: {
+      PATH: `${bin}:${process.env['PATH'] ?? ''}`,
+      OLD_REDIS_URL: w.sourceUrl,
+      NEW_REDIS_URL: w.targetUrl,
+    },
+  });
+  expect(stdout).not.toMatch(/ERR|NOAUTH|WRONGPASS/);
 }

@@ -16,8 +16,10 @@ import {
   type Phase,
   type Receipt,
   type State,
+  type Strategy,
 } from '../../src/contract.js';
 import type { RedisCopyInput } from '../../src/inputs/redis-copy.js';
+import type { RedisSwitchoverInput } from '../../src/inputs/redis-switchover.js';
 import { startRedis, type RunningRedis } from '../../src/setup/servers.js';
 
 export interface World {
@@ -37,6 +39,7 @@ export interface World {
   /** Connections that are closed with the world. */
   redis(side: 'source' | 'target', db?: number): Redis;
   start(input?: Partial<RedisCopyInput>): Promise<Upgrade>;
+  startSwitchover(input?: Partial<RedisSwitchoverInput>): Promise<Upgrade>;
   close(): Promise<void>;
 }
 
@@ -109,6 +112,12 @@ export async function world(options: WorldOptions = {}): Promise<World> {
   const children = new Set<ChildProcess>();
   const connections = new Set<Redis>();
   const handles: WorkflowHandle[] = [];
+  async function begin(strategy: Strategy, input: { name: string }): Promise<Upgrade> {
+    const id = workflowIdOf(strategy, input.name);
+    const handle = await client.workflow.start(strategy, { taskQueue, workflowId: id, args: [input] });
+    handles.push(handle);
+    return upgradeOf(handle, id);
+  }
   const self: World = {
     folder,
     client,
@@ -146,8 +155,8 @@ export async function world(options: WorldOptions = {}): Promise<World> {
       connections.add(client);
       return client;
     },
-    async start(input = {}) {
-      const whole = {
+    start: (input = {}) =>
+      begin('redisCopy', {
         name: self.name,
         source: { env: 'OLD_REDIS_URL' },
         target: { env: 'NEW_REDIS_URL' },
@@ -155,12 +164,16 @@ export async function world(options: WorldOptions = {}): Promise<World> {
         watch: '1s',
         repoint: { kind: 'file', path: self.addressFile },
         ...input,
-      } as RedisCopyInput;
-      const id = workflowIdOf('redisCopy', whole.name);
-      const handle = await client.workflow.start('redisCopy', { taskQueue, workflowId: id, args: [whole] });
-      handles.push(handle);
-      return upgradeOf(handle, id);
-    },
+      } as RedisCopyInput),
+    startSwitchover: (input = {}) =>
+      begin('redisSwitchover', {
+        name: self.name,
+        source: { env: 'OLD_REDIS_URL' },
+        target: { env: 'NEW_REDIS_URL' },
+        soak: '2s',
+        repoint: { kind: 'file', path: self.addressFile },
+        ...input,
+      }),
     async close() {
       for (const handle of handles) await handle.terminate('the test is over').catch(() => {});
       for (const child of children) {

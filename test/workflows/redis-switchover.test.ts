@@ -1,8 +1,6 @@
 /* redisSwitchover from its start to its receipt, forward and back, on real servers. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { workflowIdOf } from '../../src/contract.js';
-import type { RedisSwitchoverInput } from '../../src/inputs/redis-switchover.js';
-import { application, upgradeOf, world, type Upgrade, type World } from '../support/world.js';
+import { application, world, type World } from '../support/world.js';
 
 let w: World;
 beforeEach(async () => {
@@ -10,24 +8,6 @@ beforeEach(async () => {
   await w.startWorker();
 });
 afterEach(() => w.close());
-
-async function start(input: Partial<RedisSwitchoverInput> = {}): Promise<Upgrade> {
-  const id = workflowIdOf('redisSwitchover', w.name);
-  const whole: RedisSwitchoverInput = {
-    name: w.name,
-    source: { env: 'OLD_REDIS_URL' },
-    target: { env: 'NEW_REDIS_URL' },
-    repoint: { kind: 'file', path: w.addressFile },
-    soak: '2s',
-    ...input,
-  };
-  const handle = await w.client.workflow.start('redisSwitchover', {
-    taskQueue: w.taskQueue,
-    workflowId: id,
-    args: [whole],
-  });
-  return upgradeOf(handle, id);
-}
 
 async function seed(): Promise<void> {
   const seeded = w.redis('source').pipeline();
@@ -39,7 +19,7 @@ describe('redisSwitchover', () => {
   test('forward under writes: every acknowledged write is on the new server', async () => {
     await seed();
     const app = application({ world: w });
-    const upgrade = await start();
+    const upgrade = await w.startSwitchover();
     await upgrade.approve('cutover');
     await upgrade.approve('commit');
     const receipt = await upgrade.ended();
@@ -54,7 +34,7 @@ describe('redisSwitchover', () => {
   test('back during the soak: every write made since is on the old server, and the new one is empty again', async () => {
     await seed();
     const app = application({ world: w });
-    const upgrade = await start({ soak: '10m', gates: { cutover: 'auto' } });
+    const upgrade = await w.startSwitchover({ soak: '10m', gates: { cutover: 'auto' } });
     await upgrade.until((state) => state.step === 'Soak');
     expect((await upgrade.state()).wayBack).toMatchObject({ possible: true, keepsWrites: true });
     const before = app.acknowledged.size;

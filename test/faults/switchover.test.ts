@@ -1,0 +1,163 @@
+/* redisSwitchover under attack: workers killed in the handover, a broken way back, the card typed by hand. */
+import { writeFile } from 'node:fs/promises';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { startHaproxy } from '../support/haproxy.js';
+import { application, sleep, world, type World, type WorldOptions } from '../support/world.js';
+import {
+  at,
+  expectOrdinary,
+  expectWhole,
+  kill9,
+  quickly,
+  replaceWorker,
+  seed,
+  slowRepoint,
+  typed,
+  until,
+  writesPaused,
+} from './support.js';
+
+async function begin(options: WorldOptions = {}): Promise<World> {
+  const w = await world(options);
+  onTestFinished(() => w.close());
+  await w.startWorker();
+  await writeFile(w.addressFile, `${w.sourceUrl}\n`);
+  await seed(w.redis('source'), 2_000);
+  return w;
+}
+
+describe('redisSwitchover', { timeout: 120_000 }, () => {
+  test.each([0, 4, 12])(
+    'the worker is killed %i ms after the pause began: another finishes it',
+    async (ms) => {
+      const w = await begin();
+      const app = application({ world: w });
+      const reader = w.redis('source');
+      const upgrade = await w.startSwitchover({ gates: { cutover: 'auto', commit: 'auto' } });
+      await writesPaused(reader);
+      await sleep(ms);
+      await replaceWorker(w);
+      expect(await upgrade.ended(90_000)).toMatchObject({ outcome: 'Completed', blemishes: [] });
+      await expectWhole({ w, app, serving: 'target' });
+    },
+  );
+
+  test('rolled back before the cutover: the new server is empty, and neither has a setting of ours', async () => {
+    const w = await begin();
+    const before = await settings(w);
+    const upgrade = await w.startSwitchover();
+    await upgrade.until(
+      (state) => state.gates.some(({ name, status }) => name === 'cutover' && status === 'open'),
+      60_000,
+    );
+    await upgrade.say('rollback', { by: 'ada' });
+    expect(await upgrade.ended()).toMatchObject({ outcome: 'RolledBack', left: [] });
+    expect(await w.redis('target').dbsize()).toBe(0);
+    expect(await settings(w)).toEqual(before);
+    for (const side of ['source', 'target'] as const) await expectOrdinary(w.redis(side));
+  });
+
+  test('the worker is killed while it goes back: another finishes it, with every write', async () => {
+    const w = await begin();
+    const app = application({ world: w });
+    const upgrade = await w.startSwitchover({ soak: '10m', gates: { cutover: 'auto' } });
+    await quickly(upgrade, at('Soak'), 60_000);
+    await until('writes on the new server', async () => app.url.includes(`:${w.target.port}`));
+    await sleep(300);
+    await upgrade.signal('rollback', { by: 'ada' });
+    await writesPaused(w.redis('target'));
+    await replaceWorker(w);
+    expect(await upgrade.ended(90_000)).toMatchObject({ outcome: 'RolledBack', left: [] });
+    await expectWhole({ w, app, serving: 'source' });
+    expect(await w.redis('target').dbsize()).toBe(0);
+  });
+
+  test('a command that the old server does not know breaks the way back: a person is asked at once', async () => {
+    const w = await begin({ source: 'r70', target: 'r80' });
+    const upgrade = await w.startSwitchover({ soak: '10m', gates: { cutover: 'auto' } });
+    await upgrade.until(at('Soak'), 60_000);
+    const next = w.redis('target');
+    await next.hset('session:1', 'user', 'ada');
+    await next.call('HEXPIRE', 'session:1', '60', 'FIELDS', '1', 'user');
+    const asked = await upgrade.until('NeedsDecision');
+    expect(asked.decision?.problem).toContain('does not know');
+    expect(asked.wayBack).toMatchObject({ possible: true, keepsWrites: false });
+    expect(asked.decision?.choices).not.toHaveProperty('rollback');
+    await upgrade.say('waive', { check: 'The way back is open', by: 'ada' });
+    await upgrade.approve('commit');
+    expect(await upgrade.ended()).toMatchObject({ outcome: 'Completed' });
+    expect(await next.exists('session:1')).toBe(1);
+  });
+
+  test('the card, typed when nobody is left: the applications are sent to the promoted server', async () => {
+    const w = await begin();
+    const app = application({ world: w });
+    const upgrade = await w.startSwitchover({
+      gates: { cutover: 'auto' },
+      repoint: slowRepoint(w, { before: 3 }),
+    });
+    await until(
+      'the promotion',
+      async () =>
+        (await w.redis('target').role())[0] === 'master' &&
+        at('Switch the applications over')(await upgrade.state()),
+      60_000,
+    );
+    const { breakGlass } = await upgrade.state();
+    await kill9(w.worker);
+    await upgrade.handle.terminate('nobody is there');
+    await sleep(3_500);
+    await typed(w, breakGlass);
+    await until('writes on the new server', async () => app.url.includes(`:${w.target.port}`));
+    await app.stop();
+    expect(await app.missing(w.redis('target'))).toEqual([]);
+    expect((await w.redis('source').role())[0]).toBe('slave');
+  });
+
+  test('behind HAProxy: forward and back, and no client sees an error', async () => {
+    const w = await begin();
+    const haproxy = await startHaproxy({ source: w.source.port, target: w.target.port });
+    onTestFinished(() => haproxy.stop());
+    const client = w.redis('source');
+    client.options.port = haproxy.port;
+    client.disconnect(true);
+    let [acknowledged, stop] = [0, false];
+    const errors: unknown[] = [];
+    const writing = (async () => {
+      for (; !stop; acknowledged += 1)
+        await client.rpush('list', acknowledged).catch((error: unknown) => errors.push(error));
+    })();
+    const upgrade = await w.startSwitchover({
+      soak: '10m',
+      gates: { cutover: 'auto' },
+      repoint: {
+        kind: 'haproxy',
+        socket: haproxy.socket,
+        backend: 'redis',
+        servers: { source: 'source', target: 'target' },
+      },
+    });
+    await upgrade.until(at('Soak'), 60_000);
+    await sleep(500);
+    await upgrade.say('rollback', { by: 'ada' });
+    expect(await upgrade.ended()).toMatchObject({ outcome: 'RolledBack', left: [] });
+    stop = true;
+    await writing;
+    expect(errors).toEqual([]);
+    const list = await w.redis('source').lrange('list', 0, -1);
+    expect(list).toEqual(Array.from({ length: acknowledged }, (_, n) => String(n)));
+  });
+});
+
+/** Everything that replication and handover change. */
+async function settings(w: World): Promise<unknown> {
+  const names = ['replica-*', 'repl-diskless-load', 'repl-backlog-size', 'master*', 'tls-replication'];
+  const of = async (side: 'source' | 'target') => {
+    const client = w.redis(side);
+    return [
+      await Promise.all(names.map((name) => client.config('GET', name))),
+      await client.call('ACL', 'USERS'),
+    ];
+  };
+  return { source: await of('source'), target: await of('target') };
+}
