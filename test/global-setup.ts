@@ -17,6 +17,8 @@ declare module 'vitest' {
     redisServers: FoundRedis[];
     /** What the tests of the Temporal UI need: a browser, and a Temporal server that they start; null where either is missing. */
     ui: { browser: string; temporal: string } | null;
+    /** HAProxy's program; null where there is none. */
+    haproxy: string | null;
   }
 }
 
@@ -25,13 +27,16 @@ export default async function setup(project: TestProject): Promise<() => Promise
     console.error(line),
   );
   project.provide('redisServers', tools.redis);
+  project.provide('haproxy', tools.haproxy?.path ?? null);
   const { browser, temporal: found } = tools;
   project.provide(
     'ui',
     browser && found.kind === 'binary' ? { browser: browser.path, temporal: found.path } : null,
   );
   if (tools.temporal.kind === 'server') {
-    console.error('TEMPORAL_ADDRESS is set: the tests of the Temporal UI, which start their own, are skipped.');
+    console.error(
+      'TEMPORAL_ADDRESS is set: the tests of the Temporal UI, which start their own, are skipped.',
+    );
     project.provide('temporalAddress', tools.temporal.address);
     return async () => {};
   }

@@ -1,5 +1,5 @@
 /* A browser for the tests of the Temporal UI: one that is here, or one fetched into the cache. Nothing is ever installed. */
-import { chmod, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join, relative } from 'node:path';
@@ -8,6 +8,7 @@ import { aptIsHere, openDebian } from './debian.js';
 import { forgetFailure, recentFailure, rememberFailure } from './failures.js';
 import { findFile } from './pip.js';
 import { run, seconds, which } from './run.js';
+import { librariesBelow, libraryPath, writeStarter } from './starter.js';
 
 export type FoundBrowser = { path: string; version: string; from: string };
 
@@ -122,7 +123,7 @@ async function fromPlaywright(folder: string): Promise<void> {
   });
   if (!got.ok) throw new Error(got.why);
   const program = await findFile(join(folder, 'playwright'), 'chrome-headless-shell');
-  await writeStarter(folder, [`exec "$here/${relative(folder, program)}" "$@"`]);
+  await writeStarter(join(folder, 'browser'), [`exec "$here/${relative(folder, program)}" "$@"`]);
 }
 
 /** Debian's headless shell with its libraries and some fonts, of the release that this machine runs. */
@@ -133,19 +134,16 @@ async function fromDebian(folder: string, cache: string): Promise<void> {
     const packages = ['chromium-headless-shell', 'fonts-liberation', 'fonts-dejavu-core'];
     await rename(await debian.unpackWhole(debian.codename, packages), join(folder, 'root'));
   }, cache);
-  const libraries: string[] = [];
-  for (const parent of ['lib', 'usr/lib']) {
-    const names = await readdir(join(folder, 'root', parent)).catch(() => []);
-    for (const name of names.filter((each) => each.endsWith('-linux-gnu'))) {
-      libraries.push(`$here/root/${parent}/${name}`, `$here/root/${parent}/${name}/pulseaudio`);
-      const files = await readdir(join(folder, 'root', parent, name));
-      for (const file of files.filter((each) => ONLY_FOR_SCREENS.test(each)))
-        await rm(join(folder, 'root', parent, name, file), { recursive: true });
-    }
+  const libraries = await librariesBelow(join(folder, 'root'));
+  for (const library of libraries) {
+    const files = await readdir(join(folder, 'root', library));
+    for (const file of files.filter((each) => ONLY_FOR_SCREENS.test(each)))
+      await rm(join(folder, 'root', library, file), { recursive: true });
   }
   await writeFile(join(folder, 'fonts.conf'), FONTS);
-  await writeStarter(folder, [
-    `export LD_LIBRARY_PATH="${libraries.join(':')}" FONTCONFIG_FILE="$here/fonts.conf"`,
+  await writeStarter(join(folder, 'browser'), [
+    libraryPath(libraries.flatMap((library) => [library, `${library}/pulseaudio`])),
+    'export FONTCONFIG_FILE="$here/fonts.conf"',
     'exec "$here/root/usr/lib/chromium/chromium-headless-shell" "$@"',
   ]);
 }
@@ -165,10 +163,3 @@ const FONTS = `<?xml version="1.0"?>
   <alias><family>monospace</family><prefer><family>Liberation Mono</family></prefer></alias>
 </fontconfig>
 `;
-
-/** It finds its own place, so that it can be tried before it is moved to the cache. */
-async function writeStarter(folder: string, lines: readonly string[]): Promise<void> {
-  const path = join(folder, 'browser');
-  await writeFile(path, ['#!/bin/sh', 'here=$(dirname "$(readlink -f "$0")")', ...lines, ''].join('\n'));
-  await chmod(path, 0o755);
-}

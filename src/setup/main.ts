@@ -18,7 +18,7 @@ if (purpose === undefined) {
   }
 }
 
-function print({ temporal, redis, browser }: Tools): void {
+function print({ temporal, redis, browser, haproxy }: Tools): void {
   const rows =
     temporal.kind === 'server'
       ? [['temporal', '', temporal.address]]
@@ -27,6 +27,7 @@ function print({ temporal, redis, browser }: Tools): void {
     rows.push([name, `${product} ${version}${tls ? ' +tls' : ''}`, from]);
   }
   if (browser) rows.push(['browser', browser.version, browser.from]);
+  if (haproxy) rows.push(['haproxy', haproxy.version, haproxy.from]);
   for (const [name = '', version = '', from = ''] of rows)
     console.log(`${name.padEnd(9)} ${version.padEnd(19)} ${from}`);
   console.log(`cache: ${cacheFolder()}`);

@@ -1,6 +1,7 @@
 import { findBrowser, type FoundBrowser } from './browser.js';
 import { cacheFolder, type Say } from './cache.js';
 import { ALL_REDIS, findRedis, findRedisPair, type FoundRedis } from './redis.js';
+import { findHaproxy, type FoundHaproxy } from './haproxy.js';
 import { findTemporal, type FoundTemporal } from './temporal.js';
 
 export const PURPOSES = ['demo', 'test', 'sweep'] as const;
@@ -11,6 +12,8 @@ export type Tools = {
   redis: FoundRedis[];
   /** For the tests of the Temporal UI; null where there is none, or nobody needs it. */
   browser: FoundBrowser | null;
+  /** For the tests of the switchover; null as above. */
+  haproxy: FoundHaproxy | null;
 };
 
 /** What the tests are run against: each line of Redis and Valkey that somebody may have to leave or go to. */
@@ -24,10 +27,11 @@ export async function findTools(purpose: Purpose, say: Say, cache: string = cach
     return [from, to];
   };
   const browser = purpose === 'test' ? findBrowser(say, cache) : Promise.resolve(null);
+  const haproxy = purpose === 'demo' ? Promise.resolve(null) : findHaproxy(say, cache);
   // Side by side, as both mostly wait for downloads; and both are heard out, so that one run names all that is missing.
-  const [temporal, servers] = await Promise.allSettled([findTemporal(say, cache), redis(), browser]);
+  const [temporal, servers] = await Promise.allSettled([findTemporal(say, cache), redis(), browser, haproxy]);
   if (temporal.status === 'fulfilled' && servers.status === 'fulfilled') {
-    return { temporal: temporal.value, redis: servers.value, browser: await browser };
+    return { temporal: temporal.value, redis: servers.value, browser: await browser, haproxy: await haproxy };
   }
   const reasons = [temporal, servers].flatMap((each) =>
     each.status === 'rejected' ? [each.reason as Error] : [],

@@ -1,7 +1,7 @@
 /* redisSwitchover under attack: workers killed in the handover, a broken way back, the card typed by hand. */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, inject, onTestFinished, test } from 'vitest';
 import { writer } from '../redis/replication/support.js';
 import { startHaproxy } from '../support/haproxy.js';
 import { application, sleep, world, type World, type WorldOptions } from '../support/world.js';
@@ -112,33 +112,36 @@ describe('redisSwitchover', { timeout: 120_000 }, () => {
     expect((await w.redis('source').role())[0]).toBe('slave');
   });
 
-  test('behind HAProxy: forward and back, and no client sees an error', async () => {
-    const w = await begin();
-    const haproxy = await startHaproxy({ source: w.source.port, target: w.target.port });
-    onTestFinished(() => haproxy.stop());
-    const portFile = join(w.folder, 'port');
-    await writeFile(portFile, String(haproxy.port));
-    const app = writer({ portFile }, 'list');
-    const upgrade = await w.startSwitchover({
-      soak: '10m',
-      gates: { cutover: 'auto' },
-      repoint: {
-        kind: 'haproxy',
-        socket: haproxy.socket,
-        backend: 'redis',
-        servers: { source: 'source', target: 'target' },
-      },
-    });
-    await upgrade.until(at('Soak'), 60_000);
-    await sleep(500);
-    await upgrade.say('rollback', { by: 'ada' });
-    expect(await upgrade.ended()).toMatchObject({ outcome: 'RolledBack', left: [] });
-    const { acknowledged, errors } = await app.end();
-    expect(errors).toEqual([]);
-    expect(acknowledged).toBeGreaterThan(100);
-    const list = await w.redis('source').lrange('list', 0, -1);
-    expect(list).toEqual(Array.from({ length: acknowledged }, (_, n) => String(n)));
-  });
+  test.skipIf(inject('haproxy') === null)(
+    'behind HAProxy: forward and back, and no client sees an error',
+    async () => {
+      const w = await begin();
+      const haproxy = await startHaproxy({ source: w.source.port, target: w.target.port });
+      onTestFinished(() => haproxy.stop());
+      const portFile = join(w.folder, 'port');
+      await writeFile(portFile, String(haproxy.port));
+      const app = writer({ portFile }, 'list');
+      const upgrade = await w.startSwitchover({
+        soak: '10m',
+        gates: { cutover: 'auto' },
+        repoint: {
+          kind: 'haproxy',
+          socket: haproxy.socket,
+          backend: 'redis',
+          servers: { source: 'source', target: 'target' },
+        },
+      });
+      await upgrade.until(at('Soak'), 60_000);
+      await sleep(500);
+      await upgrade.say('rollback', { by: 'ada' });
+      expect(await upgrade.ended()).toMatchObject({ outcome: 'RolledBack', left: [] });
+      const { acknowledged, errors } = await app.end();
+      expect(errors).toEqual([]);
+      expect(acknowledged).toBeGreaterThan(100);
+      const list = await w.redis('source').lrange('list', 0, -1);
+      expect(list).toEqual(Array.from({ length: acknowledged }, (_, n) => String(n)));
+    },
+  );
 });
 
 /** Everything that replication and handover change. */

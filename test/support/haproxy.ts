@@ -4,7 +4,8 @@ import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createServer, type AddressInfo } from 'node:net';
+import { connect, createServer, type AddressInfo } from 'node:net';
+import { inject } from 'vitest';
 
 export interface Haproxy {
   /** Where applications connect. */
@@ -14,11 +15,7 @@ export interface Haproxy {
   stop(): Promise<void>;
 }
 
-export async function startHaproxy(on: {
-  source: number;
-  target: number;
-  binary?: string;
-}): Promise<Haproxy> {
+export async function startHaproxy(on: { source: number; target: number }): Promise<Haproxy> {
   const folder = await mkdtemp(join(tmpdir(), 'ferry-haproxy-'));
   const [port, socket] = [await freePort(), join(folder, 'admin.sock')];
   await writeFile(
@@ -39,8 +36,8 @@ backend redis
   server target 127.0.0.1:${on.target} disabled
 `,
   );
-  const child = spawn(on.binary ?? 'haproxy', ['-db', '-f', join(folder, 'haproxy.cfg')], {
-    stdio: ['ignore', 'inherit', 'inherit'],
+  const child = spawn(inject('haproxy') ?? 'haproxy', ['-db', '-f', join(folder, 'haproxy.cfg')], {
+    stdio: 'ignore',
   });
   for (let i = 0; i < 100 && !(await answers(port)); i += 1) {
     if (child.exitCode !== null) throw new Error('HAProxy ended at once');
@@ -67,7 +64,6 @@ async function freePort(): Promise<number> {
 }
 
 async function answers(port: number): Promise<boolean> {
-  const { connect } = await import('node:net');
   return new Promise((resolve) => {
     const stream = connect({ host: '127.0.0.1', port });
     stream.on('connect', () => {

@@ -6,7 +6,6 @@ test('killed with -9 at some instants of the handover: it is finished, and no wr
   const at = [16, 24, 30, 34, 38, 42, 46, 50].flatMap((command) =>
     (['before', 'after'] as const).map((when) => ({ when, command })),
   );
-  const { kills, longest } = await expectWholeAfterKills({ names: ['r70', 'r80'], at });
-  console.log({ kills, longest });
+  const { kills } = await expectWholeAfterKills({ names: ['r70', 'r80'], at });
   expect(kills).toBe(at.length);
 });

@@ -1,0 +1,62 @@
+/* HAProxy for the tests of the switchover: the one that is here, or Debian's, unpacked into the cache. */
+import { existsSync } from 'node:fs';
+import { rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import { cacheFolder, inTempFolder, installOnce, reasonOf, type Say } from './cache.js';
+import { aptIsHere, openDebian } from './debian.js';
+import { forgetFailure, recentFailure, rememberFailure } from './failures.js';
+import { run, seconds, which } from './run.js';
+import { librariesBelow, libraryPath, writeStarter } from './starter.js';
+
+export type FoundHaproxy = { path: string; version: string; from: string };
+
+/** Raise the number when the outcome changes. */
+const NAME = 'haproxy/debian-1';
+
+/** PATH, the cache, Debian's package, in this order. Where there is none, says so in one sentence and gives null. */
+export async function findHaproxy(say: Say, cache: string = cacheFolder()): Promise<FoundHaproxy | null> {
+  for (const path of [which('haproxy'), '/usr/sbin/haproxy']) {
+    const version = path === null ? null : await versionOf(path);
+    if (path !== null && version !== null) return { path, version, from: 'PATH' };
+  }
+  const cached = join(cache, NAME, 'haproxy');
+  const version = existsSync(cached) ? await versionOf(cached) : null;
+  if (version !== null) return { path: cached, version, from: 'Debian (cache)' };
+
+  const since = Date.now();
+  try {
+    const failure = await recentFailure(NAME, cache);
+    if (failure !== null) throw new Error(failure);
+    const folder = await installOnce({ name: NAME, say, cache, fill: (into) => fromDebian(into, cache) });
+    await forgetFailure(NAME, cache);
+    const path = join(folder, 'haproxy');
+    const fetched = await versionOf(path);
+    if (fetched === null) throw new Error('it does not run here');
+    say(`HAProxy ${fetched} from Debian (${seconds(since)})`);
+    return { path, version: fetched, from: 'Debian' };
+  } catch (error) {
+    await rememberFailure(NAME, reasonOf(error), cache);
+    say(
+      `No HAProxy: ${reasonOf(error)}. Install it (Debian: \`apt-get install haproxy\`), or its tests are left out.`,
+    );
+    return null;
+  }
+}
+
+async function versionOf(path: string): Promise<string | null> {
+  const asked = await run(path, ['-v'], { timeoutMs: 15_000 });
+  return asked.ok ? (/version (\S+)/.exec(asked.stdout)?.[1] ?? null) : null;
+}
+
+async function fromDebian(folder: string, cache: string): Promise<void> {
+  if (!aptIsHere()) throw new Error('needs apt-get and dpkg-deb, which this machine lacks');
+  await inTempFolder(async (scratch) => {
+    const debian = await openDebian(scratch);
+    await rename(await debian.unpackWhole(debian.codename, ['haproxy']), join(folder, 'root'));
+  }, cache);
+  await writeStarter(join(folder, 'haproxy'), [
+    libraryPath(await librariesBelow(join(folder, 'root'))),
+    'exec "$here/root/usr/sbin/haproxy" "$@"',
+  ]);
+  if ((await versionOf(join(folder, 'haproxy'))) === null) throw new Error('it does not run here');
+}
