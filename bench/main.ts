@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util';
 import { compare } from './benches/compare.js';
 import { copy } from './benches/copy.js';
+import { cutover } from './benches/cutover.js';
 import { memory } from './benches/memory.js';
 import { overhead } from './benches/overhead.js';
 import { ready } from './benches/ready.js';
@@ -19,6 +20,10 @@ const BENCHES: Record<string, { says: string; run: (place: Place) => Promise<Res
   overhead: { says: 'a whole upgrade, Temporal and all, beside the bare copy and comparison', run: overhead },
   yield: { says: "an application's p99 with and without a copy at the default rate", run: yielding },
   memory: { says: 'memory with 0.2 GB and with 2 GB of data (takes 5 GB for the servers)', run: memory },
+  cutover: {
+    says: 'handing over and back under writers behind HAProxy, beside the FAILOVER command',
+    run: cutover,
+  },
   ready: { says: 'from the start of a worker until Temporal gives it work', run: ready },
 };
 

@@ -9,6 +9,10 @@ export interface Result {
   ratios: Record<string, number>;
   /** Everything that was verified held; null where the bench moves no data. */
   exact: boolean | null;
+  /** Of a cutover. */
+  lost?: number;
+  errors?: number;
+  fullSyncs?: number;
   /** Whether every goal is reached. */
   goals: Goal[];
   /** Further figures, such as MB of memory and seconds of CPU. */

@@ -9,6 +9,7 @@ export const TOOLS = {
   'redis-shake': () => import('./redis-shake.js'),
   verify: () => import('./verify.js'),
   application: () => import('./application.js'),
+  writers: () => import('./writers.js'),
 };
 
 export type ToolName = keyof typeof TOOLS;

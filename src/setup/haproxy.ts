@@ -1,11 +1,16 @@
 /* HAProxy for the tests of the switchover: the one that is here, or Debian's, unpacked into the cache. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { rename } from 'node:fs/promises';
+import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { cacheFolder, inTempFolder, installOnce, reasonOf, type Say } from './cache.js';
 import { aptIsHere, openDebian } from './debian.js';
 import { forgetFailure, recentFailure, rememberFailure } from './failures.js';
 import { run, seconds, which } from './run.js';
+import { freePort } from './servers.js';
 import { librariesBelow, libraryPath, writeStarter } from './starter.js';
 
 export type FoundHaproxy = { path: string; version: string; from: string };
@@ -59,4 +64,63 @@ async function fromDebian(folder: string, cache: string): Promise<void> {
     'exec "$here/root/usr/sbin/haproxy" "$@"',
   ]);
   if ((await versionOf(join(folder, 'haproxy'))) === null) throw new Error('it does not run here');
+}
+
+export interface Haproxy {
+  /** Where applications connect. */
+  port: number;
+  /** Its runtime API. */
+  socket: string;
+  stop(): Promise<void>;
+}
+
+/** A HAProxy in front of two servers, of which the first serves. */
+export async function startHaproxy(on: { binary: string; source: number; target: number }): Promise<Haproxy> {
+  const folder = await mkdtemp(join(tmpdir(), 'ferry-haproxy-'));
+  const [port, socket] = [await freePort(), join(folder, 'admin.sock')];
+  await writeFile(
+    join(folder, 'haproxy.cfg'),
+    `global
+  stats socket ${socket} level admin mode 600
+  maxconn 2000
+defaults
+  mode tcp
+  timeout connect 2s
+  timeout client 1h
+  timeout server 1h
+frontend redis
+  bind 127.0.0.1:${port}
+  default_backend redis
+backend redis
+  server source 127.0.0.1:${on.source}
+  server target 127.0.0.1:${on.target} disabled
+`,
+  );
+  const child = spawn(on.binary, ['-db', '-f', join(folder, 'haproxy.cfg')], {
+    stdio: 'ignore',
+  });
+  for (let i = 0; i < 100 && !(await answers(port)); i += 1) {
+    if (child.exitCode !== null) throw new Error('HAProxy ended at once');
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  return {
+    port,
+    socket,
+    async stop() {
+      child.kill('SIGKILL');
+      if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+async function answers(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const stream = connect({ host: '127.0.0.1', port });
+    stream.on('connect', () => {
+      stream.destroy();
+      resolve(true);
+    });
+    stream.on('error', () => resolve(false));
+  });
 }
