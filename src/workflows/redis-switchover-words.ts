@@ -1,11 +1,10 @@
 /** What `redisSwitchover` says: the sentences of its plan, its receipt and its checks. */
-import type { CompareOutcome } from '../activities/moving.js';
 import type { CoupleFacts, HandOverOutcome, SoakSeen } from '../activities/replicating.js';
 import type { Sides } from '../activities/sides.js';
 import type { Check } from '../contract.js';
 import type { RedisSwitchoverSettings } from '../inputs/redis-switchover.js';
 
-export { comparison, differences, nameOf } from './redis-copy-words.js';
+export { comparison, differences } from './redis-copy-words.js';
 import { nameOf } from './redis-copy-words.js';
 
 export function servers({ source, target }: CoupleFacts): Record<string, unknown> {

@@ -22,15 +22,7 @@ import { connect, failureOn, messageOf } from '../connect.js';
 import { soleHand } from '../hands.js';
 import { parseInfo } from '../info.js';
 import { pauseWrites, resumeWrites } from '../pause.js';
-import {
-  admit,
-  dismissFollower,
-  follow,
-  linkUp,
-  restoreFollow,
-  rewriteConfig,
-  type FollowBefore,
-} from './follow.js';
+import { admit, dismissFollower, linkUp, restoreFollow, rewriteConfig, type FollowBefore } from './follow.js';
 import { parseRole, roleOf, type Role } from './role.js';
 
 export interface HandoverSide {
