@@ -1,7 +1,7 @@
 /**
  * Copies every key of the mapped databases with its absolute expiry: by DUMP and RESTORE, or by value; big keys in pieces.
  *
- * Four things go on at once (listing, weighing, reading, writing), each one batch ahead of the next, so both servers
+ * Four things go on at once (listing, weighing, reading, writing), each a few batches ahead of the next, so both servers
  * are kept busy and what is in flight is a few groups of at most 4 MB, whatever the data.
  */
 import type { DatabaseMap } from './address.js';
@@ -68,7 +68,7 @@ export const END = 'end';
 
 /**
  * Aborting returns `{done: false}`; it never throws for it. Throws FerryError for everything else. Run again with the
- * checkpoint it copies at most the last batch a second time.
+ * checkpoint it copies at most the last few batches a second time.
  */
 export async function copyAll(options: CopyOptions): Promise<CopyResult> {
   const {
@@ -113,14 +113,20 @@ export async function copyAll(options: CopyOptions): Promise<CopyResult> {
       await source.select(from);
       await target.select(to);
       let inBatch = NOTHING;
-      for await (const group of ahead(readGroups({ transfer, match, bigKey, cursor: checkpoint.cursor }))) {
-        if (signal.aborted) return result(false);
-        const counts = await writeKeys({ transfer, look: group.look, big: group.big, again });
+      const written = overlapped({
+        items: ahead(readGroups({ transfer, match, bigKey, cursor: checkpoint.cursor })),
+        atOnce: () => pace.atOnce(),
+        work: async ({ look, big, next }) => ({
+          counts: signal.aborted ? null : await writeKeys({ transfer, look, big, again }),
+          next,
+        }),
+      });
+      for await (const { counts, next } of written) {
         if (counts === null) return result(false);
         inBatch = add(inBatch, counts);
         const soFar = add(checkpoint.counts, inBatch);
-        if (group.next !== null) {
-          const place = placeAfter({ databases, index: i, next: group.next });
+        if (next !== null) {
+          const place = placeAfter({ databases, index: i, next });
           const countsBefore = place.database === from ? checkpoint.countsBefore : soFar;
           checkpoint = { ...checkpoint, ...place, counts: soFar, countsBefore };
           inBatch = NOTHING;
