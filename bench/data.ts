@@ -5,7 +5,12 @@ import type { Place } from './place.js';
 
 const BYTES = 100;
 
-/** A source that holds it: strings of 100 bytes, 2 hashes for every 100 of them, six big collections, a tenth with expiry. */
+/** In words, for whoever reads results. */
+export function described(strings: number): string {
+  return `${strings.toLocaleString('en')} strings of 100 bytes, ${Math.round(strings / 50).toLocaleString('en')} hashes, a list, a set and a sorted set of 50,000 elements, a stream of 10,000 entries, a hash of 100,000 fields, a string of 10 MB; one string and one hash in ten with an expiry`;
+}
+
+/** A source that holds the data set. */
 export async function standardSource(place: Place): Promise<RunningRedis & { keys: number }> {
   // A full sync would otherwise wait 5 s for further replicas before it begins.
   const source = await place.start('from', ['--repl-diskless-sync-delay', '0']);

@@ -7,6 +7,7 @@ import { memory } from './benches/memory.js';
 import { overhead } from './benches/overhead.js';
 import { ready } from './benches/ready.js';
 import { yielding } from './benches/yielding.js';
+import { described } from './data.js';
 import type { Result } from './measure.js';
 import { inPlace, type Place } from './place.js';
 import { asTable, writePage } from './report.js';
@@ -36,7 +37,8 @@ ${Object.entries(BENCHES)
   .join('\n')}
 
   --rounds N  how often each is measured (default 3)
-  --keys N    strings in the data set (default 1000000); goals are meant for the default
+  --keys N    strings in the data set (default 1000000); goals are meant for the default:
+              ${described(1_000_000)}
   --json      one JSON object a bench on stdout, as the last line
   --write     add the results to docs/benchmarks/<date>.md
 Exit code 1 when what was verified is not exact. A goal that is missed is shown, and no failure: it may be the machine's.`;

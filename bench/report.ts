@@ -4,6 +4,7 @@ import { appendFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { described } from './data.js';
 import type { Result } from './measure.js';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
@@ -39,7 +40,7 @@ export async function writePage(options: { results: readonly Result[]; keys: num
     '',
     `## ${now.toISOString().slice(11, 16)} UTC`,
     '',
-    `${availableParallelism()} cores (${cpus()[0]?.model.trim() ?? 'unknown'}), ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.version}, commit ${commit()}. Servers, tool and clients share the cores; the load average at the end was ${load.toFixed(1)}. Data set: ${keys.toLocaleString('en')} strings of 100 bytes, ${Math.round(keys / 50).toLocaleString('en')} hashes, six big collections, one key in ten with an expiry.`,
+    `${availableParallelism()} cores (${cpus()[0]?.model.trim() ?? 'unknown'}), ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.version}, commit ${commit()}. Servers, tool and clients share the cores; the load average at the end was ${load.toFixed(1)}. Data set where nothing else is said: ${described(keys)}.`,
     ...results.flatMap(section),
     '',
   ];

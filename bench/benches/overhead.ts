@@ -35,7 +35,7 @@ export async function overhead(place: Place): Promise<Result> {
       env: { OLD_REDIS_URL: `redis://127.0.0.1:${source.port}`, NEW_REDIS_URL: `redis://127.0.0.1:${to}` },
     });
     const gone = new Promise((resolve) => child.once('exit', resolve));
-    child.stderr?.pipe(process.stderr);
+    child.stderr?.resume();
     await untilPolling({ client, taskQueue, child });
     const name = `bench-${round}-${taskQueue}`;
     const input: RedisCopyInput = {
