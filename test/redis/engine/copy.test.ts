@@ -227,3 +227,32 @@ describe('pace', () => {
     expect((await copyAll(settings(source, target, { rate: () => 'yield' }))).counts.copied).toBe(5_000);
   });
 });
+
+describe('strings', () => {
+  const dumps = async (source: TestServer): Promise<number> =>
+    Number(/cmdstat_dump:calls=(\d+)/.exec(await source.client().info('commandstats'))?.[1] ?? 0);
+
+  test('go as they are', async () => {
+    const [source, target] = await Promise.all([server('r70'), server('r80')]);
+    await source.client().mset('a', '1', 'b', '\r\n\0', 'c', '');
+    await source.client().set('d', 'v', 'PXAT', 4_102_444_800_777);
+    await source.client().hset('hash', 'f', 'v');
+    await copyAll(settings(source, target));
+    expect(await readEverything(target.client())).toEqual(await readEverything(source.client()));
+    expect(await dumps(source)).toBe(1);
+  });
+
+  test.for([
+    ['source', '-mget'],
+    ['target', '-mset'],
+    ['target', '-set'],
+  ] as const)('are serialized where that is not permitted: %s %s', async ([side, rule]) => {
+    const [source, target] = await Promise.all([server('r70'), server('r80')]);
+    await source.client().mset('a', '1', 'b', '2');
+    await { source, target }[side].client().call('ACL', 'SETUSER', 'default', rule);
+    const options = settings(source, target);
+    expect((await copyAll(options)).counts.copied).toBe(2);
+    expect(await dumps(source)).toBe(2);
+    expect(await compareAll(compareSettings(options))).toMatchObject({ ...EQUAL, keysCompared: 2 });
+  });
+});
