@@ -278,13 +278,16 @@ export async function handOverBack(input: HandOverInput): Promise<UndoResult> {
       await roleOf({ client: clients.source }),
       await roleOf({ client: clients.target }),
     ]);
-    if (was?.role === 'primary' && is?.role === 'replica') {
+    if (!was || !is) throw new Error('both servers were asked');
+    if (was.role === 'primary' && is.role === 'replica') {
       await onServer(b, source.address, (client) => resumeWrites({ client }));
       return { note: 'the applications had not moved' };
     }
-    // Left in the middle: some may have been told. Where all are on one side, all can be brought to the other.
-    if (was?.role === 'primary') await hand(b, input, 'forward', true);
-    const { pausedMs } = await hand(b, input, 'back', false);
+    // Both promoted: an attempt died in the middle. A promoted server remembers whose stream it followed.
+    const returning = was.role === 'primary' && was.replId2 === is.replId;
+    // Left on the way forward, some applications may have been told. Where all are on one side, all can be brought to the other.
+    if (was.role === 'primary' && !returning) await hand(b, input, 'forward', true);
+    const { pausedMs } = await hand(b, input, 'back', returning);
     return { note: `went back with every write; writes paused ${pausedMs ?? '?'} ms` };
   });
 }

@@ -94,13 +94,9 @@ describe('redisSwitchover', { timeout: 120_000 }, () => {
       gates: { cutover: 'auto' },
       repoint: slowRepoint(w, { before: 3 }),
     });
-    await until(
-      'the promotion',
-      async () =>
-        (await w.redis('target').role())[0] === 'master' &&
-        at('Switch the applications over')(await upgrade.state()),
-      60_000,
-    );
+    const next = w.redis('target');
+    await quickly(upgrade, at('Switch the applications over'), 60_000);
+    await until('the promotion', async () => (await next.role())[0] === 'master');
     const { breakGlass } = await upgrade.state();
     await kill9(w.worker);
     await upgrade.handle.terminate('nobody is there');
