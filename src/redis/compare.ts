@@ -13,12 +13,13 @@ import { printable, type Difference, type DifferenceKind } from './difference.js
 import { addHash, hexOf, sumsOf, type Digest } from './digest.js';
 import { judgeBigKey, judgeKeys } from './equal.js';
 import { followKeys } from './keys.js';
+import { parseInfo } from './info.js';
 import { areOwn, isOurs } from './ledger.js';
 import { UNHURRIED } from './rate.js';
-import { asNumber } from './resp.js';
+import { asList, asNumber, asText } from './resp.js';
 import { dumpKeys, fingerprint, maybeStream, type DumpedKey } from './restore.js';
 import { ahead, cut, groupBySize, keySizes, overlapped, scanKeys, type KeyGroup } from './scan.js';
-import { countKeys, type Session } from './session.js';
+import { countKeys, type Pair, type Session } from './session.js';
 import type { Tracker } from './tracker.js';
 import { onBothSides, type Pass, type TargetKeys, type Transfer, type Way } from './transfer.js';
 
@@ -313,6 +314,7 @@ export async function compareAll(options: CompareOptions): Promise<CompareResult
     const looks = checkpoint.samples.length < SAMPLES ? LOOKS : 2;
     for (let look = 1; look < looks && open.length > 0 && !signal.aborted; look += 1) {
       await sleep(FIRST_WAIT * 2 ** (look - 1), undefined, { signal }).catch(() => {});
+      if (options.replicated) await caughtUp({ pair, signal });
       await tracker?.barrier();
       const claimed = tracker?.claim(open.map(({ key }) => key)) ?? [];
       const unreported = open
@@ -493,4 +495,19 @@ function total(all: readonly CompareCounts[]): CompareCounts {
     sum.repaired += counts.repaired;
   }
   return sum;
+}
+
+/** The longest that a replica may take to apply what its primary has written by now, in milliseconds. */
+const CATCH_UP = 10_000;
+
+/** Waits until the target, a replica, has applied all that the source has written by now. A new one is sent nothing for up to a second. */
+async function caughtUp({ pair, signal }: { pair: Pair; signal: AbortSignal }): Promise<void> {
+  const { source, target } = pair;
+  const [info] = await source.all([['INFO', 'replication']]);
+  const goal = Number(parseInfo(asText(info))['master_repl_offset'] ?? 0);
+  for (const until = performance.now() + CATCH_UP; performance.now() < until && !signal.aborted;) {
+    const [role] = await target.all([['ROLE']]);
+    if (asNumber(asList(role)[4]) >= goal) return;
+    await sleep(5, undefined, { signal }).catch(() => {});
+  }
 }
