@@ -5,7 +5,7 @@ import { atLeast } from '../info.js';
 import { bytes, check, count, productOf } from './check.js';
 import { lackingModules } from '../contents.js';
 import { isSameServer } from './places.js';
-import { settingsDiff } from './settings.js';
+import { clocksAgree, settingsAgree, somebodyIsNotified } from './settings.js';
 
 export interface ReplicationInput {
   source: ServerFacts;
@@ -208,12 +208,6 @@ function room({ source, target, backlogBytes }: ReplicationInput): Check[] {
 }
 
 function surroundings({ source, target, notified }: ReplicationInput): Check[] {
-  const differences =
-    source.settings && target.settings ? settingsDiff(source.settings, target.settings) : null;
-  const apart =
-    source.clockSkewMs === null || target.clockSkewMs === null
-      ? null
-      : Math.abs(source.clockSkewMs - target.clockSkewMs);
   const lacks = lackingModules({ source: source.modules, target: target.modules });
   const saves = target.persistence.aof || target.persistence.save !== '';
   return [
@@ -234,20 +228,10 @@ function surroundings({ source, target, notified }: ReplicationInput): Check[] {
           }
         : {}),
     }),
-    check({
-      name: 'Settings agree',
-      expected: 'the settings of the source',
-      actual:
-        differences === null
-          ? 'not known: CONFIG GET is not permitted'
-          : differences.length === 0
-            ? 'alike'
-            : differences
-                .map(({ setting, source: from, target: to }) => `${setting}: ${from} → ${to}`)
-                .join('; '),
-      ...(differences?.length
-        ? { status: 'warn', next: 'Settings are not replicated. Set what the application relies on.' }
-        : {}),
+    settingsAgree({
+      source,
+      target,
+      next: 'Settings are not replicated. Set what the application relies on.',
     }),
     check({
       name: 'Target saves to disk',
@@ -272,21 +256,7 @@ function surroundings({ source, target, notified }: ReplicationInput): Check[] {
           }
         : {}),
     }),
-    check({
-      name: 'Clocks agree',
-      expected: 'source and target within 1 s',
-      actual: apart === null ? 'not known: TIME is not permitted' : `${apart} ms apart`,
-      ...(apart !== null && apart > 1_000
-        ? { status: 'warn', next: 'Keys expire by the clock of their server: correct the clocks (NTP).' }
-        : {}),
-    }),
-    check({
-      name: 'Somebody is notified',
-      expected: 'notify',
-      actual: notified ? 'a webhook' : 'nobody',
-      ...(notified
-        ? {}
-        : { status: 'warn', next: 'Give `notify`, or stay at the screen: it waits for people.' }),
-    }),
+    clocksAgree({ source, target }),
+    somebodyIsNotified(notified),
   ];
 }

@@ -4,29 +4,13 @@ import type { ServerFacts } from '../describe.js';
 import { type PreflightInput, check } from './check.js';
 
 export function surroundings({ source, target, settings }: PreflightInput): Check[] {
-  const apart =
-    source.clockSkewMs === null || target.clockSkewMs === null
-      ? null
-      : Math.abs(source.clockSkewMs - target.clockSkewMs);
-  const differences =
-    source.settings && target.settings ? settingsDiff(source.settings, target.settings) : null;
   const volatile = !saves(target) && saves(source);
   const fewer = source.replicas.length > target.replicas.length;
   return [
-    check({
-      name: 'Settings agree',
-      expected: 'the settings of the source',
-      actual:
-        differences === null
-          ? 'not known: CONFIG GET is not permitted'
-          : differences.length === 0
-            ? 'alike'
-            : differences
-                .map(({ setting, source: from, target: to }) => `${setting}: ${from} → ${to}`)
-                .join('; '),
-      ...(differences?.length
-        ? { status: 'warn', next: 'Settings are not copied. Set what the application relies on.' }
-        : {}),
+    settingsAgree({
+      source,
+      target,
+      next: 'Settings are not copied. Set what the application relies on.',
     }),
     check({
       name: 'Target saves to disk',
@@ -54,23 +38,59 @@ export function surroundings({ source, target, settings }: PreflightInput): Chec
           }
         : {}),
     }),
-    check({
-      name: 'Clocks agree',
-      expected: 'source and target within 1 s',
-      actual: apart === null ? 'not known: TIME is not permitted' : `${apart} ms apart`,
-      ...(apart !== null && apart > 1_000
-        ? { status: 'warn', next: 'Keys expire by the clock of their server: correct the clocks (NTP).' }
-        : {}),
-    }),
-    check({
-      name: 'Somebody is notified',
-      expected: 'notify',
-      actual: settings.notify ? 'a webhook' : 'nobody',
-      ...(settings.notify
-        ? {}
-        : { status: 'warn', next: 'Give `notify`, or stay at the screen: it waits for people.' }),
-    }),
+    clocksAgree({ source, target }),
+    somebodyIsNotified(settings.notify !== undefined),
   ];
+}
+
+interface Both {
+  source: ServerFacts;
+  target: ServerFacts;
+}
+
+/** Neither a copy nor a replication carries settings; `next` says so. */
+export function settingsAgree({ source, target, next }: Both & { next: string }): Check {
+  const differences =
+    source.settings && target.settings ? settingsDiff(source.settings, target.settings) : null;
+  return check({
+    name: 'Settings agree',
+    expected: 'the settings of the source',
+    actual:
+      differences === null
+        ? 'not known: CONFIG GET is not permitted'
+        : differences.length === 0
+          ? 'alike'
+          : differences
+              .map(({ setting, source: from, target: to }) => `${setting}: ${from} → ${to}`)
+              .join('; '),
+    ...(differences?.length ? { status: 'warn', next } : {}),
+  });
+}
+
+export function clocksAgree({ source, target }: Both): Check {
+  const apart =
+    source.clockSkewMs === null || target.clockSkewMs === null
+      ? null
+      : Math.abs(source.clockSkewMs - target.clockSkewMs);
+  return check({
+    name: 'Clocks agree',
+    expected: 'source and target within 1 s',
+    actual: apart === null ? 'not known: TIME is not permitted' : `${apart} ms apart`,
+    ...(apart !== null && apart > 1_000
+      ? { status: 'warn', next: 'Keys expire by the clock of their server: correct the clocks (NTP).' }
+      : {}),
+  });
+}
+
+export function somebodyIsNotified(notified: boolean): Check {
+  return check({
+    name: 'Somebody is notified',
+    expected: 'notify',
+    actual: notified ? 'a webhook' : 'nobody',
+    ...(notified
+      ? {}
+      : { status: 'warn', next: 'Give `notify`, or stay at the screen: it waits for people.' }),
+  });
 }
 
 /** Not knowing counts as saving: the check warns of what is known. */
