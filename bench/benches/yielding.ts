@@ -1,4 +1,10 @@
-/** What an application notices of a copy at the default rate: its p99 with 2,000 requests a second, with and without. */
+/**
+ * What an application notices of a copy at the default rate: its p99 with 2,000 requests a second, with and without. Where the
+ * system allows it, the source has a core of its own and the application goes before the tool, as if each had its own machine:
+ * else the figure is that of the machine's scheduler.
+ */
+import { execFileSync } from 'node:child_process';
+import { availableParallelism } from 'node:os';
 import { runTool, startTool } from '../child.js';
 import { standardSource } from '../data.js';
 import { atMost, collect, inTurn, mediansOf, median, ratiosOf, rounded, type Result } from '../measure.js';
@@ -11,6 +17,8 @@ const AROUND_MS = 1_500;
 
 export async function yielding(place: Place): Promise<Result> {
   const source = await standardSource(place);
+  const pinned = pin(source.pid, '0') && pin(process.pid, `1-${availableParallelism() - 1}`);
+  place.finally(() => void pin(process.pid, `0-${availableParallelism() - 1}`));
   const app = { port: source.port, perSecond: PER_SECOND, forMs: FOR_MS, keys: place.keys };
   // Connections and code are warm in neither of the two, or in both.
   await runTool('application', { ...app, forMs: 2_000 });
@@ -19,6 +27,7 @@ export async function yielding(place: Place): Promise<Result> {
   for (let round = 0; round < place.rounds; round += 1) {
     for (const name of inTurn(['alone', 'while copying'], round)) {
       const target = await place.start('to');
+      if (pinned) pin(target.pid, `1-${availableParallelism() - 1}`);
       const ports = { from: source.port, to: target.port };
       const copying =
         name === 'alone'
@@ -46,8 +55,22 @@ export async function yielding(place: Place): Promise<Result> {
     ratios,
     exact: null,
     goals: atMost('while copying/alone', ratios['while copying/alone'], 2),
-    more: { 'copied meanwhile, keys/s': rounded(median(speed)) },
+    more: {
+      'the source on a core of its own': pinned ? 'yes' : 'no',
+      'copied meanwhile, keys/s': rounded(median(speed)),
+    },
   };
+}
+
+/** Binds a process to cores; what it starts later inherits that. False where the system doesn't do that. */
+function pin(pid: number, cores: string): boolean {
+  if (availableParallelism() < 2) return false;
+  try {
+    execFileSync('taskset', ['-a', '-cp', cores, String(pid)], { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));

@@ -101,13 +101,13 @@ interface Yielding {
 }
 
 /** Milliseconds between PINGs, while we work and while we rest. */
-const PING_EVERY = 4;
+const PING_EVERY = 8;
 /** Weight of the newest ping. */
 const SMOOTHING = 0.1;
 /** What the source's answers may take longer while we work: half as long again, and what a busy worker can't tell from it. */
 const ALLOWED = { times: 1.5, milliseconds: 1 };
 /** Part of the time in which we work, and how it moves with each PING. */
-const SHARE = { first: 0.25, least: 0.1, most: 0.5, less: 0.95, more: 0.01 };
+const SHARE = { first: 0.15, least: 0.05, most: 0.25, less: 0.95, more: 0.01 };
 
 /**
  * Compares PINGs while our work is under way with PINGs while it rests. So what is held against us is only what we
