@@ -21,9 +21,7 @@ export async function overhead(place: Place): Promise<Result> {
 
   async function bare(to: number): Promise<number> {
     const ports = { from: source.port, to };
-    const copied = await runTool('ferry copy', { ...ports, rate: 'full' });
-    const compared = await runTool('ferry compare', ports);
-    return (copied.ms + compared.ms) / 1000;
+    return (await runTool('ferry both', ports)).ms / 1000;
   }
 
   async function whole(to: number, round: number): Promise<number> {

@@ -3,6 +3,7 @@ export const TOOLS = {
   seed: () => import('./seed.js'),
   'ferry copy': () => import('./ferry-copy.js'),
   'ferry compare': () => import('./ferry-compare.js'),
+  'ferry both': () => import('./ferry-both.js'),
   replicaof: () => import('./replicaof.js'),
   migrate: () => import('./migrate.js'),
   ioredis: () => import('./ioredis.js'),

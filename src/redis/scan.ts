@@ -44,15 +44,14 @@ export interface KeyGroup {
 const GROUP_BYTES = 4 * 1024 * 1024;
 
 export async function* groupBySize(options: {
-  session: Session;
   batches: AsyncIterable<ScanBatch>;
   bigKey: number;
-  pace: Pace;
+  /** Bytes of each. */
+  weigh: (keys: readonly Buffer[]) => Promise<number[]>;
 }): AsyncGenerator<KeyGroup> {
-  const { session, batches, bigKey, pace } = options;
+  const { batches, bigKey, weigh } = options;
   for await (const { keys, next } of batches) {
-    const sizes = await pace.run({ keys: 0, work: () => keySizes({ session, keys }) });
-    const groups = cut({ keys, sizes, bigKey });
+    const groups = cut({ keys, sizes: await weigh(keys), bigKey });
     for (const [i, group] of groups.entries())
       yield { ...group, next: i === groups.length - 1 ? next : null };
   }

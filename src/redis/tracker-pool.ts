@@ -5,6 +5,7 @@
  */
 import { shown, type ServerAddress } from './address.js';
 import { startTracking, type Tracker } from './tracker.js';
+import { startWeights } from './weights.js';
 
 /** How long a tracker waits for its next user. Past it the connection is closed. */
 const KEPT_FOR = 60_000;
@@ -69,6 +70,7 @@ function blind(): Tracker {
     runId: '',
     pending: () => 0,
     has: () => false,
+    weights: startWeights(),
     take: () => [],
     claim: () => [],
     add: () => {},

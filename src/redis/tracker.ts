@@ -13,6 +13,7 @@ import type { ServerAddress } from './address.js';
 import { compileGlob } from './glob.js';
 import { asText, openConnection, ReplyError, type Reply } from './resp.js';
 import { milliseconds } from './ttl.js';
+import { startWeights, type Weights } from './weights.js';
 
 export interface Tracker {
   /** The source's clock (ms since 1970) when tracking began: every change after it is known, unless `lost`. */
@@ -22,6 +23,8 @@ export interface Tracker {
   /** How many changed keys wait to be taken. */
   pending(): number;
   has(key: Buffer): boolean;
+  /** How heavy the keys are of which no change is pending. */
+  readonly weights: Weights;
   /** Takes up to n keys out. A key that changes after that comes back by itself. */
   take(n: number): Buffer[];
   /** Takes those of the given keys out that are pending. */
@@ -100,6 +103,7 @@ export async function startTracking(options: TrackingOptions): Promise<Tracker> 
       runId,
       pending: () => changed.size,
       has: (key) => changed.has(nameOf(key)),
+      weights: startWeights(),
       take(n) {
         const taken: Buffer[] = [];
         for (const key of changed) {

@@ -27,7 +27,9 @@ async function copied() {
   await copyAll({ ...options, checkpoint: undefined, onProgress: undefined });
   const scansOfTarget = async (): Promise<number> =>
     Number(/cmdstat_scan:calls=(\d+)/.exec(await target.client().info('commandstats'))?.[1] ?? 0);
-  return { source, target, options, tracker, scansOfTarget };
+  const weighed = async (): Promise<number> =>
+    Number(/cmdstat_memory\S*:calls=(\d+)/.exec(await source.client().info('commandstats'))?.[1] ?? 0);
+  return { source, target, options, tracker, scansOfTarget, weighed };
 }
 
 const EQUAL = { done: true, missing: 0, extra: 0, type: 0, value: 0, ttl: 0, moving: 0 };
@@ -36,6 +38,29 @@ test('equal numbers spare the look from the other side', async () => {
   const { options, scansOfTarget } = await copied();
   expect(await compareAll(options)).toMatchObject({ ...EQUAL, checkpoint: { cursor: 'end' } });
   expect(await scansOfTarget()).toBe(0);
+});
+
+test('keys that were light when they were copied are not weighed again, those that changed are', async () => {
+  const { source, options, weighed } = await copied();
+  const before = await weighed();
+  expect(await compareAll(options)).toMatchObject(EQUAL);
+  expect((await weighed()) - before).toBeLessThan(100);
+
+  const grown = 'x'.repeat(9_000_000);
+  await source.client().set('k7', grown);
+  await source.client().set('new', grown);
+  await options.tracker?.barrier();
+  const between = await weighed();
+  // Both are above `bigKey` now, and neither is at the target yet: followed in pieces, then equal.
+  expect(await compareAll(options)).toMatchObject(EQUAL);
+  expect((await weighed()) - between).toBeGreaterThanOrEqual(2);
+
+  // Another worker's tracker knows no weights.
+  const tracker = await startTracking({ address: source.address, match: '*' });
+  onTestFinished(() => tracker.close());
+  const last = await weighed();
+  expect(await compareAll({ ...options, tracker })).toMatchObject(EQUAL);
+  expect((await weighed()) - last).toBeGreaterThan(3_000);
 });
 
 test('a key that only the target has', async () => {
