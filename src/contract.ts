@@ -259,6 +259,17 @@ export interface UndoResult {
   keep?: { steps: string[]; because: string };
 }
 
+/** Something measured over time. At most 200 points, so that it fits into a state. */
+export interface Plot {
+  title: string;
+  /** Of the values: "ms", "bytes", "commands/s". */
+  unit: string;
+  /** Milliseconds since 1970, and the value; null where it could not be measured. */
+  points: [number, number | null][];
+  /** Moments worth a line, such as the switch: milliseconds since 1970. */
+  marks: { at: number; says: string }[];
+}
+
 /** What an upgrade leaves behind. */
 export interface Receipt {
   strategy: string;
@@ -286,6 +297,8 @@ export interface Receipt {
   planHash: string;
   /** What the strategy measured: versions, comparison, write pause, probes, settings. Numbers, sentences and names only. */
   facts: Record<string, unknown>;
+  /** What was measured over time, for the page. Missing where nothing was. */
+  plots?: Plot[];
   /** The files of the receipt on the worker. */
   files?: { json: string; html: string };
 }

@@ -1,5 +1,5 @@
 /** Puts a receipt together from what the workflow knows. Pure: it runs inside the workflow. */
-import type { Receipt, State } from '../contract.js';
+import type { Plot, Receipt, State } from '../contract.js';
 
 export function buildReceipt(input: {
   state: State;
@@ -11,6 +11,7 @@ export function buildReceipt(input: {
   rejections: Receipt['rejections'];
   facts: Record<string, unknown>;
   blemishes: readonly string[];
+  plots: readonly Plot[];
   left: readonly string[];
 }): Receipt {
   const { state, outcome } = input;
@@ -50,6 +51,7 @@ export function buildReceipt(input: {
     left: [...input.left],
     planHash: state.planHash,
     facts: input.facts,
+    ...(input.plots.length > 0 ? { plots: [...input.plots] } : {}),
   };
 }
 

@@ -1,5 +1,5 @@
 /** What a strategy's body is given to write its runbook with, and what the ground under it shares. */
-import type { Check, Choice, State, Strategy, Told, WayBack } from '../contract.js';
+import type { Check, Choice, Plot, State, Strategy, Told, WayBack } from '../contract.js';
 import type { GatePolicy, MaintenanceWindow } from '../inputs/common.js';
 import type { WebhookSpec } from '../inputs/refs.js';
 import type { Ledger } from './ledger.js';
@@ -83,6 +83,10 @@ export interface Runbook {
   record(facts: Record<string, unknown>): void;
   /** Why the receipt is not clean. */
   blemish(sentence: string): void;
+  /** Something measured over time, for the receipt; one of the same title is replaced. */
+  plot(plot: Plot): void;
+  /** Goes back without being asked to, for what the input named as a reason. Where that would lose writes, a person is asked. */
+  goBack(why: string): Promise<void>;
   warn(sentence: string): void;
   /** Asks a person what the strategy itself can't know. */
   decide(question: {
@@ -113,6 +117,7 @@ export interface Upgrade {
   seen: Map<string, unknown>;
   facts: Record<string, unknown>;
   blemishes: string[];
+  plots: Map<string, Plot>;
 }
 
 export function gateTitle(name: string): string {

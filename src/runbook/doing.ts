@@ -308,6 +308,11 @@ export function doing(upgrade: Upgrade, { planAnew }: Planning): Runbook & { bou
     },
     record: (more) => void Object.assign(facts, more),
     blemish: (sentence) => void blemishes.push(sentence),
+    plot: (plot) => void upgrade.plots.set(plot.title, plot),
+    async goBack(why) {
+      steering.leave('the input', why)();
+      await boundary();
+    },
     decide,
   };
 

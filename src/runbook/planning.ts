@@ -113,6 +113,8 @@ export function planning(upgrade: Upgrade) {
       wayBack: () => {},
       record: () => {},
       blemish: () => {},
+      plot: () => {},
+      goBack: async () => {},
       decide: () => Promise.reject(new Error('A plan asks nothing')),
     };
     await body(planner);

@@ -65,6 +65,7 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
     seen: new Map(),
     facts: {},
     blemishes: [],
+    plots: new Map(),
   };
   const { facts, blemishes } = upgrade;
   const plans = planning(upgrade);
@@ -164,6 +165,7 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
       rejections: steering.rejections,
       facts,
       blemishes,
+      plots: [...upgrade.plots.values()],
       left: undos.left,
     });
     try {
