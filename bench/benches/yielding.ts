@@ -17,8 +17,11 @@ const AROUND_MS = 1_500;
 
 export async function yielding(place: Place): Promise<Result> {
   const source = await standardSource(place);
-  const pinned = pin(source.pid, '0') && pin(process.pid, `1-${availableParallelism() - 1}`);
-  place.finally(() => void pin(process.pid, `0-${availableParallelism() - 1}`));
+  // Once bound, a process is told of no more cores than those.
+  const last = availableParallelism() - 1;
+  const others = `1-${last}`;
+  const pinned = last > 0 && pin(source.pid, '0') && pin(process.pid, others);
+  place.finally(() => void pin(process.pid, `0-${last}`));
   const app = { port: source.port, perSecond: PER_SECOND, forMs: FOR_MS, keys: place.keys };
   // Connections and code are warm in neither of the two, or in both.
   await runTool('application', { ...app, forMs: 2_000 });
@@ -27,7 +30,7 @@ export async function yielding(place: Place): Promise<Result> {
   for (let round = 0; round < place.rounds; round += 1) {
     for (const name of inTurn(['alone', 'while copying'], round)) {
       const target = await place.start('to');
-      if (pinned) pin(target.pid, `1-${availableParallelism() - 1}`);
+      if (pinned) pin(target.pid, others);
       const ports = { from: source.port, to: target.port };
       const copying =
         name === 'alone'
@@ -64,7 +67,6 @@ export async function yielding(place: Place): Promise<Result> {
 
 /** Binds a process to cores; what it starts later inherits that. False where the system doesn't do that. */
 function pin(pid: number, cores: string): boolean {
-  if (availableParallelism() < 2) return false;
   try {
     execFileSync('taskset', ['-a', '-cp', cores, String(pid)], { stdio: 'ignore' });
     return true;

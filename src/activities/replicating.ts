@@ -111,7 +111,12 @@ export async function describeCouple({
       ),
       targetEmpty: Object.values(target.facts.databases).every(({ keys }) => keys === 0),
       repointSays: describeRepoint(settings.repoint),
-      byHand: handOverByHand({ settings, source: source.address, target: target.address }),
+      byHand: handOverByHand({
+        settings,
+        source: source.address,
+        target: target.address,
+        pausesWrites: source.facts.can.pauseWrites,
+      }),
       closeByHand: [
         `${breakGlassPrefix({ address: source.address, endpoint: settings.source })} REPLICAOF NO ONE`,
       ],
@@ -126,8 +131,9 @@ function handOverByHand(on: {
   settings: RedisSwitchoverSettings;
   source: ServerAddress;
   target: ServerAddress;
+  pausesWrites: boolean;
 }): string[] {
-  const { settings, source, target } = on;
+  const { settings, source, target, pausesWrites } = on;
   const old = breakGlassPrefix({ address: source, endpoint: settings.source });
   const next = breakGlassPrefix({ address: target, endpoint: settings.target });
   const at = placeOf(settings.reach.target ?? null, target);
@@ -138,8 +144,12 @@ function handOverByHand(on: {
     serving: { address: target, database: 0 },
     endpoint: settings.target,
   });
+  // 6.0 has no pause of ours: its fence is that it is a replica.
+  const [resume, release] = pausesWrites
+    ? [`${old} CLIENT UNPAUSE`, ` && ${old} CLIENT UNPAUSE`]
+    : [`${old} REPLICAOF NO ONE`, ''];
   return [
-    `if ${next} ROLE | head -n 1 | grep -q slave; then ${old} CLIENT UNPAUSE; else { ${told.join(' && ')}; } && ${old} REPLICAOF ${at.host} ${at.port} && ${old} CLIENT UNPAUSE; fi`,
+    `if ${next} ROLE | head -n 1 | grep -q slave; then ${resume}; else { ${told.join(' && ')}; } && ${old} REPLICAOF ${at.host} ${at.port}${release}; fi`,
   ];
 }
 

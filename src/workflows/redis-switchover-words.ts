@@ -42,6 +42,19 @@ export function sidesOf(input: RedisSwitchoverSettings, { source }: CoupleFacts)
   };
 }
 
+/** How the old server is kept from taking writes. */
+export function fencing(input: RedisSwitchoverSettings, { source, target }: CoupleFacts): string[] {
+  return source.can.pauseWrites
+    ? [
+        `pause writes at ${source.shown} for at most ${input.maxPause}, until ${target.shown} has every byte`,
+        `fence ${source.shown}: the pause becomes one that does not end by itself`,
+      ]
+    : [
+        `close the connections to ${source.shown} and pause everything there for 50 ms (at most ${input.maxPause}), until ${target.shown} has every byte`,
+        `fence ${source.shown}: it becomes a replica, and refuses writes (READONLY) until the applications are repointed`,
+      ];
+}
+
 export function flawsOf(result: HandOverOutcome, { source, target }: CoupleFacts): string[] {
   return [
     ...(result.slipped === null || result.slipped === 0

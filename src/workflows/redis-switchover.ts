@@ -71,8 +71,8 @@ export async function redisSwitchover(raw: unknown): Promise<Receipt> {
     };
     const switched = await r.step('Switch the applications over', {
       does: [
-        `pause writes at ${source.shown} for at most ${input.maxPause}, until ${target.shown} has every byte`,
-        `fence ${source.shown}, then promote ${target.shown}`,
+        ...say.fencing(input, facts),
+        `promote ${target.shown}`,
         ...facts.repointSays,
         `close the old connections, and let ${source.shown} follow ${target.shown}`,
       ],

@@ -1,5 +1,5 @@
 /* redisSwitchover from its start to its receipt, forward and back, on real servers. */
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { application, world, type World } from '../support/world.js';
 
 let w: World;
@@ -29,6 +29,25 @@ describe('redisSwitchover', () => {
     expect(receipt.outcome).toBe('Completed');
     expect(app.url).toContain(String(w.target.port));
     expect(await app.missing(w.redis('target'))).toEqual([]);
+  });
+
+  test('from Redis 6.0, and back: its own way, said in the plan', async () => {
+    const old = await world({ source: 'r60', target: 'r70' });
+    onTestFinished(() => old.close());
+    await old.startWorker();
+    const app = application({ world: old });
+    const upgrade = await old.startSwitchover({ soak: '10m', gates: { cutover: 'auto' } });
+    await upgrade.until((state) => state.step === 'Soak');
+    const plan = JSON.stringify(await upgrade.handle.query('plan'));
+    expect(plan).toContain('pause everything there');
+    expect(plan).toContain('can only pause everything');
+    const before = app.acknowledged.size;
+    await expect.poll(() => app.acknowledged.size).toBeGreaterThan(before + 200);
+    await upgrade.signal('rollback', { by: 'ada' });
+    expect(await upgrade.ended()).toMatchObject({ outcome: 'RolledBack', left: [] });
+    await expect.poll(() => app.url).toContain(String(old.source.port));
+    await app.stop();
+    expect(await app.missing(old.redis('source'))).toEqual([]);
   });
 
   test('back during the soak: every write made since is on the old server, and the new one is empty again', async () => {

@@ -36,7 +36,7 @@ function places({ source, target, own, notUndone, ifTargetHasKeys }: Replication
   return [
     check({
       name: 'Versions',
-      expected: 'Redis 6.2 or later, or Valkey, and a target not older than the source',
+      expected: 'Redis 6.0 or later, or Valkey, and a target not older than the source',
       actual: `${productOf(source)} → ${productOf(target)}`,
       ...(source.product === target.product && !atLeast(target.version, source.version)
         ? { status: 'warn', next: 'Going to an older version: rehearse it with the application.' }
@@ -137,17 +137,7 @@ function replication({ source, target, formats }: ReplicationInput): Check[] {
         ? {}
         : { status: 'fail', next: 'Grant them, or use redisCopy, which needs no replication.' }),
     }),
-    check({
-      name: 'Writes can be paused',
-      expected: 'CLIENT PAUSE … WRITE on both (6.2 and later)',
-      actual:
-        source.can.pauseWrites && target.can.pauseWrites
-          ? 'both'
-          : (source.why.pauseWrites ?? target.why.pauseWrites ?? 'not permitted'),
-      ...(source.can.pauseWrites && target.can.pauseWrites
-        ? {}
-        : { status: 'fail', next: 'Use redisCopy, which can refuse writes instead of letting them wait.' }),
-    }),
+    writesCanBePaused({ source, target }),
     check({
       name: 'No Sentinel watches either',
       expected: 'no Sentinel',
@@ -164,6 +154,34 @@ function replication({ source, target, formats }: ReplicationInput): Check[] {
         : {}),
     }),
   ];
+}
+
+function writesCanBePaused({ source, target }: Pick<ReplicationInput, 'source' | 'target'>): Check {
+  const without = [source, target].filter(({ can }) => !can.pauseWrites);
+  const old = without.filter(pausesOnlyEverything);
+  return check({
+    name: 'Writes can be paused',
+    expected: 'CLIENT PAUSE … WRITE on both (6.2 and later)',
+    actual:
+      without.length === 0
+        ? 'both'
+        : old.length === without.length
+          ? `${old.map(productOf).join(' and ')} can only pause everything`
+          : (source.why.pauseWrites ?? target.why.pauseWrites ?? 'not permitted'),
+    ...(without.length === 0
+      ? {}
+      : old.length === without.length
+        ? {
+            status: 'warn',
+            next: 'Reads wait too, connections are closed twice, and until the applications are repointed writes may be refused (READONLY).',
+          }
+        : { status: 'fail', next: 'Use redisCopy, which can refuse writes instead of letting them wait.' }),
+  });
+}
+
+/** Redis 6.0: handing over from it is another way, see replication/fence-by-role.ts. */
+export function pausesOnlyEverything({ product, version, can }: ServerFacts): boolean {
+  return product === 'redis' && !atLeast(version, '6.2') && can.replicaOf;
 }
 
 function room({ source, target, backlogBytes }: ReplicationInput): Check[] {

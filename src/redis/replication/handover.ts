@@ -22,6 +22,7 @@ import { connect, failureOn, messageOf } from '../connect.js';
 import { soleHand } from '../hands.js';
 import { parseInfo } from '../info.js';
 import { pauseWrites, resumeWrites } from '../pause.js';
+import { fenceByRole, fencedByRole, liftFenceByRole } from './fence-by-role.js';
 import { admit, dismissFollower, linkUp, restoreFollow, rewriteConfig, type FollowBefore } from './follow.js';
 import { parseRole, roleOf, type Role } from './role.js';
 
@@ -123,8 +124,12 @@ export async function handOver(options: HandoverOptions): Promise<HandoverResult
     await soleHand({ client: old, name });
     await soleHand({ client: next, name });
     await hands.sure();
-    if ((await standing(options, hands)) === 'promoted')
-      return await finish(options, hands, { pausesGivenUp: 0, finishedLater: true });
+    const came = await standing(options, hands);
+    if (came === 'fenced') {
+      await hands.sure();
+      await promote(to, next);
+    }
+    if (came !== 'ready') return await finish(options, hands, { pausesGivenUp: 0, finishedLater: true });
     const guard = await admit({
       primary: next,
       follower: old,
@@ -132,11 +137,12 @@ export async function handOver(options: HandoverOptions): Promise<HandoverResult
       before: from.follow,
       user: options.user,
     });
+    const { pausesWrites } = await roleOf({ client: old });
     for (let given = 0; given < options.tries; given += 1) {
       if (given > 0) await wait(BREATH_MS);
       signal.throwIfAborted();
       await nearlyInStep(hands, signal);
-      const held = await holdAndPromote(options, hands);
+      const held = await holdAndPromote(options, hands, { pausesWrites, tries: given });
       if (held === null) continue;
       return await finish(options, hands, { pausesGivenUp: given, finishedLater: false, guard, ...held });
     }
@@ -158,7 +164,7 @@ async function withoutTheNew(on: { options: HandoverOptions; old: Redis; error: 
   // Refused: there is no process any more. Anything else may be the network, with a server behind it that was promoted.
   if (!/refused the connection/.test(messageOf(error))) return;
   await options.stillCurrent('begun');
-  await resumeWrites({ client: old });
+  await release(old);
 }
 
 function unclear(why: string): FerryError {
@@ -169,30 +175,32 @@ function unclear(why: string): FerryError {
 }
 
 /** How far an earlier attempt came. @throws FerryError when the two servers are no pair (any more) */
-async function standing(options: HandoverOptions, { old, next }: Hands): Promise<'ready' | 'promoted'> {
+async function standing(
+  options: HandoverOptions,
+  { old, next }: Hands,
+): Promise<'ready' | 'fenced' | 'promoted'> {
   const { from, to, promotedBefore } = options;
   const [was, will] = await Promise.all([roleOf({ client: old }), roleOf({ client: next })]);
   const notAPair = async (why: string): Promise<FerryError> => {
     if (promotedBefore) return unclear(why);
     // An attempt may have died behind its fence.
     if (was.role === 'primary') await resumeWrites({ client: old });
+    else if (fencedByRole({ was, will })) await liftFenceByRole({ old });
     return new FerryError(
       'Unknown',
       `${shown(from.address)} can't hand over to ${shown(to.address)}: ${why}`,
     );
   };
+  // Of 6.0: everything that the old one has is on the new one, or the fence is of no use.
+  if (fencedByRole({ was, will }) && was.offset === will.offset && !promotedBefore) return 'fenced';
   if (will.role === 'replica') {
     if (was.role === 'primary' && will.replId === was.replId && will.follows?.linkUp && !promotedBefore)
       return 'ready';
     throw await notAPair(`${shown(to.address)} is not in step with it`);
   }
   // A promoted replica remembers the stream that it followed; one that was restarted remembers nothing.
-  if (
-    was.role === 'replica'
-      ? was.replId === will.replId || was.follows?.port === to.at.port
-      : will.replId2 === was.replId
-  )
-    return 'promoted';
+  const follows = was.replId === will.replId || was.follows?.port === to.at.port;
+  if (will.replId2 === was.replId || (was.role === 'replica' && follows)) return 'promoted';
   throw await notAPair(`${shown(to.address)} does not follow it (was one of them restarted?)`);
 }
 
@@ -210,27 +218,22 @@ async function nearlyInStep({ old, next }: Hands, signal: AbortSignal): Promise<
 async function holdAndPromote(
   options: HandoverOptions,
   hands: Hands,
+  { pausesWrites, tries }: { pausesWrites: boolean; tries: number },
 ): Promise<{ began: number; drainMs: number; goal: number } | null> {
   const { from, to, capMs } = options;
   const { old, next, sure } = hands;
   await sure();
   const began = performance.now();
   try {
-    const pause = await pauseWrites({ client: old, ms: capMs });
-    if ((await drained(hands, () => pause.remaining() - FENCE_MARGIN_MS)) === null) {
-      await resumeWrites({ client: old });
-      return null;
-    }
-    const drainMs = performance.now() - began;
-    await sure();
-    await pauseWrites({ client: old, ms: FENCE_MS });
-    // What slipped in, should the first pause have ended before the fence stood. Nothing can follow it.
-    const goal = await drained(hands, () => capMs + COMMAND_TIMEOUT_MS - (performance.now() - began));
-    if (goal === null)
+    const fenced = pausesWrites
+      ? await fenceByPause({ hands, capMs, began })
+      : await fenceByRole({ old, capMs, tries, sure, applied: () => appliedBy(next) });
+    if (fenced === 'too late') return null;
+    if (fenced === 'lost')
       throw new FerryError('Unreachable', `${shown(to.address)} stopped following ${shown(from.address)}`);
     await sure();
     await promote(to, next);
-    return { began, drainMs, goal };
+    return { began, ...fenced };
   } catch (error) {
     if (error instanceof FerryError && error.type === 'Unclear') throw error;
     // Nobody was told to move: everything resumes where it was. Unless another attempt has taken over, which must not
@@ -239,20 +242,52 @@ async function holdAndPromote(
       () => true,
       () => false,
     );
-    if (ours) await resumeWrites({ client: old });
+    if (ours) await release(old);
     throw error;
   }
+}
+
+/** Steps 1 to 3. `drainMs`: how long the new one took to have every byte. `goal`: how far the old one is behind its fence. */
+async function fenceByPause(on: {
+  hands: Hands;
+  capMs: number;
+  began: number;
+}): Promise<{ drainMs: number; goal: number } | 'too late' | 'lost'> {
+  const { hands, capMs, began } = on;
+  const { old, sure } = hands;
+  const pause = await pauseWrites({ client: old, ms: capMs });
+  if ((await drained(hands, () => pause.remaining() - FENCE_MARGIN_MS)) === null) {
+    await resumeWrites({ client: old });
+    return 'too late';
+  }
+  const drainMs = performance.now() - began;
+  await sure();
+  await pauseWrites({ client: old, ms: FENCE_MS });
+  // What slipped in, should the first pause have ended before the fence stood. Nothing can follow it.
+  const goal = await drained(hands, () => capMs + COMMAND_TIMEOUT_MS - (performance.now() - began));
+  return goal === null ? 'lost' : { drainMs, goal };
+}
+
+/** The old one takes writes as before. Only while the new one was not promoted. */
+async function release(old: Redis): Promise<void> {
+  await resumeWrites({ client: old });
+  await liftFenceByRole({ old });
 }
 
 /** Waits until the new one has applied every byte that the old one wrote; how many that are, or null past the time. */
 async function drained({ old, next }: Hands, left: () => number): Promise<number | null> {
   const goal = await offsetOf(old);
   for (;;) {
-    const [, , , state, offset] = (await next.call('ROLE')) as unknown[];
-    if (state === 'connected' && Number(offset) >= goal) return goal;
+    if ((await appliedBy(next)) >= goal) return goal;
     if (left() <= 0) return null;
     await wait(0.2);
   }
+}
+
+/** How far it has followed; -1 while its link is down. */
+async function appliedBy(next: Redis): Promise<number> {
+  const [, , , state, offset] = (await next.call('ROLE')) as unknown[];
+  return state === 'connected' ? Number(offset) : -1;
 }
 
 async function offsetOf(client: Redis): Promise<number> {
@@ -335,17 +370,16 @@ async function demote(
   at: { host: string; port: number },
 ): Promise<{ dropped: number; offset: number | null }> {
   const was = await roleOf({ client: old });
-  const replies = await old
+  const transaction = old
     .multi()
     .info('replication')
     .call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
     .call('CLIENT', 'KILL', 'TYPE', 'pubsub', 'SKIPME', 'yes')
-    .call('REPLICAOF', at.host, String(at.port))
-    .call('CLIENT', 'UNPAUSE')
-    .exec()
-    .catch((error: unknown) => {
-      throw failureOn(old, error);
-    });
+    .call('REPLICAOF', at.host, String(at.port));
+  if (was.pausesWrites) transaction.call('CLIENT', 'UNPAUSE');
+  const replies = await transaction.exec().catch((error: unknown) => {
+    throw failureOn(old, error);
+  });
   const failed = replies?.find(([error]) => error !== null)?.[0];
   if (failed || !replies) throw failureOn(old, failed ?? new Error('the transaction was discarded'));
   const [info, normal, pubsub] = replies.map(([, reply]) => reply);

@@ -1,12 +1,16 @@
 /** What a server says of its place in a replication: INFO replication and server, parsed. */
 import type { Redis } from 'ioredis';
 import { failureOn } from '../connect.js';
-import { parseInfo } from '../info.js';
+import { atLeast, parseInfo } from '../info.js';
 
 export interface Role {
   role: 'primary' | 'replica';
   /** Of this run of the process: a restarted server has another one. */
   runId: string;
+  /** Its own; 0 where it speaks TLS only. */
+  port: number;
+  /** From 6.2 on: CLIENT PAUSE … WRITE, and CLIENT UNPAUSE. */
+  pausesWrites: boolean;
   /** Of the stream of changes that it is at the head of, or follows. */
   replId: string;
   /** How far it is in that stream, in bytes. */
@@ -53,6 +57,8 @@ export function parseRole(info: Record<string, string>): Role {
   return {
     role: replica ? 'replica' : 'primary',
     runId: info['run_id'] ?? '',
+    port: number('tcp_port'),
+    pausesWrites: atLeast(info['redis_version'] ?? '', '6.2'),
     replId: info['master_replid'] ?? '',
     // A replica's own offset is what it has applied; master_repl_offset may run ahead of it before 7.0.
     offset: replica ? number('slave_repl_offset') : number('master_repl_offset'),

@@ -8,6 +8,7 @@ describe.each([
   ['r70', 'r80'],
   ['r62', 'v81'],
   ['r70', 'v9'],
+  ['r60', 'r62'],
 ] as const)('%s ⇄ %s', (...names) => {
   test('killed with -9 before and after each command of a handover, forth and back', async () => {
     const at = Array.from({ length: MOST }, (_, i) => i + 1).flatMap((command) =>

@@ -9,3 +9,12 @@ test('killed with -9 at some instants of the handover: it is finished, and no wr
   const { kills } = await expectWholeAfterKills({ names: ['r70', 'r80'], at });
   expect(kills).toBe(at.length);
 });
+
+/* There the fence is another one: see fence-by-role.ts. */
+test('killed while Redis 6.0 hands over', async () => {
+  const at = [26, 30, 34, 38, 42, 46, 50, 54, 58, 62].flatMap((command) =>
+    (['before', 'after'] as const).map((when) => ({ when, command })),
+  );
+  const { kills } = await expectWholeAfterKills({ names: ['r60', 'r62'], at });
+  expect(kills).toBeGreaterThan(at.length / 2);
+});
