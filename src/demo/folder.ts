@@ -29,12 +29,14 @@ const Run = z.object({
   new: Side,
   /** Keys that were seeded; null until all were. */
   keys: z.number().nullable(),
-  /** Its workflow was started. */
+  /** Its first way goes over and comes back, its second one stays. */
+  leg: z.enum(['there and back', 'for good']),
+  /** The workflow of this leg was started. */
   started: z.boolean(),
   /** Its receipt was shown: the next start begins anew. */
   ended: z.boolean(),
 });
-/** One move from one server to another, from the seeding to the receipt. */
+/** Over to another server, back, and over again; from the seeding to the last receipt. */
 export type Run = z.infer<typeof Run>;
 
 const Memory = z.object({

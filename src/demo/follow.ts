@@ -12,6 +12,8 @@ import type { Display, Traffic } from './show.js';
 const EVERY = 400;
 /** How often `--yes` tries a failed step again before it goes back. */
 const RETRIES = 3;
+/** How long the new server has served before `--yes` goes back, in milliseconds. */
+const SERVED_FOR = 3_000;
 
 export interface Following {
   session: Session;
@@ -20,6 +22,8 @@ export interface Following {
   by: string;
   /** Answers everything by itself. */
   yes: boolean;
+  /** And goes back once the new server serves. */
+  comesBack: boolean;
   crew: Crew;
   display: Display;
   traffic: () => Traffic;
@@ -35,9 +39,10 @@ export interface Follower {
 }
 
 export function follow(following: Following): Follower {
-  const { session, workflowId, by, yes, crew, display, news, leaving } = following;
+  const { session, workflowId, by, yes, comesBack, crew, display, news, leaving } = following;
   let last: Look | null = null;
   let speaking = false;
+  let wentBack = false;
   const retries = new Map<string, number>();
 
   async function speak<Name extends MessageName>(name: Name, payload: Messages[Name]): Promise<void> {
@@ -74,6 +79,16 @@ export function follow(following: Following): Follower {
   /** What nobody is there to say. Gives a sentence when it is at its wits' end. */
   async function answer(state: State): Promise<string | null> {
     if (state.phase === 'AwaitingApproval') await approve(state);
+    const soak = state.steps.find(({ title, status }) => title === 'Soak' && status === 'running');
+    if (
+      comesBack &&
+      !wentBack &&
+      state.phase === 'Running' &&
+      Date.now() - Date.parse(soak?.startedAt ?? '') > SERVED_FOR
+    ) {
+      wentBack = true;
+      await speak('rollback', { by, note: 'to show the way back' });
+    }
     if (state.phase === 'Paused') await speak('resume', { by });
     if (state.phase !== 'NeedsDecision') return null;
     const { about = '', problem = '' } = state.decision ?? {};

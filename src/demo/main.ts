@@ -1,6 +1,7 @@
 /**
- * `npm start`: a live Redis is moved before your eyes. Temporal with its UI, a worker, two real servers, an application that keeps
- * writing; then `redisCopy` from one server to the other, which asks at its gates.
+ * `npm start`: a live Redis is upgraded before your eyes. Temporal with its UI, a worker, two real servers, an application that keeps
+ * writing; then `redisSwitchover` from one server to the other, which asks at its gates, and can go back with every write. Whoever
+ * goes back is taken over once more, to stay.
  *
  * Everything is kept in FERRY_HOME/demo, and every process has a pid file there: started again after a kill -9, of whatever, the
  * demo goes on from where it was. Once the receipt was shown, the next start is a new move.
@@ -18,7 +19,7 @@ import { resolveTarget, withSession, type Session } from '../cli/session.js';
 import { speaker } from '../cli/speaker.js';
 import type { Look } from '../cli/upgrade.js';
 import { TASK_QUEUE, workflowIdOf, type Receipt } from '../contract.js';
-import type { RedisCopyInput } from '../inputs/redis-copy.js';
+import type { RedisSwitchoverInput } from '../inputs/redis-switchover.js';
 import { receiptText } from '../receipt/text.js';
 import { count, duration, isRecord } from '../receipt/words.js';
 import { freePort } from '../setup/servers.js';
@@ -58,10 +59,11 @@ import { seed } from './seed.js';
 import { display, type Display, type Traffic } from './show.js';
 
 const NAME = 'demo';
-const WORKFLOW_ID = workflowIdOf('redisCopy', NAME);
+const WORKFLOW_ID = workflowIdOf('redisSwitchover', NAME);
 
-const HELP = `npm start                 move a live Redis, and be asked before anything is changed
-npm start -- --yes        the same unattended; exit code 0 only when the receipt is clean and no write is missing
+const HELP = `npm start                 upgrade a live Redis, go back if you like, and be asked before anything is changed
+npm start -- --yes        unattended: over, back, and over for good; exit code 0 only when no write is missing, nothing was left
+                          by the way back, and the last receipt is clean
 npm start -- --fresh      forget an earlier demo and begin anew
 npm start -- --port PORT  Temporal's port (its UI: 1000 above; 0: any free one)`;
 
@@ -194,7 +196,11 @@ interface Stage {
 /** From the set-up to the end. Gives the exit code. */
 async function play(stage: Stage): Promise<number> {
   const { io, options, folder } = stage;
-  io.print(io.colours.bold('Redis Ferry demo: a live Redis is moved, and no write is lost.'));
+  io.print(
+    io.colours.bold(
+      'Redis Ferry demo: a live Redis is upgraded, and no write is lost; not on the way back either.',
+    ),
+  );
   await endStrays(folder);
   if (options.fresh) await forget(folder);
   const memory = recall(folder);
@@ -211,15 +217,22 @@ async function play(stage: Stage): Promise<number> {
   const temporal = await setUp(stage, memory, run, tools);
   const { io: towards, queue, prefix, ui } = temporal;
   return withSession(towards, { taskQueue: queue }, async (session) => {
-    await ensureStarted({
-      session,
-      folder,
-      memory,
-      run,
-      hurry: options.yes,
-      ours: tools.temporal.kind === 'binary',
-    });
-    return attend(stage, { session, memory, run, ui, prefix });
+    for (;;) {
+      await ensureStarted({
+        session,
+        folder,
+        memory,
+        run,
+        hurry: options.yes,
+        ours: tools.temporal.kind === 'binary',
+      });
+      const code = await attend(stage, { session, memory, run, ui, prefix });
+      if (code !== 'back again') return code;
+      stage.news.length = 0;
+      run.leg = 'for good';
+      run.started = false;
+      remember(folder, memory);
+    }
   });
 }
 
@@ -248,6 +261,7 @@ async function newRun(folder: string, { redis }: Tools): Promise<Run> {
     old: await side(from),
     new: await side(to),
     keys: null,
+    leg: 'there and back',
     started: false,
     ended: false,
   };
@@ -407,11 +421,10 @@ async function ensureStarted(options: {
   const { session, folder, memory, run, hurry, ours } = options;
   const handle = session.client.workflow.getHandle(WORKFLOW_ID);
   if (!run.started) {
-    const input: RedisCopyInput = {
+    const input: RedisSwitchoverInput = {
       name: NAME,
       source: { env: 'OLD_REDIS_URL' },
       target: { env: 'NEW_REDIS_URL' },
-      writes: 'running',
       repoint: { kind: 'file', path: paths(appFolder(folder, run)).address },
       probes: [
         {
@@ -419,15 +432,15 @@ async function ensureStarted(options: {
           command: [process.execPath, CHECK, appFolder(folder, run)],
         },
       ],
-      watch: '5s',
-      ...(hurry ? { rate: 'full' } : {}),
+      // Unattended, the first leg is left as soon as there is something to bring back.
+      soak: !hurry ? '30s' : run.leg === 'for good' ? '3s' : '10m',
     };
     const begin = () =>
-      session.client.workflow.start('redisCopy', {
+      session.client.workflow.start('redisSwitchover', {
         workflowId: WORKFLOW_ID,
         taskQueue: session.taskQueue,
         args: [input],
-        memo: { demoRun: run.id },
+        memo: { demoRun: tokenOf(run) },
         staticSummary: `Demo: ${nameOf(run.old)} to ${nameOf(run.new)}`,
         workflowIdConflictPolicy: 'FAIL',
         workflowIdReusePolicy: 'ALLOW_DUPLICATE',
@@ -437,14 +450,14 @@ async function ensureStarted(options: {
     } catch (error) {
       if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
       // Ours, when an earlier start was killed just before it could note it. One of a demo that was forgotten has no servers any more.
-      if (ours && (await handle.describe()).memo?.['demoRun'] !== run.id) {
+      if (ours && (await handle.describe()).memo?.['demoRun'] !== tokenOf(run)) {
         await handle.terminate('The demo begins anew');
         await begin();
       }
     }
   }
   const description = await handle.describe();
-  if (description.memo?.['demoRun'] !== run.id) {
+  if (description.memo?.['demoRun'] !== tokenOf(run)) {
     throw new CliError(`Another demo's upgrade runs at ${session.address}: ${WORKFLOW_ID}.`, {
       next: [`End it where it was started, or: temporal workflow terminate --workflow-id ${WORKFLOW_ID}`],
     });
@@ -452,6 +465,8 @@ async function ensureStarted(options: {
   run.started = true;
   remember(folder, memory);
 }
+
+const tokenOf = ({ id, leg }: Run): string => `${id}: ${leg}`;
 
 /** Shows the upgrade, hands on what is said, and shows how it ended. */
 async function attend(
@@ -463,7 +478,7 @@ async function attend(
     ui,
     prefix,
   }: { session: Session; memory: Memory; run: Run } & Pick<Reach, 'ui' | 'prefix'>,
-): Promise<number> {
+): Promise<number | 'back again'> {
   const { io, options, folder, leaving, news, crew: processes } = stage;
   const app = appFolder(folder, run);
   const title = `Redis Ferry demo: ${nameOf(run.old)} → ${nameOf(run.new)} under live traffic`;
@@ -473,6 +488,7 @@ async function attend(
     workflowId: WORKFLOW_ID,
     by: options.yes ? 'npm start -- --yes' : await speaker(io, undefined),
     yes: options.yes,
+    comesBack: run.leg === 'there and back',
     crew: processes,
     display: screen,
     traffic: trafficOf(app, run),
@@ -490,6 +506,10 @@ async function attend(
     screen.end();
     if (!looked) throw new Left();
     const clean = await conclude(io, looked, { app, run, ui });
+    if (clean === 'back again') {
+      io.print('\nBack on the old server, with every write. Once more now, to stay.\n');
+      return clean;
+    }
     memory.run = { ...run, ended: true };
     remember(folder, memory);
     if (options.yes) return clean ? 0 : 1;
@@ -523,12 +543,12 @@ function trafficOf(app: string, run: Run): () => Traffic {
   };
 }
 
-/** Prints the receipt and what the application has to say. True when all is as it should be. */
+/** Prints the receipt and what the application has to say. True when all is as it should be, and it stayed. */
 async function conclude(
   io: Io,
   looked: Look,
   { app, run, ui }: { app: string; run: Run; ui: string | null },
-): Promise<boolean> {
+): Promise<boolean | 'back again'> {
   const { colours } = io;
   const receipt = looked.end?.receipt ?? looked.state?.receipt ?? null;
   const checked = await checkPatiently(app);
@@ -561,18 +581,21 @@ async function conclude(
   }
   if (receipt?.files) io.print(`    Receipt  ${pathToFileURL(receipt.files.html).href}`);
   if (ui !== null) io.print(`    UI       ${ui}`);
-  return (
-    receipt?.clean === true &&
-    receipt.outcome === 'Completed' &&
-    !('problem' in checked) &&
-    checked.missing === 0
-  );
+  const whole = !('problem' in checked) && checked.missing === 0;
+  if (receipt?.outcome === 'RolledBack' && run.leg === 'there and back' && wentBackWhole(receipt) && whole)
+    return 'back again';
+  return receipt?.clean === true && receipt.outcome === 'Completed' && whole;
 }
 
 function outcomeOf(receipt: Receipt, run: Run): string {
   if (receipt.outcome !== 'Completed') return `${receipt.outcome}: ${receipt.reason}`;
   const clean = receipt.clean ? 'and the receipt is clean' : 'but the receipt is not clean';
-  return `${nameOf(run.old)} was moved to ${nameOf(run.new)} in ${duration(receipt.seconds * 1_000)}, ${clean}`;
+  return `${nameOf(run.old)} was upgraded to ${nameOf(run.new)} in ${duration(receipt.seconds * 1_000)}, ${clean}`;
+}
+
+/** It had switched over, and nothing of it was left. */
+function wentBackWhole({ facts, left }: Receipt): boolean {
+  return left.length === 0 && facts['switch'] !== undefined;
 }
 
 function writePause({ facts }: Receipt): number | null {

@@ -147,6 +147,8 @@ function configure(dir: string, password: string): void {
     'save ""',
     'appendonly yes',
     'appendfsync no',
+    // No further replica is going to come within five seconds.
+    'repl-diskless-sync-delay 0',
     `requirepass ${password}`,
   ];
   writeWhole(conf, `${lines.join('\n')}\n`);

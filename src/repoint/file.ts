@@ -145,5 +145,7 @@ export function byHandFile({ spec, direction, endpoint, serving }: ByHandInput<F
       `if [ -e ${before} ]; then cp ${before} ${path} && rm ${before}; elif [ -e ${none} ]; then rm -f ${path} ${none}; fi`,
     ];
   }
-  return [`# Write ${urlInShell(endpoint)} (database ${serving.database}) into ${path}`];
+  // Whatever database the reference names, the application gets its own. A new file is its owner's alone.
+  const addressed = `sed -E 's|^([a-z]+://[^/?]*).*|\\1/${serving.database}|'`;
+  return [`(umask 077; printf '%s\\n' ${urlInShell(endpoint)} | ${addressed} > ${path})`];
 }

@@ -55,6 +55,11 @@ export function fencing(input: RedisSwitchoverSettings, { source, target }: Coup
       ];
 }
 
+/** For the receipt: what every strategy calls by one name has it here too. */
+export function switched({ pausedMs, ...rest }: HandOverOutcome): Record<string, unknown> {
+  return { writePauseMs: pausedMs, ...rest };
+}
+
 export function flawsOf(result: HandOverOutcome, { source, target }: CoupleFacts): string[] {
   return [
     ...(result.slipped === null || result.slipped === 0

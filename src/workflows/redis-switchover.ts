@@ -96,7 +96,7 @@ export async function redisSwitchover(raw: unknown): Promise<Receipt> {
             : `writes were held ${result.pausedMs} ms`
           : '',
     });
-    if (switched) r.record({ switch: switched });
+    if (switched) r.record({ switch: say.switched(switched) });
     for (const flaw of switched ? say.flawsOf(switched, facts) : []) r.blemish(flaw);
     r.wayBack({
       keepsWrites: true,

@@ -189,6 +189,21 @@ describe('a file', () => {
     });
   });
 
+  it('is written by hand, in one line that may stand in another one', async () => {
+    const [line = ''] = repointByHand({
+      spec: file(),
+      direction: 'forward',
+      name,
+      serving: { ...target, database: 3 },
+      endpoint: { env: 'NEW_REDIS_URL' },
+    });
+    await sh(`if true; then { ${line}; } && echo done; fi`, {
+      NEW_REDIS_URL: 'rediss://u:p%2Fw@new.example:6380/0',
+    });
+    expect(await readFile(path, 'utf8')).toBe('rediss://u:p%2Fw@new.example:6380/3\n');
+    expect((await stat(path)).mode & 0o777).toBe(0o600);
+  });
+
   it('is put back by hand, with its mode', async () => {
     const back = () =>
       repointByHand({
