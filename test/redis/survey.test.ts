@@ -1,3 +1,5 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { describe, expect, it, onTestFinished, test } from 'vitest';
 import { describe as describeServer, type ServerFacts } from '../../src/redis/describe.js';
@@ -310,7 +312,7 @@ describe('two real servers', () => {
     expect(check.next).toContain('CONFIG SET timeout 30');
   });
 
-  test('a failed save and a manager are seen', async () => {
+  test('a save that failed and a manager are seen', async () => {
     const [source, target] = [
       await serve({
         name: 'r72',
@@ -321,16 +323,104 @@ describe('two real servers', () => {
     const client = source.client();
     await client.client('SETNAME', 'redis-operator');
     await client.set('a', '1');
-    await client.config('SET', 'dbfilename', 'dump.rdb');
+    const [, dir = ''] = (await client.config('GET', 'dir')) as string[];
+    const quiet = checklist(await look(source), await look(target));
+    expect(quiet('Source saves to disk').actual).toMatch(
+      /^off; last saved or started .* ago, 1 write since$/,
+    );
+    await mkdir(join(dir, 'dump.rdb', 'in-the-way'), { recursive: true });
+    await client.bgsave();
+    await expect.poll(() => client.info('persistence')).toContain('rdb_last_bgsave_status:err');
     const check = checklist(await look(source), await look(target));
     expect(check('Nobody else changes the roles')).toMatchObject({ status: 'warn' });
     expect(check('Nobody else changes the roles').actual).toMatch(
       /a connection named redis-operator.*announces itself as redis-0/,
     );
     expect(check('Source saves to disk')).toMatchObject({ status: 'warn' });
-    expect(check('Source saves to disk').actual).toMatch(
-      /^off; last saved or started .* ago, 1 write since$/,
+    expect(check('Source saves to disk').actual).toContain('off; the last save failed');
+  });
+});
+
+describe('version notes', () => {
+  test('are those on the way, of what is used', async () => {
+    const [source, target] = [await serve({ name: 'r62' }), await serve({ name: 'r80' })];
+    const idle = checklist(await look(source), await look(target))('Version notes');
+    expect(idle).toMatchObject({ status: 'pass' });
+    const client = source.client();
+    await client.call('ACL', 'SETUSER', 'app', 'on', '>secret', '~*', '+@read');
+    await client.eval('return 1', 0);
+    await client.getrange('a', 0, -1);
+    const check = checklist(await look(source), await look(target))('Version notes');
+    expect(check.status).toBe('warn');
+    for (const note of [
+      /Redis 7\.0: ACL users may use no pub\/sub channel/,
+      /Redis 7\.0: scripts are replicated by their effects/,
+      /Redis 7\.2: time stands still/,
+      /Redis 8\.0: the ACL categories/,
+      /Redis 8\.0: GETRANGE/,
+    ])
+      expect(check.actual).toMatch(note);
+    expect(check.actual).not.toMatch(/XAUTOCLAIM|BITCOUNT|maxmemory|module|Valkey/);
+    const half = checklist(await look(source), await look(await serve({ name: 'r72' })))('Version notes');
+    expect(half.actual).not.toContain('Redis 8.0');
+  });
+
+  test('of Valkey go by its own version, and none is behind an older target', async () => {
+    const [old, valkey, newer] = [
+      await serve({ name: 'r72' }),
+      await serve({ name: 'v81' }),
+      await serve({ name: 'v9' }),
+    ];
+    for (const server of [old, valkey]) await server.client().multi().set('a', '1').exec();
+    const crossing = checklist(await look(old), await look(newer))('Version notes').actual;
+    expect(crossing).toContain('7.2.4 as redis_version');
+    expect(crossing).toContain('Valkey 8.0: MULTI or WATCH');
+    expect(crossing).not.toContain('Redis 7.');
+    const within = checklist(await look(valkey), await look(newer))('Version notes').actual;
+    expect(within).toBe(
+      'Valkey 9.0: errors inside a transaction name the whole command (CLIENT SETNAME instead of client)',
     );
+    expect(checklist(await look(newer), await look(valkey))('Version notes').status).toBe('pass');
+  });
+
+  test('say so where it is not known whether they apply', async () => {
+    const [source, target] = [
+      await look(await serve({ name: 'r70' })),
+      await look(await serve({ name: 'r80' })),
+    ];
+    const blind = { ...source, survey: { ...source.survey, users: null } };
+    expect(checklist(blind, target)('Version notes').actual).toContain('(whether it is used is not known)');
+  });
+});
+
+describe('the way back', () => {
+  test('a backlog that a machine has no memory for', async () => {
+    const [source, target] = [
+      await look(await serve({ name: 'r70' })),
+      await look(await serve({ name: 'r80' })),
+    ];
+    const small = (looked: Looked) => ({
+      ...looked,
+      survey: { ...looked.survey, state: { ...looked.survey.state, machineMemory: 32 * 1024 * 1024 } },
+    });
+    const name = 'Backlog for the way back';
+    expect(checklist(source, target, { bytesPerSecond: 1024 * 1024 })(name)).toMatchObject({
+      status: 'pass',
+      actual: '64 MB, about 64 seconds at the 1.0 MB a second that clients send now',
+    });
+    expect(checklist(source, small(target))(name)).toMatchObject({ status: 'fail', waivable: true });
+    expect(checklist(small(source), target)(name).actual).toContain(source.facts.shown);
+  });
+
+  test('formats that may not be asked for are taken for partial resync only', async () => {
+    const [source, target] = [
+      await look(await serve({ name: 'r70' })),
+      await look(await serve({ name: 'r80' })),
+    ];
+    const check = checklist({ ...source, formats: { accepts: null, highest: 10 } }, target);
+    expect(check('The old server can come back')).toMatchObject({ status: 'warn' });
+    expect(check('The old server can come back').actual).toContain('not known');
+    expect(check('The old server can come back').next).toContain('never down for longer than about 10m');
   });
 });
 
