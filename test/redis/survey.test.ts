@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
@@ -410,6 +411,22 @@ describe('the way back', () => {
     });
     expect(checklist(source, small(target))(name)).toMatchObject({ status: 'fail', waivable: true });
     expect(checklist(small(source), target)(name).actual).toContain(source.facts.shown);
+  });
+
+  test.each([
+    ['r72', 'v9', true],
+    ['v81', 'v9', true],
+    ['r72', 'v81', true],
+    ['r70', 'v9', false],
+  ] as const)('from nothing: %s behind %s, as it is told: %s', async (one, two, whole) => {
+    const [old, next] = [await serve({ name: one }), await serve({ name: two })];
+    const check = checklist(await look(old), await look(next))('The old server can come back');
+    expect(check.actual.startsWith('yes, also from nothing')).toBe(whole);
+    await next.client().hset('h', 'f', '1');
+    const behind = old.client();
+    await behind.call('REPLICAOF', '127.0.0.1', String(next.port));
+    if (whole) await expect.poll(() => behind.hget('h', 'f'), { timeout: 30_000 }).toBe('1');
+    else await expect.poll(() => readFileSync(old.log, 'utf8')).toMatch(/Can't handle RDB format version/);
   });
 
   test('formats that may not be asked for are taken for partial resync only', async () => {

@@ -13,16 +13,15 @@ test(
   'a command in use that the target lacks holds the upgrade until it is waived',
   { timeout: 120_000 },
   async () => {
-    const w = await world({ source: 'r80', target: 'r74' });
+    const w = await world({ targetArgs: ['--rename-command', 'GETSET', ''] });
     onTestFinished(() => w.close());
     await w.startWorker();
     const client = w.redis('source');
-    await client.hset('h', 'f', '1');
-    await client.call('HGETEX', 'h', 'FIELDS', '1', 'f');
+    await client.getset('a', '1');
     const upgrade = await w.startSwitchover({ gates: { cutover: 'auto', commit: 'auto' } });
     const held = await upgrade.until('NeedsDecision');
     expect(held.decision).toMatchObject({ about: 'Pre-flight', waivable: ['Commands in use'] });
-    expect(checkOf(held, 'Commands in use').actual).toBe('not known there: HGETEX (1 call)');
+    expect(checkOf(held, 'Commands in use').actual).toBe('not known there: GETSET (1 call)');
     expect(await w.redis('target').info('replication')).toContain('role:master');
     await upgrade.say('waive', { check: 'Commands in use', by: 'ada' });
     expect(await upgrade.ended(90_000)).toMatchObject({
