@@ -5,6 +5,7 @@ import { Redis } from 'ioredis';
 import { describe, expect, it, onTestFinished, test } from 'vitest';
 import { describe as describeServer, type ServerFacts } from '../../src/redis/describe.js';
 import { highestFormat } from '../../src/redis/format.js';
+import { libraryOf } from '../../src/redis/preflight/libraries.js';
 import { preflightReplication, type ReplicationInput } from '../../src/redis/preflight/replication.js';
 import { openConnection } from '../../src/redis/resp.js';
 import { parseHabits } from '../../src/redis/survey/clients.js';
@@ -472,6 +473,19 @@ describe('what CLIENT LIST says', () => {
       names: ['worker'],
     });
   });
+});
+
+describe('libraries', () => {
+  it.each([
+    ['ioredis', 'ioredis'],
+    ['go-redis(,go1.22.1)', 'go-redis'],
+    ['jedis(spring-data-redis_v3.2.0)', 'Jedis'],
+    ['Lettuce', 'Lettuce'],
+    ['SE.Redis', 'StackExchange.Redis'],
+    ['redis-client(redis-rb_v5.0.0)', 'redis-client (Ruby)'],
+    ['somebody-else', undefined],
+    ['', undefined],
+  ])('"%s" is %s', (name, known) => expect(libraryOf(name)?.shown).toBe(known));
 });
 
 describe('what ACL LIST says', () => {

@@ -168,7 +168,7 @@ const NOTES: readonly Note[] = [
   {
     product: 'valkey',
     since: '8.0',
-    says: 'error messages don’t say Redis any more: clients that look for the words miss them',
+    says: 'error messages do not say Redis any more: clients that look for the words miss them',
     concerns: ({ source }) => source.product === 'redis',
   },
   {

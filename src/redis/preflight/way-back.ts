@@ -49,7 +49,7 @@ function comesBack(input: WayBackInput): Check {
   const way = returnOf(input);
   const reads = `${productOf(source)} reads up to ${formats.sourceAccepts?.at(-1) ?? '?'}`;
   const writes = `${productOf(target)} writes RDB version ${formats.targetWrites ?? '?'}`;
-  const limits = `The way back stays open while the link between both is never down for longer than about ${linkDownFor}, and the new server is not restarted. Past that there is none: copy back with redisCopy, which goes by value.`;
+  const limits = `the way back stays open while the link between both is never down for longer than about ${linkDownFor}, and the new server is not restarted. Past that there is none: copy back with redisCopy, which goes by value.`;
   const name = 'The old server can come back';
   const expected = 'it follows the new one, and can start anew from it';
   switch (way) {
@@ -61,7 +61,7 @@ function comesBack(input: WayBackInput): Check {
         expected,
         actual: `yes, also from nothing, until the first hash field gets an expiry (HEXPIRE): ${writes}, and to a replica that is older what it understands`,
         status: 'warn',
-        next: `Use HEXPIRE and its like only once the way back is closed. ${limits}`,
+        next: `Use HEXPIRE and its like only once the way back is closed. From the first one on: ${limits}`,
       });
     case 'partial only':
       return check({
@@ -69,7 +69,7 @@ function comesBack(input: WayBackInput): Check {
         expected,
         actual: `by partial resync only, never from nothing: ${writes}, ${reads}`,
         status: 'warn',
-        next: limits,
+        next: sentence(limits),
       });
     case 'not known':
       return check({
@@ -77,9 +77,13 @@ function comesBack(input: WayBackInput): Check {
         expected,
         actual: 'not known: one of both does not let us ask for formats (RESTORE)',
         status: 'warn',
-        next: `Take it for partial resync only. ${limits}`,
+        next: `Take it for partial resync only: ${limits}`,
       });
   }
+}
+
+function sentence(words: string): string {
+  return words.slice(0, 1).toUpperCase() + words.slice(1);
 }
 
 /**
@@ -157,12 +161,12 @@ function onlyThere({ source, survey }: WayBackInput): Check[] {
           ? NOT_TOLD
           : onlyTarget.total === 0
             ? 'none'
-            : `${count(onlyTarget.total, 'write')}: ${someOf(onlyTarget.names.map(shownCommand), onlyTarget.total)}`,
+            : `${onlyTarget.total} that write: ${someOf(onlyTarget.names.map(shownCommand), onlyTarget.total)}`,
       ...(onlyTarget?.total === 0
         ? {}
         : {
             status: 'warn',
-            next: `Roll out nothing that uses them, nor new arguments of old commands, before the way back is closed: ${productOf(source)} would answer with an error, and its keys would differ.`,
+            next: `Roll out nothing that uses them, nor new arguments of old commands, before the way back is closed: ${productOf(source)} answers what it does not know with an error, and its keys differ from then on.`,
           }),
     }),
   ];

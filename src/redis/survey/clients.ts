@@ -33,7 +33,7 @@ export interface Habits {
 export async function habitsOf({ client }: { client: Redis }): Promise<Habits | null> {
   const own = String(await askable(client, ['CLIENT', 'ID']));
   const list = await askable(client, ['CLIENT', 'LIST']);
-  return list === null ? null : parseHabits(String(list), own);
+  return typeof list === 'string' ? parseHabits(list, own) : null;
 }
 
 /** `own`: the ID of the asking connection. */

@@ -19,7 +19,7 @@ export interface CommandsOf {
 /** Asks COMMAND and INFO commandstats; whatever isn't permitted is null. */
 export async function commandsOf({ client }: { client: Redis }): Promise<CommandsOf> {
   const stats = await askable(client, ['INFO', 'commandstats']);
-  const calls = stats === null ? {} : callsOf(parseInfo(String(stats)));
+  const calls = typeof stats === 'string' ? callsOf(parseInfo(stats)) : {};
   const reply = await askable(client, ['COMMAND']);
   const known = reply === null ? [] : parseCommands(reply);
   // A proxy may answer with nothing: that is no knowledge either.
