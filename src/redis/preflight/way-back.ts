@@ -88,8 +88,8 @@ function sentence(words: string): string {
 
 /**
  * What newer servers send to their replicas for a command that the old one knows too, and answers with an error then: its keys go
- * their own way, with the link up. Measured on every pair from 6.2 up to Redis 8.0 and Valkey 9 with some eighty commands of 6.2: these
- * are all there were.
+ * their own way, with the link up. Measured with some eighty commands of 6.2: a 6.2 behind 7.0, 7.2, 7.4, 8.0, Valkey 8.1 and 9 had this one,
+ * a 7.0 behind 8.0 and Valkey 9, and a 7.2 and a Valkey 8.1 behind Valkey 9 none.
  */
 const BREAKING: readonly {
   command: string;
