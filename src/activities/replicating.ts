@@ -40,6 +40,7 @@ import {
   type Look,
   type WayBackSafety,
 } from '../redis/replication/watch.js';
+import { surveyBetween, surveyOf, type CoupleSurvey } from '../redis/survey/index.js';
 import { openConnection } from '../redis/resp.js';
 import { describeRepoint, finishRepoint, repoint, repointByHand } from '../repoint/index.js';
 import { onServer } from './asking.js';
@@ -62,6 +63,10 @@ export interface CoupleFacts {
   couple: Couple;
   /** Bytes of changes to keep on both, for the way back. */
   backlogBytes: number;
+  /** What clients send to the source now. */
+  bytesPerSecond: number;
+  /** What both are used for. */
+  survey: CoupleSurvey;
   targetEmpty: boolean;
   /** How the applications are told, for the plan. */
   repointSays: string[];
@@ -88,6 +93,7 @@ export async function describeCouple({
           address,
           before: await followBefore({ client }),
           bytesPerSecond: await inputRate({ client }),
+          survey: await surveyOf({ client }),
           formats: await highestFormat(connection),
         }));
       } finally {
@@ -109,6 +115,8 @@ export async function describeCouple({
         LEAST_BACKLOG,
         Math.ceil(source.bytesPerSecond * (milliseconds(settings.linkDownFor) / 1_000) * 1.5),
       ),
+      bytesPerSecond: source.bytesPerSecond,
+      survey: surveyBetween({ source: source.survey, target: target.survey }),
       targetEmpty: Object.values(target.facts.databases).every(({ keys }) => keys === 0),
       repointSays: describeRepoint(settings.repoint),
       byHand: handOverByHand({
@@ -162,7 +170,15 @@ export async function preflightCouple(input: {
     return preflightReplication({
       source: facts.source,
       target: facts.target,
-      formats: { sourceWrites: facts.formats.source.highest, targetAccepts: facts.formats.target.accepts },
+      formats: {
+        sourceWrites: facts.formats.source.highest,
+        targetAccepts: facts.formats.target.accepts,
+        targetWrites: facts.formats.target.highest,
+        sourceAccepts: facts.formats.source.accepts,
+      },
+      survey: facts.survey,
+      bytesPerSecond: facts.bytesPerSecond,
+      linkDownFor: settings.linkDownFor,
       ifTargetHasKeys: settings.ifTargetHasKeys,
       backlogBytes: facts.backlogBytes,
       notified: settings.notify !== undefined,

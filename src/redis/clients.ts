@@ -42,31 +42,35 @@ function isLink(flags: string): boolean {
   return /[SM]/.test(flags);
 }
 
-function isOurs(name: string): boolean {
+export function isOurs(name: string): boolean {
   return name.startsWith('ferry:');
 }
 
 function parseClientList(text: string): ListedClient[] {
+  return rowsOf(text).map((fields) => ({
+    id: fields['id'] ?? '',
+    address: fields['addr'] ?? '',
+    name: fields['name'] ?? '',
+    database: Number(fields['db'] ?? 0),
+    command: fields['cmd'] ?? '',
+    flags: fields['flags'] ?? '',
+    subscriber: Number(fields['sub'] ?? 0) + Number(fields['psub'] ?? 0) + Number(fields['ssub'] ?? 0) > 0,
+  }));
+}
+
+/** The fields of each line of CLIENT LIST. */
+export function rowsOf(text: string): Record<string, string>[] {
   return text
     .split('\n')
     .filter((line) => line.trim() !== '')
-    .map((line) => {
-      const fields = Object.fromEntries(
+    .map((line) =>
+      Object.fromEntries(
         line
+          .trimEnd()
           .split(' ')
           .map((field) => [field.slice(0, field.indexOf('=')), field.slice(field.indexOf('=') + 1)]),
-      );
-      return {
-        id: fields['id'] ?? '',
-        address: fields['addr'] ?? '',
-        name: fields['name'] ?? '',
-        database: Number(fields['db'] ?? 0),
-        command: fields['cmd'] ?? '',
-        flags: fields['flags'] ?? '',
-        subscriber:
-          Number(fields['sub'] ?? 0) + Number(fields['psub'] ?? 0) + Number(fields['ssub'] ?? 0) > 0,
-      };
-    });
+      ),
+    );
 }
 
 /** Ordinary clients; replicas and `ferry:` connections are left out. `databases`: only those that have chosen one of these. */

@@ -245,6 +245,8 @@ async function refusalOf(
  * setting has two.
  */
 const SETTINGS: readonly string[] = [
+  'acl-pubsub-default',
+  'activedefrag',
   'appendfsync',
   'appendonly',
   'busy-reply-threshold',
@@ -253,6 +255,10 @@ const SETTINGS: readonly string[] = [
   'databases',
   'hash-max-listpack-entries',
   'hash-max-listpack-value',
+  'io-threads',
+  'lazyfree-lazy-eviction',
+  'lazyfree-lazy-expire',
+  'lazyfree-lazy-server-del',
   'lazyfree-lazy-user-del',
   'list-compress-depth',
   'list-max-listpack-size',
@@ -289,7 +295,10 @@ async function settingsOf(client: Redis): Promise<Record<string, string>> {
         .replace('ziplist', 'listpack')
         .replace(/^min-slaves-/, 'min-replicas-')
         .replace(/^slave-/, 'replica-');
-    if (SETTINGS.includes(current)) settings[current] = value;
+    // The class of replicas has two names as well.
+    if (SETTINGS.includes(current))
+      settings[current] =
+        current === 'client-output-buffer-limit' ? value.replace('slave', 'replica') : value;
   }
   return settings;
 }

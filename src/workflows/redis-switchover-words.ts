@@ -17,6 +17,20 @@ export function servers({ source, target }: CoupleFacts): Record<string, unknown
   return { source: side(source), target: side(target) };
 }
 
+/** Counts only: who was connected to the source before. Null where it doesn't let us ask. */
+export function clients({ survey }: CoupleFacts): Record<string, unknown> | null {
+  const { clients: seen } = survey;
+  return (
+    seen && {
+      total: seen.total,
+      byLibrary: Object.fromEntries(seen.libraries.map(({ name, clients }) => [name || 'unknown', clients])),
+      waiting: Object.values(seen.waiting).reduce((sum, n) => sum + n, 0),
+      subscribers: seen.subscribers,
+      inTransaction: seen.inTransaction,
+    }
+  );
+}
+
 export function megabytes(bytes: number): string {
   return `${Math.round(bytes / 1024 / 1024).toLocaleString('en')} MB`;
 }

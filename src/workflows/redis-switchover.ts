@@ -20,7 +20,7 @@ export async function redisSwitchover(raw: unknown): Promise<Receipt> {
     });
     const { source, target, couple } = facts;
     await r.lock([...source.resolved, ...target.resolved].map((address) => `redis/${address}`));
-    r.record({ servers: say.servers(facts), way: { chosen: 'replication' } });
+    r.record({ servers: say.servers(facts), way: { chosen: 'replication' }, clients: say.clients(facts) });
     await r.checks('Pre-flight', () =>
       acts(reads, 'Pre-flight checklist').preflightCouple({ settings: input, facts }),
     );

@@ -5,16 +5,33 @@ import { atLeast } from '../info.js';
 import { bytes, check, count, productOf } from './check.js';
 import { lackingModules } from '../contents.js';
 import { isSameServer } from './places.js';
-import { clocksAgree, settingsAgree, somebodyIsNotified } from './settings.js';
+import { clocksAgree, somebodyIsNotified } from './settings.js';
+import type { CoupleSurvey } from '../survey/index.js';
+import { clientsReady } from './clients.js';
+import { someoneElse, sourceSaves } from './hands.js';
+import { settingsKept } from './kept-settings.js';
+import { usage } from './usage.js';
+import { notesOnTheWay } from './version-notes.js';
+import { wayBack } from './way-back.js';
 
 export interface ReplicationInput {
   source: ServerFacts;
   target: ServerFacts;
-  /** RDB versions: the one that the source writes, and those that the target reads. Null: not known. */
-  formats: { sourceWrites: number | null; targetAccepts: readonly number[] | null };
+  /** RDB versions: those that each writes, and those that each reads. Null: not known. */
+  formats: {
+    sourceWrites: number | null;
+    targetAccepts: readonly number[] | null;
+    targetWrites: number | null;
+    sourceAccepts: readonly number[] | null;
+  };
+  survey: CoupleSurvey;
   ifTargetHasKeys: 'refuse' | 'replace';
   /** What is kept for the way back. */
   backlogBytes: number;
+  /** What clients send to the source now. */
+  bytesPerSecond: number;
+  /** For how long the link may be down, as the input says it. */
+  linkDownFor: string;
   notified: boolean;
   /** Name of our own connections. */
   own: string;
@@ -23,7 +40,16 @@ export interface ReplicationInput {
 }
 
 export function preflightReplication(input: ReplicationInput): Check[] {
-  return [...places(input), ...replication(input), ...room(input), ...surroundings(input)];
+  return [
+    ...places(input),
+    ...replication(input),
+    ...wayBack(input),
+    ...room(input),
+    ...usage(input),
+    notesOnTheWay(input),
+    clientsReady({ source: input.source, habits: input.survey.clients }),
+    ...surroundings(input),
+  ];
 }
 
 function places({ source, target, own, notUndone, ifTargetHasKeys }: ReplicationInput): Check[] {
@@ -225,7 +251,7 @@ function room({ source, target, backlogBytes }: ReplicationInput): Check[] {
   ];
 }
 
-function surroundings({ source, target, notified }: ReplicationInput): Check[] {
+function surroundings({ source, target, survey, notified }: ReplicationInput): Check[] {
   const lacks = lackingModules({ source: source.modules, target: target.modules });
   const saves = target.persistence.aof || target.persistence.save !== '';
   return [
@@ -244,13 +270,12 @@ function surroundings({ source, target, notified }: ReplicationInput): Check[] {
             waivable: true,
             next: 'Load them on the target: it can not load values of their types without.',
           }
-        : {}),
+        : source.modules === null || target.modules === null
+          ? { status: 'warn', next: 'Compare MODULE LIST of both by hand.' }
+          : {}),
     }),
-    settingsAgree({
-      source,
-      target,
-      next: 'Settings are not replicated. Set what the application relies on.',
-    }),
+    settingsKept({ source, target }),
+    sourceSaves({ source, target, survey }),
     check({
       name: 'Target saves to disk',
       expected: 'AOF or RDB',
@@ -275,6 +300,7 @@ function surroundings({ source, target, notified }: ReplicationInput): Check[] {
         : {}),
     }),
     clocksAgree({ source, target }),
+    someoneElse({ source, target, survey }),
     somebodyIsNotified(notified),
   ];
 }
