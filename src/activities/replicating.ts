@@ -41,7 +41,17 @@ import {
   type WayBackSafety,
 } from '../redis/replication/watch.js';
 import { openConnection } from '../redis/resp.js';
-import { describeRepoint, finishRepoint, repoint, repointByHand } from '../repoint/index.js';
+import {
+  checkRepoint,
+  describeRepoint,
+  finishRepoint,
+  forgetServer,
+  forgetServerByHand,
+  prepareRepoint,
+  repoint,
+  repointByHand,
+  watchersOf,
+} from '../repoint/index.js';
 import { onServer } from './asking.js';
 import { border, type Border } from './border.js';
 import { takeHold } from './holding.js';
@@ -114,6 +124,7 @@ export async function describeCouple({
       byHand: handOverByHand({ settings, source: source.address, target: target.address }),
       closeByHand: [
         `${breakGlassPrefix({ address: source.address, endpoint: settings.source })} REPLICAOF NO ONE`,
+        ...forgetServerByHand(settings.repoint),
       ],
     };
   });
@@ -154,6 +165,8 @@ export async function preflightCouple(input: {
       target: facts.target,
       formats: { sourceWrites: facts.formats.source.highest, targetAccepts: facts.formats.target.accepts },
       ifTargetHasKeys: settings.ifTargetHasKeys,
+      watchers: await watchersOf({ spec: settings.repoint, signal: b.signal }),
+      maxPauseMs: milliseconds(settings.maxPause),
       backlogBytes: facts.backlogBytes,
       notified: settings.notify !== undefined,
       own: connectionName(b.workflowId),
@@ -166,12 +179,19 @@ export async function preflightCouple(input: {
 }
 
 /** Right after the cutover: both servers are what they should be. */
-export async function validateCouple({ couple }: { couple: Couple }): Promise<Check[]> {
+export async function validateCouple({
+  couple,
+  repoint: spec,
+}: {
+  couple: Couple;
+  repoint: Repoint;
+}): Promise<Check[]> {
   return border(async (b) => {
     const { source, target } = await sidesOf(couple);
-    return onBoth(b, { source, target }, async (clients) =>
+    const checks = await onBoth(b, { source, target }, async (clients) =>
       checksAfterHandover(await lookAt({ primary: clients.target, follower: clients.source })),
     );
+    return [...checks, ...(await checkRepoint({ spec, address: target.address, signal: b.signal }))];
   });
 }
 
@@ -218,9 +238,11 @@ const STALLED_MS = 10 * 60_000;
 export async function stopReplication({
   couple,
   wasEmpty,
+  repoint: spec,
 }: {
   couple: Couple;
   wasEmpty: boolean;
+  repoint: Repoint;
 }): Promise<UndoResult> {
   return border<UndoResult>(async (b) => {
     const { source, target } = await sidesOf(couple);
@@ -246,6 +268,7 @@ export async function stopReplication({
         await rewriteConfig({ client });
         await dismiss({ client, workflowId: b.workflowId });
       }
+      await forgetServer({ spec, gone: target.address, signal: b.signal });
       return { note: followed && wasEmpty ? 'the target is empty again' : 'the target follows no more' };
     });
   });
@@ -305,6 +328,15 @@ async function hand(
 ): Promise<HandOverOutcome> {
   const { source, target } = await sidesOf(input.couple);
   const [from, to] = direction === 'forward' ? [source, target] : [target, source];
+  // Nothing is paused yet; past that point it has to do.
+  if (!promotedBefore)
+    await prepareRepoint({
+      spec: input.repoint,
+      direction,
+      name: input.name,
+      serving: { address: to.address, database: 0 },
+      signal: b.signal,
+    });
   const tell = (to: HandoverSide, way: 'forward' | 'back') => () =>
     repoint({
       spec: input.repoint,
@@ -409,6 +441,7 @@ export async function endReplication(input: { couple: Couple; repoint: Repoint }
       await restoreFollow({ client: clients.source, before: source.follow });
       await restoreFollow({ client: clients.target, before: target.follow });
       await dismissFollower({ primary: clients.target, user: replicationUser(b.workflowId) });
+      await forgetServer({ spec: input.repoint, gone: source.address, signal: b.signal });
       await finishRepoint({ spec: input.repoint });
       for (const client of [clients.source, clients.target]) {
         await rewriteConfig({ client });

@@ -4,7 +4,9 @@ import type { ServerFacts } from '../describe.js';
 import { atLeast } from '../info.js';
 import { bytes, check, count, productOf } from './check.js';
 import { lackingModules } from '../contents.js';
+import type { SentinelsSeen } from '../sentinel.js';
 import { isSameServer } from './places.js';
+import { sentinelsAgree } from './sentinels.js';
 import { clocksAgree, settingsAgree, somebodyIsNotified } from './settings.js';
 
 export interface ReplicationInput {
@@ -13,6 +15,10 @@ export interface ReplicationInput {
   /** RDB versions: the one that the source writes, and those that the target reads. Null: not known. */
   formats: { sourceWrites: number | null; targetAccepts: readonly number[] | null };
   ifTargetHasKeys: 'refuse' | 'replace';
+  /** Sentinels that are to be told; null: the applications don't ask any. */
+  watchers: SentinelsSeen | null;
+  /** Milliseconds. */
+  maxPauseMs: number;
   /** What is kept for the way back. */
   backlogBytes: number;
   notified: boolean;
@@ -23,7 +29,13 @@ export interface ReplicationInput {
 }
 
 export function preflightReplication(input: ReplicationInput): Check[] {
-  return [...places(input), ...replication(input), ...room(input), ...surroundings(input)];
+  return [
+    ...places(input),
+    ...replication(input),
+    ...sentinelsAgree(input),
+    ...room(input),
+    ...surroundings(input),
+  ];
 }
 
 function places({ source, target, own, notUndone, ifTargetHasKeys }: ReplicationInput): Check[] {
@@ -147,21 +159,6 @@ function replication({ source, target, formats }: ReplicationInput): Check[] {
       ...(source.can.pauseWrites && target.can.pauseWrites
         ? {}
         : { status: 'fail', next: 'Use redisCopy, which can refuse writes instead of letting them wait.' }),
-    }),
-    check({
-      name: 'No Sentinel watches either',
-      expected: 'no Sentinel',
-      actual:
-        source.sentinels + target.sentinels > 0
-          ? count(source.sentinels + target.sentinels, 'connection')
-          : 'none seen',
-      ...(source.sentinels + target.sentinels > 0
-        ? {
-            status: 'fail',
-            waivable: true,
-            next: 'Sentinels would undo the handover. SENTINEL REMOVE the primary first, and MONITOR the new one afterwards.',
-          }
-        : {}),
     }),
   ];
 }
