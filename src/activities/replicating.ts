@@ -335,14 +335,16 @@ async function hand(
       direction,
       name: input.name,
       serving: { address: to.address, database: 0 },
+      leaving: from.address,
       signal: b.signal,
     });
-  const tell = (to: HandoverSide, way: 'forward' | 'back') => () =>
+  const tell = (to: HandoverSide, leaving: HandoverSide, way: 'forward' | 'back') => () =>
     repoint({
       spec: input.repoint,
       direction: way,
       name: input.name,
       serving: { address: to.address, database: 0 },
+      leaving: leaving.address,
       signal: b.signal,
     });
   return handOver({
@@ -355,8 +357,8 @@ async function hand(
     signal: b.signal,
     stillCurrent: (standing) => b.stillCurrent({ standing }),
     promotedBefore,
-    repoint: tell(to, direction),
-    repointBack: tell(from, direction === 'forward' ? 'back' : 'forward'),
+    repoint: tell(to, from, direction),
+    repointBack: tell(from, to, direction === 'forward' ? 'back' : 'forward'),
   });
 }
 

@@ -36,6 +36,8 @@ const CONNECTION = 'ferry:sentinel';
 const DISCOVERY_MS = 20_000;
 /** Sentinels greet each other every 2 seconds. */
 const GREETING_MS = 15_000;
+/** A Sentinel asks a server within a second of hearing of it. */
+const ASKING_MS = 3_000;
 const LOOK_EVERY_MS = 200;
 
 type Hand = { client: Redis; facts: SentinelFacts };
@@ -123,15 +125,16 @@ async function identityOf(
  * @throws FerryError when they don't within 20 seconds
  */
 export async function prepareSentinels(input: RepointInput<Spec>): Promise<void> {
-  const { spec, direction, serving, signal } = input;
+  const { spec, direction, serving, leaving, signal } = input;
   const until = performance.now() + DISCOVERY_MS;
   const server = await identityOf(serving.address, signal);
+  const old = leaving && (await identityOf(leaving, signal));
   const needed = direction === 'forward' ? spec.sentinels.length : mostOf(spec);
   for (;;) {
     const problems = await withSentinels({ spec, signal }, async (hands, failures) => [
       ...failures,
       ...hands.flatMap(({ facts }) => {
-        const problem = unreadiness(facts, server);
+        const problem = unreadiness(facts, server) ?? strangeness(facts, [server, ...(old ? [old] : [])]);
         return problem === null ? [] : [`the Sentinel at ${facts.shown} ${problem}`];
       }),
     ]);
@@ -141,6 +144,12 @@ export async function prepareSentinels(input: RepointInput<Spec>): Promise<void>
     await sleep(LOOK_EVERY_MS, undefined, { signal }).catch(() => {});
     signal?.throwIfAborted();
   }
+}
+
+/** Somebody else took over: whoever writes there must not be sent away. */
+function strangeness(facts: SentinelFacts, sides: (Place & { runId: string })[]): string | null {
+  if (sides.length < 2 || sides.some((side) => knownAs(facts, side) === facts.primary)) return null;
+  return `takes ${shown(facts.primary)} for the primary, which is neither side of this`;
 }
 
 function unreadiness(facts: SentinelFacts, server: Place & { runId: string }): string | null {
@@ -157,28 +166,47 @@ function unreadiness(facts: SentinelFacts, server: Place & { runId: string }): s
   return null;
 }
 
-export async function repointSentinels({ spec, serving, signal }: RepointInput<Spec>): Promise<string> {
-  const server = await identityOf(serving.address, signal);
+export async function repointSentinels(input: RepointInput<Spec>): Promise<string> {
+  const { spec, serving, leaving, signal } = input;
+  const [server, old] = await Promise.all([
+    identityOf(serving.address, signal),
+    leaving && identityOf(leaving, signal),
+  ]);
   if (server.role !== 'primary')
     throw new FerryError('ReadOnlyTarget', `${shown(server)} is no primary, so no Sentinel is told of it`);
-  const said = await withSentinels({ spec, signal }, async (hands, failures) =>
-    tell({ spec, server, hands, failures }),
-  );
-  if (spec.sentinels.length === 1)
-    await withSentinels({ spec, signal }, async ([hand]) => {
-      if (hand && countsItself(hand.facts))
-        await resetSentinel({ client: hand.client, primary: spec.primary });
+  const until = performance.now() + ASKING_MS;
+  for (;;) {
+    const said = await withSentinels({ spec, signal }, async (hands, failures) => {
+      // One that was told a moment ago, by an attempt before this one, has yet to ask the server who it is.
+      const asking = hands.some(({ facts }) => facts.primary.runId === '' && !isAt(facts.primary, server));
+      return asking && performance.now() < until
+        ? null
+        : tell({ spec, server, old: old ?? null, hands, failures });
     });
-  return said;
+    if (said !== null) {
+      if (spec.sentinels.length === 1) await withoutItself({ spec, signal });
+      return said;
+    }
+    await sleep(LOOK_EVERY_MS, undefined, { signal }).catch(() => {});
+    signal?.throwIfAborted();
+  }
+}
+
+async function withoutItself(on: { spec: Spec; signal?: AbortSignal | undefined }): Promise<void> {
+  await withSentinels(on, async ([hand]) => {
+    if (hand && countsItself(hand.facts))
+      await resetSentinel({ client: hand.client, primary: on.spec.primary });
+  });
 }
 
 async function tell(on: {
   spec: Spec;
   server: Place & { runId: string };
+  old: (Place & { runId: string }) | null;
   hands: Hand[];
   failures: string[];
 }): Promise<string> {
-  const { spec, server, hands, failures } = on;
+  const { spec, server, old, hands, failures } = on;
   const all = spec.sentinels.length;
   const began = performance.now();
   if (hands.length < mostOf(spec))
@@ -193,6 +221,11 @@ async function tell(on: {
       'SentinelsNotReady',
       `${strangers.map(({ facts }) => `the Sentinel at ${facts.shown} names ${shown(facts.primary)}`).join('; ')}, and does not know ${shown(server)}`,
     );
+  const strange = hands.flatMap(({ facts }) => {
+    const problem = strangeness(facts, [server, ...(old ? [old] : [])]);
+    return problem === null ? [] : [`the Sentinel at ${facts.shown} ${problem}`];
+  });
+  if (strange.length > 0) throw new FerryError('SentinelsNotReady', strange.join('; '));
   if (hands.length === all && hands.every(({ facts }) => isAt(facts.primary, to)))
     return `every Sentinel names ${shown(to)} already`;
   const epoch = Math.max(...hands.map(({ facts }) => facts.primary.epoch)) + 1;

@@ -42,8 +42,9 @@ async function switchOver(pair: Couple, { spec }: Sentinels): Promise<void> {
     name: 'test',
     serving: { address, database: 0 },
   });
-  const there = to(forward ? 'forward' : 'back', pair.sides.to);
-  const back = to(forward ? 'back' : 'forward', pair.sides.from);
+  const { from, to: next } = pair.sides;
+  const there = { ...to(forward ? 'forward' : 'back', next), leaving: from.address };
+  const back = { ...to(forward ? 'back' : 'forward', from), leaving: next.address };
   await prepareRepoint(there);
   await handOver({ ...pair.options(), repoint: () => repoint(there), repointBack: () => repoint(back) });
   pair.exchange();
@@ -73,6 +74,7 @@ const told = (pair: Couple, { spec }: Sentinels) =>
     direction: 'forward',
     name: 'test',
     serving: { address: { host: '127.0.0.1', port: pair.two.port }, database: 0 },
+    leaving: { host: '127.0.0.1', port: pair.one.port },
   });
 
 describe('told', { timeout: 120_000 }, () => {
@@ -175,6 +177,27 @@ describe('told', { timeout: 120_000 }, () => {
     await first!.client.call('PUBLISH', '__sentinel__:hello', hello);
     await told(pair, sentinels);
     expect(await sentinels.named()).toEqual([pair.two.port, pair.two.port, pair.two.port]);
+  });
+
+  test('a third server that took over meanwhile is not overruled', async () => {
+    const pair = await pairUp();
+    const third = await serve({ name: 'r70', args: ['--replicaof', `127.0.0.1 ${pair.one.port}`] });
+    const sentinels = await startSentinels({ port: pair.one.port });
+    await known(sentinels, third.port);
+    await known(sentinels, pair.two.port);
+    await third.client().replicaof('NO', 'ONE');
+    await repoint({
+      spec: sentinels.spec,
+      direction: 'forward',
+      name: 'test',
+      serving: { address: { host: '127.0.0.1', port: third.port }, database: 0 },
+    });
+    await promote(pair);
+    await expect(told(pair, sentinels)).rejects.toMatchObject({
+      type: 'SentinelsNotReady',
+      message: expect.stringContaining(`takes 127.0.0.1:${third.port} for the primary`),
+    });
+    expect(await sentinels.named()).toEqual([third.port, third.port, third.port]);
   });
 
   test('fewer than most of them: nobody is told', async () => {
