@@ -429,7 +429,7 @@ describe('the checklist', { timeout: 120_000 }, () => {
     });
   });
 
-  test('a source that they take for dead, and no quorum', async () => {
+  test('a quorum that is not there', async () => {
     const pair = await two();
     const { spec, all } = await startSentinels({ port: pair.one.port, downAfterMs: 1_000 });
     for (const { client } of all) await client.call('SENTINEL', 'SET', PRIMARY, 'quorum', '4');
