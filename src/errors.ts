@@ -52,6 +52,10 @@ export const FAILURES = {
   },
   WindowMissed: { retry: false, next: 'Give a later window, or roll back.' },
   CommandFailed: { retry: false, next: 'Run the command by hand where the worker runs, then retry.' },
+  SentinelsNotReady: {
+    retry: false,
+    next: 'The source serves. Look at the Sentinels that the message names and at their logs, then retry.',
+  },
   WebhookFailed: { retry: true, next: "Check the webhook's address and its log." },
   ProbeFailed: {
     retry: false,

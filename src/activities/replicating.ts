@@ -42,7 +42,17 @@ import {
 } from '../redis/replication/watch.js';
 import { surveyBetween, surveyOf, type CoupleSurvey } from '../redis/survey/index.js';
 import { openConnection } from '../redis/resp.js';
-import { describeRepoint, finishRepoint, repoint, repointByHand } from '../repoint/index.js';
+import {
+  checkRepoint,
+  describeRepoint,
+  finishRepoint,
+  forgetServer,
+  forgetServerByHand,
+  prepareRepoint,
+  repoint,
+  repointByHand,
+  watchersOf,
+} from '../repoint/index.js';
 import { onServer } from './asking.js';
 import { border, type Border } from './border.js';
 import { takeHold } from './holding.js';
@@ -127,6 +137,7 @@ export async function describeCouple({
       }),
       closeByHand: [
         `${breakGlassPrefix({ address: source.address, endpoint: settings.source })} REPLICAOF NO ONE`,
+        ...forgetServerByHand(settings.repoint),
       ],
     };
   });
@@ -180,6 +191,8 @@ export async function preflightCouple(input: {
       bytesPerSecond: facts.bytesPerSecond,
       linkDownFor: settings.linkDownFor,
       ifTargetHasKeys: settings.ifTargetHasKeys,
+      watchers: await watchersOf({ spec: settings.repoint, signal: b.signal }),
+      maxPauseMs: milliseconds(settings.maxPause),
       backlogBytes: facts.backlogBytes,
       notified: settings.notify !== undefined,
       own: connectionName(b.workflowId),
@@ -192,12 +205,19 @@ export async function preflightCouple(input: {
 }
 
 /** Right after the cutover: both servers are what they should be. */
-export async function validateCouple({ couple }: { couple: Couple }): Promise<Check[]> {
+export async function validateCouple({
+  couple,
+  repoint: spec,
+}: {
+  couple: Couple;
+  repoint: Repoint;
+}): Promise<Check[]> {
   return border(async (b) => {
     const { source, target } = await sidesOf(couple);
-    return onBoth(b, { source, target }, async (clients) =>
+    const checks = await onBoth(b, { source, target }, async (clients) =>
       checksAfterHandover(await lookAt({ primary: clients.target, follower: clients.source })),
     );
+    return [...checks, ...(await checkRepoint({ spec, address: target.address, signal: b.signal }))];
   });
 }
 
@@ -244,9 +264,11 @@ const STALLED_MS = 10 * 60_000;
 export async function stopReplication({
   couple,
   wasEmpty,
+  repoint: spec,
 }: {
   couple: Couple;
   wasEmpty: boolean;
+  repoint: Repoint;
 }): Promise<UndoResult> {
   return border<UndoResult>(async (b) => {
     const { source, target } = await sidesOf(couple);
@@ -272,6 +294,7 @@ export async function stopReplication({
         await rewriteConfig({ client });
         await dismiss({ client, workflowId: b.workflowId });
       }
+      await forgetServer({ spec, gone: target.address, signal: b.signal });
       return { note: followed && wasEmpty ? 'the target is empty again' : 'the target follows no more' };
     });
   });
@@ -331,12 +354,23 @@ async function hand(
 ): Promise<HandOverOutcome> {
   const { source, target } = await sidesOf(input.couple);
   const [from, to] = direction === 'forward' ? [source, target] : [target, source];
-  const tell = (to: HandoverSide, way: 'forward' | 'back') => () =>
+  // Nothing is paused yet; past that point it has to do.
+  if (!promotedBefore)
+    await prepareRepoint({
+      spec: input.repoint,
+      direction,
+      name: input.name,
+      serving: { address: to.address, database: 0 },
+      leaving: from.address,
+      signal: b.signal,
+    });
+  const tell = (to: HandoverSide, leaving: HandoverSide, way: 'forward' | 'back') => () =>
     repoint({
       spec: input.repoint,
       direction: way,
       name: input.name,
       serving: { address: to.address, database: 0 },
+      leaving: leaving.address,
       signal: b.signal,
     });
   return handOver({
@@ -349,8 +383,8 @@ async function hand(
     signal: b.signal,
     stillCurrent: (standing) => b.stillCurrent({ standing }),
     promotedBefore,
-    repoint: tell(to, direction),
-    repointBack: tell(from, direction === 'forward' ? 'back' : 'forward'),
+    repoint: tell(to, from, direction),
+    repointBack: tell(from, to, direction === 'forward' ? 'back' : 'forward'),
   });
 }
 
@@ -435,6 +469,7 @@ export async function endReplication(input: { couple: Couple; repoint: Repoint }
       await restoreFollow({ client: clients.source, before: source.follow });
       await restoreFollow({ client: clients.target, before: target.follow });
       await dismissFollower({ primary: clients.target, user: replicationUser(b.workflowId) });
+      await forgetServer({ spec: input.repoint, gone: source.address, signal: b.signal });
       await finishRepoint({ spec: input.repoint });
       for (const client of [clients.source, clients.target]) {
         await rewriteConfig({ client });

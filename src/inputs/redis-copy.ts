@@ -86,6 +86,11 @@ export const RedisCopyInput = z
       issue('ifTargetHasKeys', '"skip" is not used with way: "none": what differs would be taken for equal');
     if (input.cleanup && !input.repoint)
       issue('cleanup', 'needs `repoint`: the source still serves the applications');
+    if (input.repoint?.kind === 'sentinel')
+      issue(
+        'repoint',
+        'of kind "sentinel" needs a new server that follows the old one: use redisSwitchover. Here Sentinels would make the old one follow the new one, and its keys would be gone',
+      );
     const targets = Object.values(input.databases ?? {});
     if (new Set(targets).size !== targets.length) issue('databases', 'maps two databases to the same one');
     if (input.databases && targets.length === 0) issue('databases', 'maps no database');

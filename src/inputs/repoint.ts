@@ -1,6 +1,6 @@
 /** How the applications learn where their Redis is: one kind for each way. */
 import { z } from 'zod';
-import { CommandSpec, WebhookSpec } from './refs.js';
+import { CommandSpec, SecretRef, TlsOptions, WebhookSpec } from './refs.js';
 
 const HaproxySocket = z
   .string()
@@ -9,6 +9,11 @@ const HaproxySocket = z
 
 /** What HAProxy's own commands are put together with. */
 const NAME = /^[A-Za-z0-9_.:-]+$/;
+
+const SentinelPlace = z
+  .string()
+  .regex(/^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9_.-]+):\d+$/, 'must be host:port')
+  .meta({ examples: ['10.0.0.7:26379'] });
 
 /** How the applications learn the new address. */
 export const Repoint = z.discriminatedUnion('kind', [
@@ -43,6 +48,25 @@ export const Repoint = z.discriminatedUnion('kind', [
       .meta({
         description: 'The names of both sides in the backend. The target is in maintenance until the switch',
       }),
+  }),
+  z.strictObject({
+    kind: z.literal('sentinel'),
+    sentinels: z
+      .array(SentinelPlace)
+      .min(1, 'must name the Sentinels')
+      .refine((places) => new Set(places).size === places.length, { error: 'names one of them twice' })
+      .meta({ description: 'All Sentinels that watch the source, as host:port (`redisSwitchover` only)' }),
+    primary: z
+      .string()
+      .regex(NAME, 'must be a name without spaces')
+      .meta({ description: 'The name that they watch it by', examples: ['mymaster'] }),
+    username: z
+      .string()
+      .regex(/^\S+$/, 'must be a name without spaces')
+      .optional()
+      .meta({ description: 'User of the Sentinels themselves, where they have ACLs' }),
+    password: SecretRef.optional().meta({ description: 'Password of the Sentinels themselves' }),
+    tls: TlsOptions.optional().meta({ description: 'Given, also as {}: the Sentinels speak TLS' }),
   }),
 ]);
 export type Repoint = z.infer<typeof Repoint>;

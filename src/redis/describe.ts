@@ -49,6 +49,8 @@ export interface ServerFacts {
   clients: { total: number; byDatabase: Record<string, number>; sample: ClientFacts[] } | null;
   /** Connections of Sentinels. */
   sentinels: number;
+  /** The first eight characters of the ID of each, as their connections are named. */
+  sentinelIds: string[];
   /** Names of the other connections that a Redis Ferry holds here. */
   ferryClients: string[];
   /** `host:port` of each replica. */
@@ -104,6 +106,9 @@ export async function describe(input: {
     const permissions = await ask(client, mode);
     const settings = permissions.can.configGet ? await settingsOf(client) : null;
     const clients = permissions.can.clientList ? await clientsIn({ client }) : null;
+    const watching = (clients?.ordinary ?? [])
+      .map(({ name: other }) => other)
+      .filter((other) => other.startsWith('sentinel-'));
     const fenced = fenceOf({ info, settings });
     const product = info['valkey_version'] || info['server_name'] === 'valkey' ? 'valkey' : 'redis';
     return {
@@ -131,7 +136,8 @@ export async function describe(input: {
       maxmemoryPolicy: info['maxmemory_policy'] ?? settings?.['maxmemory-policy'] ?? 'unknown',
       evictedKeys: numberOf(info['evicted_keys']),
       clients: clients && summaryOf(clients.ordinary),
-      sentinels: clients?.ordinary.filter(({ name: other }) => other.startsWith('sentinel-')).length ?? 0,
+      sentinels: watching.length,
+      sentinelIds: [...new Set(watching.map((other) => other.split('-')[1] ?? ''))],
       ferryClients: clients?.ferry ?? [],
       replicas: replicasOf(info),
       persistence: {

@@ -3,6 +3,19 @@ import type { Repoint } from '../inputs/repoint.js';
 import { byHandCommand, describeCommand, repointCommand } from './command.js';
 import { byHandHaproxy, describeHaproxy, repointHaproxy } from './haproxy.js';
 import { byHandFile, describeFile, finishFile, repointFile } from './file.js';
+import {
+  byHandSentinels,
+  checkSentinels,
+  describeSentinels,
+  forgetByHand,
+  forgetBySentinels,
+  lookAtSentinels,
+  prepareSentinels,
+  repointSentinels,
+} from './sentinel.js';
+import type { Check } from '../contract.js';
+import type { ServerAddress } from '../redis/address.js';
+import type { SentinelsSeen } from '../redis/sentinel.js';
 import type { ByHandInput, Direction, RepointInput, Serving } from './types.js';
 import { byHandWebhook, describeWebhook, repointWebhook } from './webhook.js';
 
@@ -18,9 +31,51 @@ export async function repoint(input: RepointInput): Promise<string> {
       return repointCommand({ ...input, spec });
     case 'haproxy':
       return repointHaproxy({ ...input, spec });
+    case 'sentinel':
+      return repointSentinels({ ...input, spec });
     default:
       return repointWebhook({ ...input, spec });
   }
+}
+
+/** Who else watches the servers, where the applications are told by them; null: nobody is asked. */
+export async function watchersOf(on: {
+  spec: Repoint;
+  signal?: AbortSignal | undefined;
+}): Promise<SentinelsSeen | null> {
+  const { spec, signal } = on;
+  return spec.kind === 'sentinel' ? lookAtSentinels({ spec, signal }) : null;
+}
+
+/** Looks whether repointing will do, before anything is paused. @throws FerryError */
+export async function prepareRepoint(input: RepointInput): Promise<void> {
+  const { spec } = input;
+  if (spec.kind === 'sentinel') await prepareSentinels({ ...input, spec });
+}
+
+/** Afterwards: whether all of those who were told stand by it. */
+export async function checkRepoint(on: {
+  spec: Repoint;
+  address: ServerAddress;
+  signal?: AbortSignal | undefined;
+}): Promise<Check[]> {
+  const { spec } = on;
+  return spec.kind === 'sentinel' ? checkSentinels({ ...on, spec }) : [];
+}
+
+/** A server follows no more and doesn't serve: whoever would make it follow again forgets it. Harmless when nobody would. */
+export async function forgetServer(on: {
+  spec: Repoint;
+  gone: ServerAddress;
+  signal?: AbortSignal | undefined;
+}): Promise<void> {
+  const { spec } = on;
+  if (spec.kind === 'sentinel') await forgetBySentinels({ ...on, spec });
+}
+
+/** The same in lines for a shell. */
+export function forgetServerByHand(spec: Repoint): string[] {
+  return spec.kind === 'sentinel' ? forgetByHand(spec) : [];
 }
 
 /** When there is no going back any more: removes what was kept for it. */
@@ -37,6 +92,8 @@ export function describeRepoint(spec: Repoint): string[] {
       return describeCommand(spec);
     case 'haproxy':
       return describeHaproxy(spec);
+    case 'sentinel':
+      return describeSentinels(spec);
     default:
       return describeWebhook(spec);
   }
@@ -52,6 +109,8 @@ export function repointByHand(input: ByHandInput): string[] {
       return byHandCommand({ ...input, spec });
     case 'haproxy':
       return byHandHaproxy({ ...input, spec });
+    case 'sentinel':
+      return byHandSentinels({ ...input, spec });
     default:
       return byHandWebhook({ ...input, spec });
   }

@@ -18,10 +18,15 @@ export interface RepointInput<Spec = Repoint> {
   name: string;
   /** The side that serves once this is done: the target forward, the source back. */
   serving: Serving;
+  /** The side that served until now, where whoever is told has to be sure that nobody else took over meanwhile. */
+  leaving?: ServerAddress | undefined;
   signal?: AbortSignal | undefined;
 }
 
-export interface ByHandInput<Spec = Repoint> extends Omit<RepointInput<Spec>, 'serving' | 'signal'> {
+export interface ByHandInput<Spec = Repoint> extends Omit<
+  RepointInput<Spec>,
+  'serving' | 'leaving' | 'signal'
+> {
   serving: { address: Pick<ServerAddress, 'host' | 'port' | 'tls'>; database: number };
   /** Where the serving side's URL is kept. */
   endpoint: RedisEndpoint;

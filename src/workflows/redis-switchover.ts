@@ -38,7 +38,11 @@ export async function redisSwitchover(raw: unknown): Promise<Receipt> {
         says: facts.targetEmpty
           ? 'stop following, and remove the copied keys from the target, which was empty before'
           : 'stop following; what the target held before is gone',
-        call: call('stopReplication', { couple, wasEmpty: facts.targetEmpty }),
+        call: call('stopReplication', {
+          couple,
+          wasEmpty: facts.targetEmpty,
+          repoint: input.repoint,
+        }),
         byHand: [],
       },
       do: () => acts(moves, 'Replicate').startReplication({ couple, backlogBytes: facts.backlogBytes }),
@@ -106,7 +110,7 @@ export async function redisSwitchover(raw: unknown): Promise<Receipt> {
 
     // ---- Afterwards, with the way back open.
     await r.checks('Validate', async () => [
-      ...(await acts(reads, 'Look at both servers').validateCouple({ couple })),
+      ...(await acts(reads, 'Look at both servers').validateCouple({ couple, repoint: input.repoint })),
       ...(
         await acts({ ...changes, startToCloseTimeout: '1h' }, 'Run the probes').runProbes({
           probes: input.probes,

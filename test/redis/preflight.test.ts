@@ -26,6 +26,7 @@ function server(more: Partial<ServerFacts> = {}): ServerFacts {
     evictedKeys: 0,
     clients: { total: 1, byDatabase: { 0: 1 }, sample: [] },
     sentinels: 0,
+    sentinelIds: [],
     ferryClients: [],
     replicas: [],
     persistence: { aof: true, rdbLastSave: 'ok', save: '3600 1', loading: false },

@@ -49,6 +49,8 @@ function checklist(source: Looked, target: Looked, more: Partial<ReplicationInpu
     ifTargetHasKeys: 'refuse',
     backlogBytes: 64 * 1024 * 1024,
     bytesPerSecond: 0,
+    watchers: null,
+    maxPauseMs: 500,
     linkDownFor: '10m',
     notified: true,
     own: 'ferry:test',

@@ -4,6 +4,7 @@ import type { ServerFacts } from '../describe.js';
 import { atLeast } from '../info.js';
 import { bytes, check, count, productOf } from './check.js';
 import { lackingModules } from '../contents.js';
+import type { SentinelsSeen } from '../sentinel.js';
 import { isSameServer } from './places.js';
 import { clocksAgree, somebodyIsNotified } from './settings.js';
 import type { CoupleSurvey } from '../survey/index.js';
@@ -11,6 +12,7 @@ import { clientsReady } from './clients.js';
 import { someoneElse, sourceSaves } from './hands.js';
 import { settingsKept } from './kept-settings.js';
 import { usage } from './usage.js';
+import { sentinelsAgree } from './sentinels.js';
 import { notesOnTheWay } from './version-notes.js';
 import { wayBack } from './way-back.js';
 
@@ -26,6 +28,10 @@ export interface ReplicationInput {
   };
   survey: CoupleSurvey;
   ifTargetHasKeys: 'refuse' | 'replace';
+  /** Sentinels that are to be told; null: the applications don't ask any. */
+  watchers: SentinelsSeen | null;
+  /** Milliseconds. */
+  maxPauseMs: number;
   /** What is kept for the way back. */
   backlogBytes: number;
   /** What clients send to the source now. */
@@ -43,6 +49,7 @@ export function preflightReplication(input: ReplicationInput): Check[] {
   return [
     ...places(input),
     ...replication(input),
+    ...sentinelsAgree(input),
     ...wayBack(input),
     ...room(input),
     ...usage(input),
@@ -164,21 +171,6 @@ function replication({ source, target, formats }: ReplicationInput): Check[] {
         : { status: 'fail', next: 'Grant them, or use redisCopy, which needs no replication.' }),
     }),
     writesCanBePaused({ source, target }),
-    check({
-      name: 'No Sentinel watches either',
-      expected: 'no Sentinel',
-      actual:
-        source.sentinels + target.sentinels > 0
-          ? count(source.sentinels + target.sentinels, 'connection')
-          : 'none seen',
-      ...(source.sentinels + target.sentinels > 0
-        ? {
-            status: 'fail',
-            waivable: true,
-            next: 'Sentinels would undo the handover. SENTINEL REMOVE the primary first, and MONITOR the new one afterwards.',
-          }
-        : {}),
-    }),
   ];
 }
 
