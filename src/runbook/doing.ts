@@ -313,7 +313,25 @@ export function doing(upgrade: Upgrade, { planAnew }: Planning): Runbook & { bou
       steering.leave('the input', why)();
       await boundary();
     },
-    decide,
+    async decide({ meanwhile, ...question }) {
+      if (!meanwhile) return decide(question);
+      let over = false;
+      const background = inBackground(async () => {
+        await meanwhile().finally(() => {
+          over = true;
+        });
+      });
+      let answer;
+      try {
+        answer = await decide({ ...question, withdrawn: () => over });
+      } finally {
+        await background.stop();
+      }
+      const failure = answer === 'withdrawn' ? background.failure() : null;
+      if (failure instanceof Error) throw failure;
+      return answer;
+    },
+    waysOut,
   };
 
   return { ...api, boundary };
