@@ -1,5 +1,5 @@
 /** Doing: the body's steps for real. Between two of them people are heard; a step that fails asks what to do. */
-import { CancellationScope, condition, isCancellation } from '@temporalio/workflow';
+import { CancellationScope, CancelledFailure, condition, isCancellation } from '@temporalio/workflow';
 import type { Check, GateState, Phase, StepState, Told } from '../contract.js';
 import { counted, gateTitle, type Runbook, type Upgrade } from './api.js';
 import { tally } from './counters.js';
@@ -288,6 +288,9 @@ export function doing(upgrade: Upgrade, { planAnew }: Planning): Runbook & { bou
           steering.running = null;
         }
         await boundary();
+        // Stopped in the background: what cancelled it was no pause, and it must not begin again.
+        if (CancellationScope.current().consideredCancelled)
+          throw new CancelledFailure('It is not needed any more');
       }
     },
     async keep(title, because) {

@@ -264,6 +264,8 @@ export function summaryOf({ pings, sum, mean }: Total): Summary {
 export interface Series {
   /** Milliseconds since 1970. */
   from: number;
+  /** When it was measured last. */
+  to: number;
   everyMs: number;
   most: number;
   /** Null where nothing was measured: paused, or without a worker. */
@@ -278,7 +280,7 @@ const BUCKETS_OF_A_BIN = 6;
 const FIRST_INTERVAL_MS = 1_000;
 
 export function emptySeries(from: number, most = 120): Series {
-  return { from, everyMs: FIRST_INTERVAL_MS, most, bins: [] };
+  return { from, to: from, everyMs: FIRST_INTERVAL_MS, most, bins: [] };
 }
 
 export function addToSeries(series: Series, { at, pings, since, now }: Second): void {
@@ -291,6 +293,7 @@ export function addToSeries(series: Series, { at, pings, since, now }: Second): 
     );
     index = Math.floor((at - series.from) / series.everyMs);
   }
+  series.to = Math.max(series.to, at);
   while (series.bins.length <= index) series.bins.push(null);
   const bin: Bin = [[], since?.ms ?? 0, since?.commands ?? 0, now.lag];
   for (const ms of pings) add(bin[0], ms);
@@ -310,15 +313,18 @@ export type Points = [at: number, value: number | null][];
 /** For a plot; each point stands in the middle of its piece. */
 export function pointsOf(series: Series): { latencyP99Ms: Points; opsPerSecond: Points; lagBytes: Points } {
   const points = (value: (bin: Bin) => number | null): Points =>
-    series.bins.map((bin, index) => [
-      Math.round(series.from + (index + 0.5) * series.everyMs),
-      bin === null ? null : value(bin),
-    ]);
+    series.bins.map((bin, index) => [middleOf(series, index), bin === null ? null : value(bin)]);
   return {
     latencyP99Ms: points(([pings]) => percentile(pings, 0.99)),
     opsPerSecond: points(([, ms, commands]) => (ms > 0 ? rounded((commands * 1_000) / ms) : null)),
     lagBytes: points(([, , , lag]) => lag),
   };
+}
+
+/** The last one isn't over yet. */
+function middleOf({ from, to, everyMs }: Series, index: number): number {
+  const begins = from + index * everyMs;
+  return Math.round((begins + Math.max(begins, Math.min(begins + everyMs, to))) / 2);
 }
 
 function rounded(value: number): number {
