@@ -160,7 +160,9 @@ function inTime(threat: Threat, choices: Partial<Record<Choice, string>>): Parti
   if (rollback === undefined) return choices;
   return {
     rollback:
-      threat === 'link' ? `${rollback}. It needs the link: until that is back, it waits and asks` : rollback,
+      threat === 'link'
+        ? `${rollback}. As long as the link is down it can't, and asks to try again`
+        : rollback,
     ...others,
   };
 }
