@@ -16,10 +16,9 @@ export {
   handOverBack,
   handOverForward,
   preflightCouple,
-  soakReplication,
   startReplication,
   stopReplication,
-  validateCouple,
 } from './replicating.js';
+export { measureServer, soakReplication, validateCouple } from './soaking.js';
 export { notify, runAction, runProbes } from './outside.js';
 export { readDebris, saveReceipt, surroundings, whoHolds, writeJournal } from './keeping.js';

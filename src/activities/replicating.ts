@@ -1,5 +1,4 @@
 /** Letting a server follow another one, handing over between them, watching the way back, and the end of it. */
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import type { Check, Told, UndoResult } from '../contract.js';
 import { FerryError } from '../errors.js';
@@ -9,7 +8,6 @@ import type { Repoint } from '../inputs/repoint.js';
 import { milliseconds } from '../inputs/refs.js';
 import { listJournals, pendingUndos } from '../platform/journal.js';
 import { resolveEndpoint } from '../platform/secrets.js';
-import { timeLimit } from '../platform/time-limit.js';
 import { shown, type ServerAddress } from '../redis/address.js';
 import { withClient } from '../redis/connect.js';
 import { describe, type ServerFacts } from '../redis/describe.js';
@@ -33,13 +31,6 @@ import {
 import { handOver, type HandoverResult, type HandoverSide } from '../redis/replication/handover.js';
 import { preflightReplication } from '../redis/preflight/replication.js';
 import { inputRate, roleOf } from '../redis/replication/role.js';
-import {
-  checksAfterHandover,
-  lookAt,
-  safetyOf,
-  type Look,
-  type WayBackSafety,
-} from '../redis/replication/watch.js';
 import { surveyBetween, surveyOf, type CoupleSurvey } from '../redis/survey/index.js';
 import { openConnection } from '../redis/resp.js';
 import {
@@ -201,23 +192,6 @@ export async function preflightCouple(input: {
         pendingUndos(entries).map(({ title }) => title),
       ),
     });
-  });
-}
-
-/** Right after the cutover: both servers are what they should be. */
-export async function validateCouple({
-  couple,
-  repoint: spec,
-}: {
-  couple: Couple;
-  repoint: Repoint;
-}): Promise<Check[]> {
-  return border(async (b) => {
-    const { source, target } = await sidesOf(couple);
-    const checks = await onBoth(b, { source, target }, async (clients) =>
-      checksAfterHandover(await lookAt({ primary: clients.target, follower: clients.source })),
-    );
-    return [...checks, ...(await checkRepoint({ spec, address: target.address, signal: b.signal }))];
   });
 }
 
@@ -391,73 +365,6 @@ async function hand(
 /** With half a second between two of them: a busy moment passes, or a person is asked. */
 const TRIES = 20;
 
-export interface SoakSeen {
-  seconds: number;
-  first: Look;
-  last: Look;
-  safety: WayBackSafety;
-  /** The most that were seen. */
-  most: { lag: number; ping: number; ops: number };
-}
-
-/** Watches both servers behind the cutover. Ends early when the way back is broken. */
-export async function soakReplication(input: {
-  couple: Couple;
-  forMs: number;
-  checkpoint?: SoakSeen | undefined;
-}): Promise<{ done: boolean; checkpoint: SoakSeen }> {
-  return border<{ done: boolean; checkpoint: SoakSeen }, SoakSeen>(async (b) => {
-    const { source, target } = await sidesOf(input.couple);
-    const before = b.last ?? input.checkpoint;
-    const limit = timeLimit({
-      ms: Math.max(0, input.forMs - (before?.seconds ?? 0) * 1_000),
-      signal: b.signal,
-    });
-    try {
-      return await onBoth(b, { source, target }, async (clients) => {
-        const began = performance.now();
-        const look = () => lookAt({ primary: clients.target, follower: clients.source });
-        let last = await look();
-        const first = before?.first ?? last;
-        let most = before?.most ?? { lag: 0, ping: 0, ops: 0 };
-        for (;;) {
-          const now = await look();
-          const safety = safetyOf({ first, before: last, now });
-          most = {
-            lag: Math.max(most.lag, now.lag),
-            ping: Math.max(most.ping, now.ping),
-            ops: Math.max(most.ops, now.ops),
-          };
-          last = now;
-          const seconds = (before?.seconds ?? 0) + (performance.now() - began) / 1_000;
-          const seen: SoakSeen = { seconds: Math.round(seconds * 10) / 10, first, last, safety, most };
-          b.beat(seen);
-          b.show({
-            step: 'Soak',
-            done: Math.round(seconds),
-            total: Math.round(input.forMs / 1_000),
-            unit: 'seconds',
-            counts: {
-              lagBytes: now.lag,
-              opsPerSecond: now.ops,
-              ...(safety.linkMayBeDownSeconds === null
-                ? {}
-                : { linkMayBeDownSeconds: safety.linkMayBeDownSeconds }),
-            },
-          });
-          if (limit.signal.aborted || safety.broken !== null)
-            return { done: !b.signal.aborted, checkpoint: seen };
-          await sleep(SOAK_EVERY_MS, undefined, { signal: limit.signal }).catch(() => {});
-        }
-      });
-    } finally {
-      limit.clear();
-    }
-  });
-}
-
-const SOAK_EVERY_MS = 1_000;
-
 /** Closes the way back: the source follows no more, and both are ordinary servers. */
 export async function endReplication(input: { couple: Couple; repoint: Repoint }): Promise<void> {
   return border(async (b) => {
@@ -480,7 +387,7 @@ export async function endReplication(input: { couple: Couple; repoint: Repoint }
 }
 
 /** Both servers, as the engine wants them. */
-async function sidesOf(couple: Couple): Promise<Record<'source' | 'target', HandoverSide>> {
+export async function sidesOf(couple: Couple): Promise<Record<'source' | 'target', HandoverSide>> {
   const side = async (which: 'source' | 'target'): Promise<HandoverSide> => {
     const address = await resolveEndpoint({ endpoint: couple[which], where: which });
     return { address, at: placeOf(couple.reach[which], address), follow: couple.before[which] };
@@ -494,7 +401,7 @@ function placeOf(reach: string | null, address: ServerAddress): { host: string; 
   return { host: reach.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(reach.slice(colon + 1)) };
 }
 
-async function onBoth<T>(
+export async function onBoth<T>(
   b: Pick<Border<never>, 'hand' | 'signal'>,
   sides: Record<'source' | 'target', HandoverSide>,
   use: (clients: Record<'source' | 'target', Redis>) => Promise<T>,

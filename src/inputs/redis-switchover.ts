@@ -2,7 +2,8 @@
 import { z } from 'zod';
 import { commonFields, gatesField } from './common.js';
 import { Repoint } from './repoint.js';
-import { Duration, RedisEndpoint } from './refs.js';
+import { Duration, milliseconds, RedisEndpoint } from './refs.js';
+import { RollbackWhen } from './rollback-when.js';
 
 export const REDIS_SWITCHOVER_GATES = ['cutover', 'commit'] as const;
 
@@ -44,7 +45,25 @@ export const RedisSwitchoverInput = z
       description:
         'The longest interruption between both servers that the way back has to survive: sizes repl-backlog-size',
     }),
+    measureFor: Duration.default('5s').meta({
+      description:
+        'How long each server is measured for the comparison: the old one before the cutover, the new one after it',
+    }),
+    rollbackWhen: RollbackWhen.default([]).meta({
+      description:
+        'When it goes back by itself during the soak. A breach that is not clear is put to a person',
+      examples: [[{ metric: 'latencyP99Ms', above: { timesBefore: 3 }, for: '2m' }]],
+    }),
     gates: gatesField(REDIS_SWITCHOVER_GATES),
+  })
+  .superRefine((input, context) => {
+    for (const [index, criterion] of input.rollbackWhen.entries())
+      if (milliseconds(criterion.for) > milliseconds(input.soak))
+        context.addIssue({
+          code: 'custom',
+          path: ['rollbackWhen', index, 'for'],
+          message: `is longer than the soak (${input.soak}), so it can never come true`,
+        });
   })
   .meta({
     title: 'redisSwitchover',

@@ -15,13 +15,15 @@ const LEDGER = 'ferry:own-keys';
 const LISTING = 'ferry:own-keys:listing';
 /** Of values that arrive in pieces. */
 export const PART_PREFIX = 'ferry:part:';
+/** Of what is written and read once right after a cutover. */
+export const VALIDATION_PREFIX = 'ferry:validation:';
 
 /** Keys at the target that Redis Ferry made for itself and will remove. */
 export function isOurs(key: Buffer): boolean {
   return (
     key.length >= 11 &&
     key[0] === 102 &&
-    /^ferry:(part:[0-9a-f]{24}|own-keys(:listing)?)$/.test(key.toString('latin1'))
+    /^ferry:((part|validation):[0-9a-f]{24}|own-keys(:listing)?)$/.test(key.toString('latin1'))
   );
 }
 

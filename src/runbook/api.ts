@@ -55,8 +55,8 @@ export interface WriteStep<T> {
 export interface Runbook {
   /** A titled unit of work: `read` changes nothing, `do` changes something and says how that is undone. */
   step<T>(title: string, spec: ReadStep<T> | WriteStep<T>): Promise<T>;
-  /** A checklist. Failed checks hold the upgrade until they pass or are waived by name. */
-  checks(title: string, read: () => Promise<Check[]>): Promise<void>;
+  /** A checklist. Failed checks hold the upgrade until they pass or are waived by name. `does`: sentences for the plan. */
+  checks(title: string, read: () => Promise<Check[]>, does?: string[]): Promise<void>;
   /** Waits for approval. `meanwhile` runs in the background and is stopped, and awaited, before the next step. */
   gate(name: string, question: string, options?: { meanwhile?: () => Promise<unknown> }): Promise<void>;
   /** Waits for the maintenance window, if there is one; refuses what no longer fits into it. */
@@ -88,12 +88,18 @@ export interface Runbook {
   /** Goes back without being asked to, for what the input named as a reason. Where that would lose writes, a person is asked. */
   goBack(why: string): Promise<void>;
   warn(sentence: string): void;
-  /** Asks a person what the strategy itself can't know. */
+  /**
+   * Asks a person what the strategy itself can't know. `meanwhile` runs in the background and is stopped, and awaited, once there is
+   * an answer; when it ends by itself, the question is withdrawn.
+   */
   decide(question: {
     about: string;
     problem: string;
     choices: Partial<Record<Choice, string>>;
-  }): Promise<Choice | 'waived'>;
+    meanwhile?: () => Promise<unknown>;
+  }): Promise<Choice | 'waived' | 'withdrawn'>;
+  /** What a person may choose at any question. */
+  waysOut(): Partial<Record<Choice, string>>;
   /** True while the body runs to plan only. */
   planning: boolean;
   /** The rate as it is set now. */

@@ -1,5 +1,5 @@
 /** Doing: the body's steps for real. Between two of them people are heard; a step that fails asks what to do. */
-import { CancellationScope, condition, isCancellation } from '@temporalio/workflow';
+import { CancellationScope, CancelledFailure, condition, isCancellation } from '@temporalio/workflow';
 import type { Check, GateState, Phase, StepState, Told } from '../contract.js';
 import { counted, gateTitle, type Runbook, type Upgrade } from './api.js';
 import { tally } from './counters.js';
@@ -288,6 +288,9 @@ export function doing(upgrade: Upgrade, { planAnew }: Planning): Runbook & { bou
           steering.running = null;
         }
         await boundary();
+        // Stopped in the background: what cancelled it was no pause, and it must not begin again.
+        if (CancellationScope.current().consideredCancelled)
+          throw new CancelledFailure('It is not needed any more');
       }
     },
     async keep(title, because) {
@@ -313,7 +316,25 @@ export function doing(upgrade: Upgrade, { planAnew }: Planning): Runbook & { bou
       steering.leave('the input', why)();
       await boundary();
     },
-    decide,
+    async decide({ meanwhile, ...question }) {
+      if (!meanwhile) return decide(question);
+      let over = false;
+      const background = inBackground(async () => {
+        await meanwhile().finally(() => {
+          over = true;
+        });
+      });
+      let answer;
+      try {
+        answer = await decide({ ...question, withdrawn: () => over });
+      } finally {
+        await background.stop();
+      }
+      const failure = answer === 'withdrawn' ? background.failure() : null;
+      if (failure instanceof Error) throw failure;
+      return answer;
+    },
+    waysOut,
   };
 
   return { ...api, boundary };

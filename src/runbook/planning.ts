@@ -52,8 +52,8 @@ export function planning(upgrade: Upgrade) {
         seen.set(title, result);
         return result;
       },
-      async checks(title, read) {
-        add(title, 'checks', {});
+      async checks(title, read, does = []) {
+        add(title, 'checks', { does });
         if (written) return;
         const step = ledger.stepOf(title, 'checks');
         ledger.mark(step, 'running');
@@ -116,6 +116,7 @@ export function planning(upgrade: Upgrade) {
       plot: () => {},
       goBack: async () => {},
       decide: () => Promise.reject(new Error('A plan asks nothing')),
+      waysOut: () => ({}),
     };
     await body(planner);
     gatesOfPlan = planned.gates;

@@ -17,9 +17,11 @@ export interface Question {
   choices: Partial<Record<Choice, string>>;
   /** Names of failed checks: waiving them all answers too. */
   waivable?: string[];
+  /** True once there is nothing to ask any more. */
+  withdrawn?: () => boolean;
 }
 export type Waiting = ReturnType<typeof waiting>;
-export type Decide = (question: Question) => Promise<Choice | 'waived'>;
+export type Decide = (question: Question) => Promise<Choice | 'waived' | 'withdrawn'>;
 
 export function waiting(ledger: Ledger, steering: Steering, settings: () => { decideWithin: string }) {
   const { state } = ledger;
@@ -52,7 +54,7 @@ export function waiting(ledger: Ledger, steering: Steering, settings: () => { de
   }
 
   /** Asks a person. Going back and stopping are taken by the steering; every other choice is returned. */
-  const decide: Decide = async ({ about, problem, choices, waivable = [] }) => {
+  const decide: Decide = async ({ about, problem, choices, waivable = [], withdrawn = () => false }) => {
     const limit = deadline();
     // While undoing there is nothing to fall back on: past the limit it only reminds.
     state.decision = {
@@ -74,7 +76,11 @@ export function waiting(ledger: Ledger, steering: Steering, settings: () => { de
     try {
       // Leaving cancels the scope around most questions, but not of those that are asked outside of it.
       await untilAnswered(
-        () => steering.answer !== null || (steering.leaving !== null && !steering.undoing) || waived(),
+        () =>
+          steering.answer !== null ||
+          (steering.leaving !== null && !steering.undoing) ||
+          waived() ||
+          withdrawn(),
         limit,
       );
     } finally {
@@ -84,9 +90,13 @@ export function waiting(ledger: Ledger, steering: Steering, settings: () => { de
     steering.answer = null;
     ledger.phase(
       steering.undoing ? 'RollingBack' : 'Running',
-      choice ? `Decided: ${choice.choice}` : 'The failed checks were waived',
+      choice
+        ? `Decided: ${choice.choice}`
+        : waived()
+          ? 'The failed checks were waived'
+          : 'There is nothing to decide any more',
     );
-    return choice?.choice ?? 'waived';
+    return choice?.choice ?? (waived() ? 'waived' : 'withdrawn');
   };
 
   /** The ways out that a person has at any question. */

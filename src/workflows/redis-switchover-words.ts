@@ -1,5 +1,6 @@
 /** What `redisSwitchover` says: the sentences of its plan, its receipt and its checks. */
-import type { CoupleFacts, HandOverOutcome, SoakSeen } from '../activities/replicating.js';
+import type { CoupleFacts, HandOverOutcome } from '../activities/replicating.js';
+import type { Summary } from '../activities/soaking.js';
 import type { Sides } from '../activities/sides.js';
 import type { Check } from '../contract.js';
 import type { RedisSwitchoverSettings } from '../inputs/redis-switchover.js';
@@ -95,28 +96,11 @@ export function probeCheck(result: { name: string; ok: boolean; seconds: number;
   };
 }
 
-export function wayBackCheck({ safety, seconds }: SoakSeen): Check {
-  return {
-    name: 'The way back is open',
-    status: safety.broken === null ? (safety.warning === null ? 'pass' : 'warn') : 'fail',
-    expected: 'the old server follows, and understands everything',
-    actual: safety.broken ?? safety.warning ?? `watched for ${Math.round(seconds)} s`,
-    waivable: true,
-    ...(safety.broken === null
-      ? safety.warning === null
-        ? {}
-        : { next: 'Look at the link between both servers.' }
-      : { next: 'Waive it to go on without a way back, or go back now and lose what the decision names.' }),
-  };
+/** Both sides by name and version, as they were found. */
+export function versions({ source, target }: CoupleFacts): { source: string; target: string } {
+  return { source: nameOf(source), target: nameOf(target) };
 }
 
-export function soak({ seconds, most, last, safety }: SoakSeen): Record<string, unknown> {
-  return {
-    seconds,
-    lagBytesMost: most.lag,
-    pingMsMost: Math.round(most.ping * 10) / 10,
-    opsPerSecondMost: most.ops,
-    fullSyncs: last.primary.syncs.full,
-    linkMayBeDownSeconds: safety.linkMayBeDownSeconds,
-  };
+export function measured({ latencyP99Ms, opsPerSecond }: Summary): string {
+  return `p99 ${latencyP99Ms ?? '?'} ms, ${opsPerSecond?.toLocaleString('en') ?? '?'} commands/s`;
 }

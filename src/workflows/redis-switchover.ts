@@ -5,12 +5,12 @@
 import type { Receipt } from '../contract.js';
 import type { CompareOutcome } from '../activities/moving.js';
 import type { Sides } from '../activities/sides.js';
-import type { SoakSeen } from '../activities/replicating.js';
 import { milliseconds } from '../inputs/refs.js';
 import { RedisSwitchoverInput } from '../inputs/redis-switchover.js';
 import { acts, call, changes, looks, moves, reads, switches } from '../runbook/acts.js';
 import { ending } from '../runbook/failure.js';
 import { runbook } from '../runbook/runbook.js';
+import { soaking } from './redis-switchover-soak.js';
 import * as say from './redis-switchover-words.js';
 
 export async function redisSwitchover(raw: unknown): Promise<Receipt> {
@@ -64,6 +64,19 @@ export async function redisSwitchover(raw: unknown): Promise<Receipt> {
     });
     if (compared) r.record({ comparison: say.comparison(compared) });
 
+    const before = await r.step('Measure the old server', {
+      does: [`measure ${source.shown} for ${input.measureFor}, to compare the new server with it`],
+      foresee: null,
+      read: () =>
+        acts(moves, 'Measure the old server').measureServer({
+          couple,
+          forMs: milliseconds(input.measureFor),
+          criteria: input.rollbackWhen,
+        }),
+      note: (result) => (result ? say.measured(result.summary) : ''),
+    });
+    for (const doubt of before?.doubts ?? []) r.warn(`rollbackWhen: ${doubt}`);
+
     // ---- The cutover.
     await r.gate('cutover', `Switch the applications over to ${target.shown}?`);
     await r.window('Maintenance window', milliseconds(input.maxPause) + 30_000);
@@ -100,6 +113,7 @@ export async function redisSwitchover(raw: unknown): Promise<Receipt> {
             : `writes were held ${result.pausedMs} ms`
           : '',
     });
+    const cutoverAt = Date.now();
     if (switched) r.record({ switch: say.switched(switched) });
     for (const flaw of switched ? say.flawsOf(switched, facts) : []) r.blemish(flaw);
     r.wayBack({
@@ -109,31 +123,26 @@ export async function redisSwitchover(raw: unknown): Promise<Receipt> {
     });
 
     // ---- Afterwards, with the way back open.
-    await r.checks('Validate', async () => [
-      ...(await acts(reads, 'Look at both servers').validateCouple({ couple, repoint: input.repoint })),
-      ...(
-        await acts({ ...changes, startToCloseTimeout: '1h' }, 'Run the probes').runProbes({
-          probes: input.probes,
-          name: input.name,
-        })
-      ).map(say.probeCheck),
-    ]);
-    await r.checks('Soak', async () => {
-      const { checkpoint: seen } = await r.resumable((checkpoint?: SoakSeen) =>
-        acts(moves, 'Watch both servers').soakReplication({
-          couple,
-          forMs: milliseconds(input.soak),
-          checkpoint,
-        }),
-      );
-      r.record({ soak: say.soak(seen) });
-      if (seen.safety.broken !== null)
-        r.wayBack({
-          keepsWrites: false,
-          loses: `what was written to ${target.shown}: ${seen.safety.broken}`,
-        });
-      return [say.wayBackCheck(seen)];
+    await r.checks('Validate', async () => {
+      const { checks, after } = await acts(moves, 'Look at both servers').validateCouple({
+        couple,
+        repoint: input.repoint,
+        versions: say.versions(facts),
+        before,
+        forMs: milliseconds(input.measureFor),
+        cutoverAt,
+      });
+      r.record({ measured: { before: before?.summary ?? null, after } });
+      const probes = await acts({ ...changes, startToCloseTimeout: '1h' }, 'Run the probes').runProbes({
+        probes: input.probes,
+        name: input.name,
+      });
+      return [...checks, ...probes.map(say.probeCheck)];
     });
+    const soak = soaking(r, { input, couple, before, cutoverAt, target });
+    // Again only for a criterion that a person has judged: at most once for each.
+    do await r.checks('Soak', soak.watch, soak.says);
+    while (soak.goesOn());
 
     const finish = {
       says: `${source.shown} follows no more, and keeps what it holds`,

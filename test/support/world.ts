@@ -171,6 +171,7 @@ export async function world(options: WorldOptions = {}): Promise<World> {
         source: { env: 'OLD_REDIS_URL' },
         target: { env: 'NEW_REDIS_URL' },
         soak: '2s',
+        measureFor: '1s',
         repoint: { kind: 'file', path: self.addressFile },
         ...input,
       }),

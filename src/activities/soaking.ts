@@ -1,0 +1,133 @@
+/** Measuring the serving server before and after the cutover, and watching it for as long as the way back is open. */
+import type { Check } from '../contract.js';
+import type { Repoint } from '../inputs/repoint.js';
+import type { RollbackCriterion } from '../inputs/rollback-when.js';
+import { parseInfo } from '../redis/info.js';
+import { doubtsBefore } from '../redis/replication/criteria.js';
+import { errorRepliesOf, pointsOf, type Points } from '../redis/replication/metrics.js';
+import { measure, soak, type Measured, type SoakOptions, type SoakSeen } from '../redis/replication/soak.js';
+import { validate, type Before } from '../redis/replication/validate.js';
+import { checkRepoint } from '../repoint/index.js';
+import { border } from './border.js';
+import { onBoth, sidesOf, type Couple } from './replicating.js';
+
+export type { SoakSeen } from '../redis/replication/soak.js';
+export type { Summary } from '../redis/replication/metrics.js';
+
+/** What is drawn of one stretch of time. */
+export type Curves = Record<'latencyP99Ms' | 'opsPerSecond' | 'lagBytes', Points>;
+
+export interface Baseline extends Before {
+  curves: Curves;
+  /** Criteria that will never act by themselves, and why. */
+  doubts: string[];
+}
+
+/** The old server, before the cutover. */
+export async function measureServer(input: {
+  couple: Couple;
+  forMs: number;
+  criteria: RollbackCriterion[];
+}): Promise<Baseline> {
+  return border(async (b) => {
+    const sides = await sidesOf(input.couple);
+    return onBoth(b, sides, async (clients) => {
+      const { summary, series } = await measure({
+        primary: clients.source,
+        follower: clients.target,
+        forMs: input.forMs,
+        signal: b.signal,
+      });
+      return {
+        summary,
+        curves: pointsOf(series),
+        targetErrors: errorRepliesOf(parseInfo(String(await clients.target.call('INFO')))),
+        doubts: doubtsBefore(input.criteria, summary),
+      };
+    });
+  });
+}
+
+/** Right after the cutover: both servers are what they should be, and the new one does as well as the old one did. */
+export async function validateCouple(input: {
+  couple: Couple;
+  repoint: Repoint;
+  versions: { source: string; target: string };
+  before: Before | null;
+  forMs: number;
+  cutoverAt: number;
+}): Promise<{ checks: Check[]; after: Measured['summary'] }> {
+  return border(async (b) => {
+    const { versions, before, forMs, cutoverAt } = input;
+    const sides = await sidesOf(input.couple);
+    return onBoth(b, sides, async ({ target: primary, source: follower }) => {
+      const { summary } = await measure({ primary, follower, forMs, signal: b.signal });
+      const checks = await validate({
+        primary,
+        follower,
+        versions: { primary: versions.target, follower: versions.source },
+        before,
+        now: summary,
+        cutoverAt,
+        signal: b.signal,
+      });
+      const { address } = sides.target;
+      const told = await checkRepoint({ spec: input.repoint, address, signal: b.signal });
+      return { checks: [...checks, ...told], after: summary };
+    });
+  });
+}
+
+export type SoakInput = { couple: Couple; checkpoint?: SoakSeen | undefined } & SoakOptions;
+
+/** Watches both servers behind the cutover. Ends early when there is something to tell. */
+export async function soakReplication(
+  input: SoakInput,
+): Promise<{ done: boolean; checkpoint: SoakSeen; curves: Curves }> {
+  return border<{ done: boolean; checkpoint: SoakSeen; curves: Curves }, SoakSeen>(async (b) => {
+    const { couple, checkpoint, ...options } = input;
+    const sides = await sidesOf(couple);
+    // What the attempt before this one found, and didn't live to tell, is found again.
+    const before = b.last ? { ...b.last, found: null } : checkpoint;
+    // Whoever goes back is heard with the next heartbeat, and a look comes only once a second.
+    let told = before;
+    const beating = setInterval(() => told && b.beat(told), BEAT_MS);
+    return onBoth(b, sides, async ({ target: primary, source: follower }) => {
+      const seen = await soak({
+        ...options,
+        primary,
+        follower,
+        before,
+        signal: b.signal,
+        onLook: (now) => {
+          told = now;
+          b.beat(now);
+          b.show({
+            step: 'Soak',
+            done: Math.round(now.seconds),
+            total: Math.round(options.forMs / 1_000),
+            unit: 'seconds',
+            counts: countsOf(now),
+          });
+        },
+      });
+      const curves = pointsOf(seen.series);
+      // Cancelled at that moment: it is found again when it goes on.
+      if (b.signal.aborted) return { done: false, checkpoint: { ...seen, found: null }, curves };
+      return { done: true, checkpoint: seen, curves };
+    }).finally(() => clearInterval(beating));
+  });
+}
+
+const BEAT_MS = 200;
+
+/** The main numbers; those that aren't known are left out. */
+function countsOf({ now, safety, last }: SoakSeen): Record<string, number> {
+  const linkDownSeconds = last.linkDownSeconds > 0 ? last.linkDownSeconds : null;
+  const { linkMayBeDownSeconds } = safety;
+  return Object.fromEntries(
+    Object.entries({ ...now, linkDownSeconds, linkMayBeDownSeconds }).flatMap(([name, value]) =>
+      value === null ? [] : [[name, value]],
+    ),
+  );
+}
