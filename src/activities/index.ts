@@ -21,5 +21,6 @@ export {
   stopReplication,
   validateCouple,
 } from './replicating.js';
+export { readCanary } from './canary.js';
 export { notify, runAction, runProbes } from './outside.js';
 export { readDebris, saveReceipt, surroundings, whoHolds, writeJournal } from './keeping.js';

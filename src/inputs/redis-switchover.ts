@@ -44,6 +44,21 @@ export const RedisSwitchoverInput = z
       description:
         'The longest interruption between both servers that the way back has to survive: sizes repl-backlog-size',
     }),
+    canary: z
+      .union([
+        z.literal(false),
+        z.strictObject({
+          endpoint: RedisEndpoint.optional().meta({
+            description:
+              'Where the applications connect, where that is neither server (HAProxy). Default: the server that serves, and the other one when that closes the connection',
+          }),
+        }),
+      ])
+      .default({})
+      .meta({
+        description:
+          'A client of its own that writes numbered entries all through the switch (keys `ferry:canary:…`, removed afterwards), reads them back, and says in the receipt what it saw. false: none',
+      }),
     gates: gatesField(REDIS_SWITCHOVER_GATES),
   })
   .meta({

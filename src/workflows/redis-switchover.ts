@@ -68,6 +68,7 @@ export async function redisSwitchover(raw: unknown): Promise<Receipt> {
       name: input.name,
       repoint: input.repoint,
       capMs: milliseconds(input.maxPause),
+      canary: input.canary,
     };
     const switched = await r.step('Switch the applications over', {
       does: [
@@ -75,6 +76,7 @@ export async function redisSwitchover(raw: unknown): Promise<Receipt> {
         `fence ${source.shown}, then promote ${target.shown}`,
         ...facts.repointSays,
         `close the old connections, and let ${source.shown} follow ${target.shown}`,
+        ...say.canary(input),
       ],
       foresee: null,
       impact: 'writes wait for a moment',
@@ -107,6 +109,9 @@ export async function redisSwitchover(raw: unknown): Promise<Receipt> {
     // ---- Afterwards, with the way back open.
     await r.checks('Validate', async () => [
       ...(await acts(reads, 'Look at both servers').validateCouple({ couple })),
+      ...(input.canary === false
+        ? []
+        : say.canarySaw(r, await acts(reads, 'Read what the canary saw').readCanary({ way: 'forward' }))),
       ...(
         await acts({ ...changes, startToCloseTimeout: '1h' }, 'Run the probes').runProbes({
           probes: input.probes,
