@@ -12,6 +12,7 @@ const EVERY_MS = 5;
 const EXPIRES_MS = 15 * 60_000;
 const PAGE = 10_000;
 const POINTS = 200;
+const WARM_UP = 20;
 /** Of the plot, to each side of the switch. */
 const AROUND_MS = 3_000;
 
@@ -111,6 +112,11 @@ export function startWriter(options: {
   }
 
   async function writing(): Promise<void> {
+    // The first commands of a process are slow, whatever the server does.
+    for (let n = 0; n < WARM_UP && !stopping; n += 1) {
+      await client.ping().catch(() => {});
+      await sleep(1);
+    }
     for (let n = 0; !stopping;) {
       const ready = client.status === 'ready';
       // Its own first connection is no wait of an application.
