@@ -44,6 +44,11 @@ function figure(plot: Plot): Html {
     x,
   );
   const { ticks, note } = timesOf(span, marks[0]?.at);
+  // Where there is little room every second one goes, but the mark's own stays.
+  const zero = Math.max(
+    0,
+    ticks.findIndex(({ says }) => says === '0'),
+  );
   const values = measured.map(({ value }) => value).toSorted((a, b) => a - b);
   const median = values[Math.floor((values.length - 1) / 2)] ?? 0;
   const summary = `most ${inUnit(most.value, plot.unit)}, median ${inUnit(median, plot.unit)}`;
@@ -92,7 +97,7 @@ function figure(plot: Plot): Html {
       ${ticks.map(
         ({ at, says }, nth) =>
           html`<span
-            class="${new Html(nth % 2 === 0 ? '' : 'odd')}"
+            class="${new Html((nth - zero) % 2 === 0 ? '' : 'odd')}"
             style="${new Html(`left:${percent(x(at))}`)}"
             >${says}</span
           >`,
@@ -262,7 +267,7 @@ export const PLOT_STYLE = `
 .plane span{position:absolute;white-space:nowrap;font-size:12px;line-height:16px;font-variant-numeric:tabular-nums}
 .level{right:100%;margin-right:10px;transform:translateY(50%);color:var(--dim)}
 .says{padding:0 6px;color:var(--warn);font-weight:600;border-left:2px solid var(--warn)}.says.before{border-left:0;border-right:2px solid var(--warn)}
-.most{margin:0 -3px 6px;font-weight:600;color:var(--calm)}
+.most{margin:0 -4px 7px;padding:0 2px;font-weight:600;color:var(--calm);background:var(--paper);border-radius:4px}
 .times{position:relative;height:20px;margin:6px 0 0 76px}.times span{position:absolute;transform:translateX(-50%);white-space:nowrap;font-size:12px;color:var(--dim);font-variant-numeric:tabular-nums}
 .plot p{margin:2px 0 0 76px;font-size:12px}
 @media (max-width:640px){.plane{height:150px;margin-left:62px}.times,.plot p{margin-left:62px}.times .odd{display:none}.level{margin-right:6px}}
