@@ -108,6 +108,7 @@ test('sent away from a server that takes no writes any more, it goes to the othe
   const facts = await bird.ended();
   // Between the two commands both took writes, without a handover: whatever fell into that is rightly missed.
   expect(facts.moves.length).toBeGreaterThan(0);
+  expect(facts.errorKinds).toHaveProperty('READONLY');
   expect(facts.longestWaitMs).toBeGreaterThan(0);
   expect(await two.client().exists(KEY)).toBe(0);
 });
