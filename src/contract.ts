@@ -257,6 +257,10 @@ export interface UndoResult {
   note?: string;
   /** Titles of earlier steps that must stay as they are now, and why. */
   keep?: { steps: string[]; because: string };
+  /** For the receipt, as a strategy's own: what was measured on the way back. */
+  facts?: Record<string, unknown>;
+  blemishes?: string[];
+  plots?: Plot[];
 }
 
 /** Something measured over time. At most 200 points, so that it fits into a state. */

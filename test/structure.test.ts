@@ -12,7 +12,8 @@ const ARROWS: Record<string, string[]> = {
   inputs: [],
   workflows: ['runbook', 'type:activities'],
   runbook: ['receipt', 'type:activities'],
-  activities: ['redis', 'repoint', 'platform', 'receipt'],
+  activities: ['redis', 'repoint', 'platform', 'receipt', 'canary'],
+  canary: ['redis', 'platform'],
   redis: [],
   repoint: ['redis', 'platform'],
   platform: ['redis'],
@@ -22,7 +23,7 @@ const ARROWS: Record<string, string[]> = {
   setup: [],
 };
 /** Rooms that know nothing of Temporal. */
-const WITHOUT_TEMPORAL = ['redis', 'repoint', 'platform', 'receipt', 'inputs', 'errors.ts'];
+const WITHOUT_TEMPORAL = ['redis', 'canary', 'repoint', 'platform', 'receipt', 'inputs', 'errors.ts'];
 
 interface Import {
   file: string;

@@ -20,6 +20,8 @@ export interface Border<Beat> {
   attempt: number;
   /** The upgrade's, also while it is being recovered. */
   workflowId: string;
+  /** Of the run that this is an activity of: of the recovery, while an upgrade is being recovered. */
+  runId: string;
   /** Names the connections of this attempt. A later one of the same upgrade closes those of an earlier one (redis/hands.ts). */
   hand: string;
   /** Remembers where it is; sent every second. */
@@ -54,6 +56,7 @@ export async function border<T, Beat = unknown>(work: (border: Border<Beat>) => 
       last: heartbeat.checkpoint,
       attempt: info.attempt,
       workflowId,
+      runId: workflowExecution?.runId ?? '',
       hand: connectionName(workflowId, { epoch: orderOf(info), attempt: info.attempt }),
       beat: (details) => {
         checkpoint = details;

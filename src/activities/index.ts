@@ -19,6 +19,7 @@ export {
   startReplication,
   stopReplication,
 } from './replicating.js';
+export { readCanary } from './canary.js';
 export { measureServer, soakReplication, validateCouple } from './soaking.js';
 export { notify, runAction, runProbes } from './outside.js';
 export { readDebris, saveReceipt, surroundings, whoHolds, writeJournal } from './keeping.js';

@@ -34,7 +34,6 @@ import { inputRate, roleOf } from '../redis/replication/role.js';
 import { surveyBetween, surveyOf, type CoupleSurvey } from '../redis/survey/index.js';
 import { openConnection } from '../redis/resp.js';
 import {
-  checkRepoint,
   describeRepoint,
   finishRepoint,
   forgetServer,
@@ -46,6 +45,7 @@ import {
 } from '../repoint/index.js';
 import { onServer } from './asking.js';
 import { border, type Border } from './border.js';
+import { underCanary, withCanary } from './canary.js';
 import { takeHold } from './holding.js';
 
 /** What every activity here is told. */
@@ -102,6 +102,9 @@ export async function describeCouple({
       }
     };
     const [source, target] = [await look('source'), await look('target')];
+    // A reference that leads nowhere is said now, and not in the receipt.
+    if (settings.canary !== false && settings.canary.endpoint !== undefined)
+      await resolveEndpoint({ endpoint: settings.canary.endpoint, where: 'canary.endpoint' });
     return {
       source: source.facts,
       target: target.facts,
@@ -282,6 +285,7 @@ export interface HandOverInput {
   repoint: Repoint;
   /** Milliseconds. */
   capMs: number;
+  canary: RedisSwitchoverSettings['canary'];
   told?: Told | undefined;
 }
 
@@ -304,14 +308,15 @@ export async function handOverBack(input: HandOverInput): Promise<UndoResult> {
     if (!was || !is) throw new Error('both servers were asked');
     if (was.role === 'primary' && is.role === 'replica') {
       await onServer(b, source.address, (client) => resumeWrites({ client }));
-      return { note: 'the applications had not moved' };
+      return withCanary(b, { note: 'the applications had not moved' }, { back: false });
     }
     // Both promoted: an attempt died in the middle. A promoted server remembers whose stream it followed.
     const returning = was.role === 'primary' && was.replId2 === is.replId;
     // Left on the way forward, some applications may have been told. Where all are on one side, all can be brought to the other.
     if (was.role === 'primary' && !returning) await hand(b, input, 'forward', true);
     const { pausedMs } = await hand(b, input, 'back', returning);
-    return { note: `went back with every write; writes paused ${pausedMs ?? '?'} ms` };
+    const note = `went back with every write; writes paused ${pausedMs ?? '?'} ms`;
+    return withCanary(b, { note }, { back: input.canary !== false });
   });
 }
 
@@ -347,19 +352,27 @@ async function hand(
       leaving: leaving.address,
       signal: b.signal,
     });
-  return handOver({
-    from,
-    to,
-    capMs: input.capMs,
-    tries: TRIES,
-    name: b.hand,
-    user: replicationUser(b.workflowId),
-    signal: b.signal,
-    stillCurrent: (standing) => b.stillCurrent({ standing }),
-    promotedBefore,
-    repoint: tell(to, from, direction),
-    repointBack: tell(from, to, direction === 'forward' ? 'back' : 'forward'),
-  });
+  const under = {
+    canary: input.canary,
+    way: direction,
+    servers: [from.address, to.address],
+    begun: promotedBefore,
+  };
+  return underCanary(b, under, () =>
+    handOver({
+      from,
+      to,
+      capMs: input.capMs,
+      tries: TRIES,
+      name: b.hand,
+      user: replicationUser(b.workflowId),
+      signal: b.signal,
+      stillCurrent: (standing) => b.stillCurrent({ standing }),
+      promotedBefore,
+      repoint: tell(to, from, direction),
+      repointBack: tell(from, to, direction === 'forward' ? 'back' : 'forward'),
+    }),
+  );
 }
 
 /** With half a second between two of them: a busy moment passes, or a person is asked. */

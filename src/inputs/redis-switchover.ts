@@ -54,6 +54,21 @@ export const RedisSwitchoverInput = z
         'When it goes back by itself during the soak. A breach that is not clear is put to a person',
       examples: [[{ metric: 'latencyP99Ms', above: { timesBefore: 3 }, for: '2m' }]],
     }),
+    canary: z
+      .union([
+        z.literal(false),
+        z.strictObject({
+          endpoint: RedisEndpoint.optional().meta({
+            description:
+              'Where the applications connect, where that is neither server (HAProxy). Default: the server that serves, and the other one when that closes the connection',
+          }),
+        }),
+      ])
+      .default({})
+      .meta({
+        description:
+          'A client of its own that writes numbered entries all through the switch (keys `ferry:canary:…`, removed afterwards), reads them back, and says in the receipt what it saw. false: none',
+      }),
     gates: gatesField(REDIS_SWITCHOVER_GATES),
   })
   .superRefine((input, context) => {

@@ -1,49 +1,8 @@
 /** The receipt as one page that needs nothing else: to print, to mail, to keep. */
 import type { Check, Receipt, StepState } from '../contract.js';
+import { Html, html, prose } from './markup.js';
+import { PLOT_STYLE, plots } from './plot.js';
 import { between, columnsOf, duration, isPlain, isRecord, label, moment, value } from './words.js';
-
-/** Text that is HTML already. Everything else that enters a template is escaped. */
-class Html {
-  readonly text: string;
-  constructor(text: string) {
-    this.text = text;
-  }
-  toString(): string {
-    return this.text;
-  }
-}
-
-const ESCAPES: Record<string, string> = {
-  '&': '&amp;',
-  '<': '&lt;',
-  '>': '&gt;',
-  '"': '&quot;',
-  "'": '&#39;',
-};
-
-function escape(text: string): string {
-  return text.replace(/[&<>"']/g, (character) => ESCAPES[character] ?? '');
-}
-
-/** A sentence in which `names` stand between backticks. */
-function prose(text: string): Html[] {
-  return text
-    .split(/`([^`]+)`/)
-    .map((part, at) => (at % 2 === 1 ? html`<code>${part}</code>` : html`${part}`));
-}
-
-type Part = string | number | Html | null | false | undefined | readonly Part[];
-
-function render(part: Part): string {
-  if (part === null || part === undefined || part === false) return '';
-  if (part instanceof Html) return part.text;
-  if (typeof part === 'object') return part.map(render).join('');
-  return escape(String(part));
-}
-
-function html(strings: TemplateStringsArray, ...parts: Part[]): Html {
-  return new Html(strings.reduce((text, string, at) => text + render(parts[at - 1]) + string));
-}
 
 const OUTCOMES: Record<Receipt['outcome'], { title: string; tone: string }> = {
   Completed: { title: 'Completed', tone: 'good' },
@@ -73,7 +32,7 @@ export function receiptHtml(receipt: Receipt): string {
         <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'" />
         <title>${receipt.name}: ${badge} (${receipt.strategy})</title>
         <style>
-          ${new Html(STYLE)}
+          ${new Html(STYLE + PLOT_STYLE)}
         </style>
       </head>
       <body>
@@ -90,8 +49,9 @@ export function receiptHtml(receipt: Receipt): string {
         <main>
           ${cards(receipt)} ${box('warn', 'What keeps it from being clean', receipt.blemishes)}
           ${box('bad', 'Still there, to be removed or put back by hand', receipt.left)} ${timeline(receipt)}
-          ${checks(receipt.checks)} ${answers(receipt)} ${facts(receipt.facts)} ${followUps(receipt)}
-          ${refused(receipt)} ${box('plain', 'Troubles that did not stop it', receipt.warnings)}
+          ${plots(receipt.plots ?? [])} ${checks(receipt.checks)} ${answers(receipt)} ${facts(receipt.facts)}
+          ${followUps(receipt)} ${refused(receipt)}
+          ${box('plain', 'Troubles that did not stop it', receipt.warnings)}
         </main>
         <footer>
           <dl>

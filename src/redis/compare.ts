@@ -14,11 +14,11 @@ import { addHash, hexOf, sumsOf, type Digest } from './digest.js';
 import { judgeBigKey, judgeKeys } from './equal.js';
 import { followKeys } from './keys.js';
 import { parseInfo } from './info.js';
-import { areOwn, isOurs } from './ledger.js';
+import { areOwn } from './ledger.js';
 import { UNHURRIED } from './rate.js';
 import { asList, asNumber, asText } from './resp.js';
 import { dumpKeys, fingerprint, maybeStream, type DumpedKey } from './restore.js';
-import { ahead, cut, groupBySize, keySizes, overlapped, scanKeys, type KeyGroup } from './scan.js';
+import { ahead, cut, groupBySize, keySizes, overlapped, scanForeignKeys, type KeyGroup } from './scan.js';
 import { countKeys, type Pair, type Session } from './session.js';
 import type { Tracker } from './tracker.js';
 import { onBothSides, type Pass, type TargetKeys, type Transfer, type Way } from './transfer.js';
@@ -214,7 +214,7 @@ export async function compareAll(options: CompareOptions): Promise<CompareResult
   }): AsyncGenerator<{ findings: Findings; next: string }> {
     const { transfer, pace, from } = on;
     const { source, target } = transfer.pair;
-    const batches = ahead(scanKeys({ session: source, match, cursor: checkpoint.cursor, pace }));
+    const batches = ahead(scanForeignKeys({ session: source, match, cursor: checkpoint.cursor, pace }));
     const groups = groupBySize({ batches, bigKey, weigh });
     let findings = nothingFound();
     let suspects: Suspect[] = [];
@@ -284,7 +284,7 @@ export async function compareAll(options: CompareOptions): Promise<CompareResult
   }): AsyncGenerator<{ findings: Findings; next: string }> {
     const { transfer, pace, from } = on;
     const { source, target } = transfer.pair;
-    const batches = scanKeys({
+    const batches = scanForeignKeys({
       session: target,
       match,
       cursor: checkpoint.cursor,
@@ -293,11 +293,7 @@ export async function compareAll(options: CompareOptions): Promise<CompareResult
     for await (const { keys, next } of ahead(batches)) {
       if (signal.aborted) return;
       const findings = nothingFound();
-      const theirs = keys.filter((key) => !isOurs(key));
-      const absent = await pace.run({
-        keys: theirs.length,
-        work: () => absentOf({ session: source, keys: theirs }),
-      });
+      const absent = await pace.run({ keys: keys.length, work: () => absentOf({ session: source, keys }) });
       const suspects = absent.map((key): Suspect => ({ key, verdict: 'extra', stream: false }));
       await settle({ transfer, suspects, from, findings });
       yield { findings, next };

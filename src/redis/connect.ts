@@ -95,7 +95,7 @@ function clientOptions(
   };
 }
 
-function tlsOptions({ host, tls }: ServerAddress) {
+export function tlsOptions({ host, tls }: ServerAddress) {
   const serverName = tls?.serverName ?? (isIP(host) ? undefined : host);
   return {
     ...(tls?.ca === undefined ? {} : { ca: tls.ca }),

@@ -7,7 +7,7 @@
 import type { DatabaseMap } from './address.js';
 import { lookAt, writeKeys, type Look } from './keys.js';
 import { noteOwnKeys } from './ledger.js';
-import { ahead, groupBySize, keySizes, overlapped, scanKeys } from './scan.js';
+import { ahead, groupBySize, keySizes, overlapped, scanForeignKeys } from './scan.js';
 import { countKeys } from './session.js';
 import type { Tracker } from './tracker.js';
 import {
@@ -164,7 +164,7 @@ async function* readGroups(options: {
   const { transfer, match, bigKey, cursor } = options;
   const { pace, pair, tracker } = transfer;
   const session = pair.source;
-  const batches = ahead(scanKeys({ session, match, cursor, pace }));
+  const batches = ahead(scanForeignKeys({ session, match, cursor, pace }));
   async function weigh(keys: readonly Buffer[]): Promise<number[]> {
     const sizes = await pace.run({ keys: 0, work: () => keySizes({ session, keys }) });
     tracker?.weights.note({ keys, sizes });

@@ -6,6 +6,7 @@
  * outlives the worker, and is removed with `forgetOwnKeys`. With "refuse" there is none: all keys are ours.
  */
 import type { ServerAddress } from './address.js';
+import { isOurs } from './our-keys.js';
 import { asBuffer, asList, asNumber, asText, type Command } from './resp.js';
 import { openSession, type Session } from './session.js';
 import type { TargetKeys } from './transfer.js';
@@ -15,17 +16,6 @@ const LEDGER = 'ferry:own-keys';
 const LISTING = 'ferry:own-keys:listing';
 /** Of values that arrive in pieces. */
 export const PART_PREFIX = 'ferry:part:';
-/** Of what is written and read once right after a cutover. */
-export const VALIDATION_PREFIX = 'ferry:validation:';
-
-/** Keys at the target that Redis Ferry made for itself and will remove. */
-export function isOurs(key: Buffer): boolean {
-  return (
-    key.length >= 11 &&
-    key[0] === 102 &&
-    /^ferry:((part|validation):[0-9a-f]{24}|own-keys(:listing)?)$/.test(key.toString('latin1'))
-  );
-}
 
 /** Lists the target's keys, unless that was done before. To be called before the first key is copied. */
 export async function noteOwnKeys(options: {

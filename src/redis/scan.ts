@@ -1,4 +1,5 @@
 /** Listing keys, and cutting the list into groups that fit into memory. */
+import { isOurs } from './our-keys.js';
 import type { Pace } from './rate.js';
 import { asBuffer, asList, asNumber, asText, type Command } from './resp.js';
 import type { Session } from './session.js';
@@ -30,6 +31,12 @@ export async function* scanKeys(options: {
     cursor = asText(next);
     yield { keys: asList(keys).map(asBuffer), next: cursor };
   } while (cursor !== '0');
+}
+
+/** `scanKeys` without the keys that Redis Ferry made for itself. */
+export async function* scanForeignKeys(options: Parameters<typeof scanKeys>[0]): AsyncGenerator<ScanBatch> {
+  for await (const { keys, next } of scanKeys(options))
+    yield { keys: keys.filter((key) => !isOurs(key)), next };
 }
 
 export interface KeyGroup {

@@ -11,6 +11,7 @@
 import { FerryError } from '../errors.js';
 import type { ServerAddress } from './address.js';
 import { compileGlob } from './glob.js';
+import { isOurs } from './our-keys.js';
 import { asText, openConnection, ReplyError, type Reply } from './resp.js';
 import { milliseconds } from './ttl.js';
 import { startWeights, type Weights } from './weights.js';
@@ -68,7 +69,7 @@ export async function startTracking(options: TrackingOptions): Promise<Tracker> 
   }
 
   function note(key: Buffer): void {
-    if (lost !== null || !glob.matches(key)) return;
+    if (lost !== null || !glob.matches(key) || isOurs(key)) return;
     changed.add(nameOf(key));
     if (changed.size > maxKeys) lose(`more than ${maxKeys} keys were changed`);
   }

@@ -310,7 +310,8 @@ export function doing(upgrade: Upgrade, { planAnew }: Planning): Runbook & { bou
       ledger.show();
     },
     record: (more) => void Object.assign(facts, more),
-    blemish: (sentence) => void blemishes.push(sentence),
+    // A checklist that is read again finds the same again.
+    blemish: (sentence) => void (blemishes.includes(sentence) || blemishes.push(sentence)),
     plot: (plot) => void upgrade.plots.set(plot.title, plot),
     async goBack(why) {
       steering.leave('the input', why)();

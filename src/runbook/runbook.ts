@@ -51,7 +51,15 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
   if (settings.contact !== undefined) state.contact = settings.contact;
   state.followUps = settings.followUps.map((item) => ({ item }));
 
-  const undos = undoStack(ledger, { workflowId: info.workflowId, runId: info.runId });
+  const undos = undoStack(
+    ledger,
+    { workflowId: info.workflowId, runId: info.runId },
+    ({ facts: measured = {}, blemishes: flaws = [], plots = [] }) => {
+      Object.assign(facts, measured);
+      for (const flaw of flaws) if (!blemishes.includes(flaw)) blemishes.push(flaw);
+      for (const plot of plots) upgrade.plots.set(plot.title, plot);
+    },
+  );
   const asking = waiting(ledger, steering, () => settings);
   const upgrade: Upgrade = {
     strategy,

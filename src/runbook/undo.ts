@@ -42,7 +42,12 @@ const FINISH = 'Still to do';
 
 export type UndoStack = ReturnType<typeof undoStack>;
 
-export function undoStack(ledger: Ledger, identity: { workflowId: string; runId: string }) {
+export function undoStack(
+  ledger: Ledger,
+  identity: { workflowId: string; runId: string },
+  /** What an undo has measured goes into the receipt. */
+  learn: (result: UndoResult) => void,
+) {
   const stack: Registered[] = [];
   /** What could not be undone and was left: the card keeps telling how it is done by hand. */
   const abandoned: Registered[] = [];
@@ -154,6 +159,7 @@ export function undoStack(ledger: Ledger, identity: { workflowId: string; runId:
         const result = (await perform(undoes, `Undo: ${step.title}`, undo.call)) as
           UndoResult | null | undefined;
         ledger.mark(step, 'undone', result?.note);
+        if (result) learn(result);
         ledger.state.impact = ledger.state.impact.filter((impact) => impact.step !== step.title);
         for (const title of result?.keep?.steps ?? []) await keep(title, result?.keep?.because ?? '');
         await note('undone', step.title, entry.seq);

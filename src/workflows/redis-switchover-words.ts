@@ -3,6 +3,8 @@ import type { CoupleFacts, HandOverOutcome } from '../activities/replicating.js'
 import type { Summary } from '../activities/soaking.js';
 import type { Sides } from '../activities/sides.js';
 import type { Check } from '../contract.js';
+import type { Activities } from '../runbook/acts.js';
+import type { Runbook } from '../runbook/api.js';
 import type { RedisSwitchoverSettings } from '../inputs/redis-switchover.js';
 
 export { comparison, differences } from './redis-copy-words.js';
@@ -84,6 +86,25 @@ export function flawsOf(result: HandOverOutcome, { source, target }: CoupleFacts
         ]),
     ...(result.partial ? [] : [`${source.shown} had to be sent everything anew after the switch`]),
   ];
+}
+
+export function canary(input: RedisSwitchoverSettings): string[] {
+  if (input.canary === false) return [];
+  const where = input.canary.endpoint === undefined ? 'to the server that serves' : 'where `canary` says';
+  return [
+    `meanwhile write numbered entries ${where} (ferry:canary:…, database 0), read them back, remove them`,
+  ];
+}
+
+/** Notes what the canary saw, and gives its line of the checklist. */
+export function canarySaw(
+  r: Pick<Runbook, 'record' | 'plot' | 'blemish'>,
+  seen: Awaited<ReturnType<Activities['readCanary']>>,
+): Check[] {
+  r.record({ canary: seen.facts });
+  seen.plots.forEach(r.plot);
+  seen.blemishes.forEach(r.blemish);
+  return [seen.check];
 }
 
 export function probeCheck(result: { name: string; ok: boolean; seconds: number; said: string }): Check {

@@ -85,6 +85,7 @@ export async function redisSwitchover(raw: unknown): Promise<Receipt> {
       name: input.name,
       repoint: input.repoint,
       capMs: milliseconds(input.maxPause),
+      canary: input.canary,
     };
     const switched = await r.step('Switch the applications over', {
       does: [
@@ -92,6 +93,7 @@ export async function redisSwitchover(raw: unknown): Promise<Receipt> {
         `promote ${target.shown}`,
         ...facts.repointSays,
         `close the old connections, and let ${source.shown} follow ${target.shown}`,
+        ...say.canary(input),
       ],
       foresee: null,
       impact: 'writes wait for a moment',
@@ -133,11 +135,15 @@ export async function redisSwitchover(raw: unknown): Promise<Receipt> {
         cutoverAt,
       });
       r.record({ measured: { before: before?.summary ?? null, after } });
+      const canary =
+        input.canary === false
+          ? []
+          : say.canarySaw(r, await acts(reads, 'Read what the canary saw').readCanary({ way: 'forward' }));
       const probes = await acts({ ...changes, startToCloseTimeout: '1h' }, 'Run the probes').runProbes({
         probes: input.probes,
         name: input.name,
       });
-      return [...checks, ...probes.map(say.probeCheck)];
+      return [...checks, ...canary, ...probes.map(say.probeCheck)];
     });
     const soak = soaking(r, { input, couple, before, cutoverAt, target });
     // Again only for a criterion that a person has judged: at most once for each.

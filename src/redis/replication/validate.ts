@@ -5,7 +5,7 @@ import type { Redis } from 'ioredis';
 import type { Check } from '../../contract.js';
 import { messageOf } from '../connect.js';
 import { parseInfo } from '../info.js';
-import { VALIDATION_PREFIX } from '../ledger.js';
+import { VALIDATION_PREFIX } from '../our-keys.js';
 import { bytes, check } from '../preflight/check.js';
 import { errorRepliesOf, type ErrorReplies, type Summary } from './metrics.js';
 import { number } from './criteria.js';

@@ -93,3 +93,28 @@ test('while the source is written to, numbers prove nothing', async () => {
   expect(await compareAll({ ...options, repair: true })).toMatchObject(EQUAL);
   expect(await scansOfTarget()).toBeGreaterThan(0);
 });
+
+test.each(['source', 'target'] as const)(
+  'a key of the canary at the %s alone is no difference, is not copied, and counts nowhere',
+  async (side) => {
+    const on = await copied();
+    const plain = await compareAll(on.options);
+    const key = 'ferry:canary:0123456789abcdef01234567';
+    await on[side].client().rpush(key, 1, 2, 3);
+    await on.tracker.barrier();
+    expect(on.tracker.pending()).toBe(0);
+    const again = await compareAll(on.options);
+    expect(again).toMatchObject(EQUAL);
+    expect(again.keysCompared).toBe(plain.keysCompared);
+    expect(again.checkpoint.perDatabase.map(({ digest }) => digest)).toEqual(
+      plain.checkpoint.perDatabase.map(({ digest }) => digest),
+    );
+    await copyAll({ ...on.options, checkpoint: undefined, onProgress: undefined });
+    expect(await on[side === 'source' ? 'target' : 'source'].client().exists(key)).toBe(0);
+    // What only looks like one is somebody's key.
+    await on[side].client().set('ferry:canary:mine', 'x');
+    await on.tracker.barrier();
+    const last = await compareAll(on.options);
+    expect([last.extra, last.keysCompared - plain.keysCompared]).toEqual(side === 'target' ? [1, 0] : [0, 1]);
+  },
+);

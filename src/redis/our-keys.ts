@@ -1,0 +1,21 @@
+/** Keys that Redis Ferry makes for itself and removes again: whichever side they are on, they are neither copied nor compared. */
+
+/** Of the canary, which goes through a switch as an application would (src/canary). Each is a list that expires. */
+const CANARY_PREFIX = 'ferry:canary:';
+
+/** `id`: 24 hexadecimal digits. */
+export function canaryKey(id: string): string {
+  return CANARY_PREFIX + id;
+}
+
+/** Of what is written and read once right after a cutover. */
+export const VALIDATION_PREFIX = 'ferry:validation:';
+
+/** Values that arrive in pieces, the ledger of a target's own keys (ledger.ts), the canary's entries, and what validates. */
+export function isOurs(key: Buffer): boolean {
+  return (
+    key.length >= 11 &&
+    key[0] === 102 &&
+    /^ferry:((part|canary|validation):[0-9a-f]{24}|own-keys(:listing)?)$/.test(key.toString('latin1'))
+  );
+}
