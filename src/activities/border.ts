@@ -20,6 +20,7 @@ export interface Border<Beat> {
   attempt: number;
   /** The upgrade's, also while it is being recovered. */
   workflowId: string;
+  runId: string;
   /** Names the connections of this attempt. A later one of the same upgrade closes those of an earlier one (redis/hands.ts). */
   hand: string;
   /** Remembers where it is; sent every second. */
@@ -54,6 +55,7 @@ export async function border<T, Beat = unknown>(work: (border: Border<Beat>) => 
       last: heartbeat.checkpoint,
       attempt: info.attempt,
       workflowId,
+      runId: workflowExecution?.runId ?? '',
       hand: connectionName(workflowId, { epoch: orderOf(info), attempt: info.attempt }),
       beat: (details) => {
         checkpoint = details;

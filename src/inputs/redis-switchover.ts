@@ -1,10 +1,12 @@
 /** Input of `redisSwitchover`. */
 import { z } from 'zod';
+import { Backup } from './backup.js';
 import { commonFields, gatesField } from './common.js';
+import { Decommission } from './decommission.js';
 import { Repoint } from './repoint.js';
 import { Duration, RedisEndpoint } from './refs.js';
 
-export const REDIS_SWITCHOVER_GATES = ['cutover', 'commit'] as const;
+export const REDIS_SWITCHOVER_GATES = ['cutover', 'commit', 'decommission'] as const;
 
 const HostPort = z
   .string()
@@ -44,6 +46,8 @@ export const RedisSwitchoverInput = z
       description:
         'The longest interruption between both servers that the way back has to survive: sizes repl-backlog-size',
     }),
+    backup: Backup,
+    decommission: Decommission,
     gates: gatesField(REDIS_SWITCHOVER_GATES),
   })
   .meta({
