@@ -49,6 +49,9 @@ async function kept<T>(read: () => Promise<T>): Promise<Kept<T>> {
     // A server that went away is another matter.
     if (!/NOPERM|unknown (sub)?command|not (allowed|permitted|supported)|disabled/i.test(message))
       throw error;
-    return { value: null, why: message.startsWith('NOPERM') ? 'not permitted' : 'the server does not offer it' };
+    return {
+      value: null,
+      why: message.startsWith('NOPERM') ? 'not permitted' : 'the server does not offer it',
+    };
   }
 }
