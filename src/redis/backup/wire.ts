@@ -1,7 +1,7 @@
 /**
  * Asks a server for a snapshot of everything it holds, as a replica would: PSYNC. The server forks once, writes an RDB file and sends
- * it. Nothing is told of the capability "eof", so that the length comes first and a cut connection shows; and where the server knows
- * "rdb-only" (7.0) it keeps no changes for us meanwhile. The connection ends with the last byte: no replica stays behind.
+ * it. Nothing is told of the capability "eof", so that the length comes first and a cut connection shows; and it is asked
+ * by "rdb-only" to keep no changes for us meanwhile. The connection ends with the last byte: no replica stays behind.
  */
 import type { Socket } from 'node:net';
 import { FerryError } from '../../errors.js';
@@ -60,7 +60,7 @@ export async function openSnapshot(options: SnapshotOptions): Promise<Snapshot> 
     await logIn({ socket, reader, address, name, where });
     clearTimeout(late);
     socket.setTimeout(idleMs, give(`send anything for ${Math.round(idleMs / 1_000)} s`));
-    // Not known before 7.0, which does no harm.
+    // 6.2 and later know it; a server that doesn't does no harm.
     await ask(socket, reader, ['REPLCONF', 'rdb-only', '1']);
     const reply = await ask(socket, reader, ['PSYNC', '?', '-1']);
     const [, replicationId, offset] = /^\+FULLRESYNC (\S+) (\d+)/.exec(reply) ?? [];
