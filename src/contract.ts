@@ -96,6 +96,8 @@ export interface GateState {
   approvals: Approval[];
   /** Settled ahead in the input. */
   auto: boolean;
+  /** Rejecting it leaves out what it stands before, and takes nothing back. */
+  optional?: true;
   /** When it stops waiting, while users are affected. */
   deadline?: string;
 }

@@ -69,6 +69,14 @@ export const FAILURES = {
     retry: false,
     next: 'Look at where the applications write. If it is the source, nothing is left to undo for this step: leave it. If not, use the break-glass card.',
   },
+  BackupFailed: {
+    retry: true,
+    next: "Look at the server's log and disk, then retry. Nothing was changed by the backup.",
+  },
+  StillUsed: {
+    retry: false,
+    next: 'End what still uses the old server, then retry; or skip, and it stays as it is.',
+  },
   KeyMissing: {
     retry: true,
     next: 'Add the named key to the keys where the message comes from (FERRY_CODEC_KEYS); nothing is lost meanwhile.',

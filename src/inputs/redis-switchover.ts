@@ -1,11 +1,13 @@
 /** Input of `redisSwitchover`. */
 import { z } from 'zod';
+import { Backup } from './backup.js';
 import { commonFields, gatesField } from './common.js';
+import { Decommission } from './decommission.js';
 import { Repoint } from './repoint.js';
 import { Duration, milliseconds, RedisEndpoint } from './refs.js';
 import { RollbackWhen } from './rollback-when.js';
 
-export const REDIS_SWITCHOVER_GATES = ['cutover', 'commit'] as const;
+export const REDIS_SWITCHOVER_GATES = ['cutover', 'commit', 'decommission'] as const;
 
 const HostPort = z
   .string()
@@ -69,6 +71,8 @@ export const RedisSwitchoverInput = z
         description:
           'A client of its own that writes numbered entries all through the switch (keys `ferry:canary:…`, removed afterwards), reads them back, and says in the receipt what it saw. false: none',
       }),
+    backup: Backup,
+    decommission: Decommission,
     gates: gatesField(REDIS_SWITCHOVER_GATES),
   })
   .superRefine((input, context) => {

@@ -193,7 +193,8 @@ export async function openConnection(options: ConnectionOptions): Promise<Connec
   return connection;
 }
 
-function dial(address: ServerAddress): Socket {
+/** A socket on its way to a server. */
+export function dial(address: ServerAddress): Socket {
   const { host, port, tls } = address;
   if (!tls) return connectPlain({ host, port });
   const serverName = tls.serverName ?? (isIP(host) ? undefined : host);
@@ -206,7 +207,8 @@ function dial(address: ServerAddress): Socket {
   });
 }
 
-function connected(socket: Socket, address: ServerAddress): Promise<void> {
+/** Resolves once it stands, TLS included; never rejects. */
+export function connected(socket: Socket, address: ServerAddress): Promise<void> {
   return new Promise((resolve) => socket.once(address.tls ? 'secureConnect' : 'connect', () => resolve()));
 }
 

@@ -57,8 +57,15 @@ export interface Runbook {
   step<T>(title: string, spec: ReadStep<T> | WriteStep<T>): Promise<T>;
   /** A checklist. Failed checks hold the upgrade until they pass or are waived by name. `does`: sentences for the plan. */
   checks(title: string, read: () => Promise<Check[]>, does?: string[]): Promise<void>;
-  /** Waits for approval. `meanwhile` runs in the background and is stopped, and awaited, before the next step. */
-  gate(name: string, question: string, options?: { meanwhile?: () => Promise<unknown> }): Promise<void>;
+  /**
+   * Waits for approval. `meanwhile` runs in the background and is stopped, and awaited, before the next step. What is `optional` is left
+   * out where it is rejected, and the rest goes on: false then.
+   */
+  gate(
+    name: string,
+    question: string,
+    options?: { meanwhile?: () => Promise<unknown>; optional?: boolean },
+  ): Promise<boolean>;
   /** Waits for the maintenance window, if there is one; refuses what no longer fits into it. */
   window(title: string, takesMs: number): Promise<void>;
   /** After it nothing can be undone. A gate stands before it. */

@@ -124,7 +124,7 @@ export function doing(upgrade: Upgrade, { planAnew }: Planning): Runbook & { bou
     }
   }
 
-  function gateDone(step: StepState, gate: GateState): void {
+  function gateDone(step: StepState, gate: GateState): true {
     ledger.mark(
       step,
       'done',
@@ -133,6 +133,7 @@ export function doing(upgrade: Upgrade, { planAnew }: Planning): Runbook & { bou
         : `approved by ${gate.approvals.map((approval) => approval.by).join(' and ')}`,
     );
     if (!gate.auto) ledger.phase('Running', `Gate "${gate.name}" was approved`);
+    return true;
   }
 
   const api: Runbook = {
@@ -201,6 +202,7 @@ export function doing(upgrade: Upgrade, { planAnew }: Planning): Runbook & { bou
         state.gates.push(gate);
       }
       gate.question = question;
+      if (options.optional) gate.optional = true;
       // Approved, and the plan was made anew since.
       if (gate.status === 'approved') return gateDone(step, gate);
       if (gate.auto) {
@@ -218,7 +220,16 @@ export function doing(upgrade: Upgrade, { planAnew }: Planning): Runbook & { bou
           state.step = step.title;
           ledger.mark(step, 'waiting');
           ledger.phase('AwaitingApproval', question);
-          await untilAnswered(() => isApproved(gate) || steering.wantsBack !== null, limit);
+          await untilAnswered(
+            () => isApproved(gate) || isLeftOut(gate) || steering.wantsBack !== null,
+            limit,
+          );
+          if (isLeftOut(gate)) {
+            const by = steering.rejections.findLast((answer) => answer.gate === name)?.by ?? 'somebody';
+            ledger.mark(step, 'skipped', `left out by ${by}`);
+            ledger.phase('Running', `Gate "${name}" was rejected: it is left out`);
+            return false;
+          }
           if (!isApproved(gate)) {
             await boundary();
             continue;
@@ -230,7 +241,7 @@ export function doing(upgrade: Upgrade, { planAnew }: Planning): Runbook & { bou
       }
       // Days may have passed. Nothing was changed yet, so the plan is made once more: the approval stands only for the same.
       if (!steering.written) await planAnew();
-      gateDone(step, gate);
+      return gateDone(step, gate);
     },
     async window(title, takesMs) {
       await boundary();
@@ -344,6 +355,11 @@ export function doing(upgrade: Upgrade, { planAnew }: Planning): Runbook & { bou
 /** A handler may have changed it since the compiler last looked. */
 function isApproved(gate: GateState): boolean {
   return gate.status === 'approved';
+}
+
+/** Rejected, where that takes nothing back. */
+function isLeftOut(gate: GateState): boolean {
+  return gate.optional === true && gate.status === 'rejected';
 }
 
 /** Runs beside a wait, in a scope of its own; `stop` cancels it and waits for its end. */

@@ -90,6 +90,7 @@ export function planning(upgrade: Upgrade) {
           approvals: [],
           auto: policy === 'auto',
         });
+        return true;
       },
       window: async (title) => {
         const { window } = state.settings;

@@ -174,7 +174,9 @@ export function steer(ledger: Ledger) {
     },
     reject({ gate: name, by, note }) {
       const gate = openGate(name);
-      const goBack = leave(by, `gate "${name}" rejected by ${by}${note ? `: ${note}` : ''}`);
+      const goBack = gate.optional
+        ? () => `Gate "${name}" is rejected: what it stands before is left out, and the rest stays done.`
+        : leave(by, `gate "${name}" rejected by ${by}${note ? `: ${note}` : ''}`);
       return () => {
         gate.status = 'rejected';
         rejections.push({ gate: name, by, at: now(), ...(note === undefined ? {} : { note }) });

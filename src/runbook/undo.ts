@@ -38,7 +38,7 @@ const ENTRY = {
 };
 
 /** Stands in the journal for what is left to do once the way back is closed. */
-const FINISH = 'Still to do';
+export const FINISH = 'Still to do';
 
 export type UndoStack = ReturnType<typeof undoStack>;
 

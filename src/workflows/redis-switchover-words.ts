@@ -1,8 +1,10 @@
 /** What `redisSwitchover` says: the sentences of its plan, its receipt and its checks. */
+import type { Decommissioned } from '../activities/decommissioning.js';
 import type { CoupleFacts, HandOverOutcome } from '../activities/replicating.js';
 import type { Summary } from '../activities/soaking.js';
 import type { Sides } from '../activities/sides.js';
 import type { Check } from '../contract.js';
+import type { Decommission } from '../inputs/decommission.js';
 import type { Activities } from '../runbook/acts.js';
 import type { Runbook } from '../runbook/api.js';
 import type { RedisSwitchoverSettings } from '../inputs/redis-switchover.js';
@@ -124,4 +126,25 @@ export function versions({ source, target }: CoupleFacts): { source: string; tar
 
 export function measured({ latencyP99Ms, opsPerSecond }: Summary): string {
   return `p99 ${latencyP99Ms ?? '?'} ms, ${opsPerSecond?.toLocaleString('en') ?? '?'} commands/s`;
+}
+
+export function decommissionQuestion(source: CoupleFacts['source'], how: Decommission): string {
+  return how.kind === 'shutdown'
+    ? `Shut ${source.shown} down for good?`
+    : `Run the command that takes ${source.shown} out of service?`;
+}
+
+export function decommissionDoes(source: CoupleFacts['source'], how: Decommission): string[] {
+  const look = 'look once more that nobody came since the approval';
+  return how.kind === 'shutdown'
+    ? [
+        look,
+        `shut ${source.shown} down (SHUTDOWN SAVE): it saves what it holds to its own disk first, and the file stays there`,
+        'wait until nobody answers there any more, and look whether something starts it anew',
+      ]
+    : [look, `run the command \`decommission\` for ${source.shown}`];
+}
+
+export function decommissioned({ seconds, stays }: Decommissioned): Record<string, unknown> {
+  return { seconds, dataStaysAt: stays.length > 0 ? stays : 'not known' };
 }
