@@ -103,7 +103,7 @@ describe('structure', () => {
     (strategy) => {
       const text = readFileSync(join(SRC, `workflows/${strategy}.ts`), 'utf8');
       const titles = [
-        ...text.matchAll(/r\.(step|checks|window|pointOfNoReturn|gate)\(\s*(['"])(.*?)\2/g),
+        ...text.matchAll(/(?:r\.(step|checks|window|pointOfNoReturn|gate)|await backUp)\(\s*(['"])(.*?)\2/g),
       ].map(([, kind, , title]) => (kind === 'gate' ? `Gate: ${title}` : title));
       const headings = [...readFileSync(`docs/runbooks/${strategy}.md`, 'utf8').matchAll(/^## (.*)$/gm)].map(
         ([, heading]) => heading,

@@ -30,6 +30,7 @@ import {
 } from '../redis/replication/follow.js';
 import { handOver, type HandoverResult, type HandoverSide } from '../redis/replication/handover.js';
 import { preflightReplication } from '../redis/preflight/replication.js';
+import { lostOnReturn } from '../redis/preflight/way-back.js';
 import { inputRate, roleOf } from '../redis/replication/role.js';
 import { surveyBetween, surveyOf, type CoupleSurvey } from '../redis/survey/index.js';
 import { openConnection } from '../redis/resp.js';
@@ -74,6 +75,8 @@ export interface CoupleFacts {
   /** Shell lines that restore service without us, in the middle of the switch and after it. */
   byHand: string[];
   /** The same for the end. */
+  /** What going back loses although the old one follows; empty when nothing. */
+  lostOnReturn: string;
   closeByHand: string[];
 }
 
@@ -129,6 +132,7 @@ export async function describeCouple({
         target: target.address,
         pausesWrites: source.facts.can.pauseWrites,
       }),
+      lostOnReturn: lostOnReturn({ source: source.facts, target: target.facts }),
       closeByHand: [
         `${breakGlassPrefix({ address: source.address, endpoint: settings.source })} REPLICAOF NO ONE`,
         ...forgetServerByHand(settings.repoint),

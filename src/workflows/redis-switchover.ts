@@ -129,8 +129,8 @@ export async function redisSwitchover(raw: unknown): Promise<Receipt> {
     if (switched) r.record({ switch: say.switched(switched) });
     for (const flaw of switched ? say.flawsOf(switched, facts) : []) r.blemish(flaw);
     r.wayBack({
-      keepsWrites: true,
-      loses: '',
+      keepsWrites: facts.lostOnReturn === '',
+      loses: facts.lostOnReturn,
       takes: `less than a second; writes wait for a moment. Open while the link between both servers is never down for longer than about ${input.linkDownFor}`,
     });
 

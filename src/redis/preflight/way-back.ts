@@ -40,6 +40,17 @@ export function returnOf({
   return speaksDown && understands ? 'whole while no hash field expires' : 'partial only';
 }
 
+/**
+ * What an old server of before 6.2 silently does without while it follows a newer one: SET with an expiry goes to replicas as SET … PXAT,
+ * which came with 6.2, and a 6.0 answers it with an error that it counts nowhere (measured behind 6.2 to 8.0 and Valkey 8.1 and 9).
+ * Empty where it misses nothing of the kind.
+ */
+export function lostOnReturn({ source, target }: Pick<WayBackInput, 'source' | 'target'>): string {
+  return !atLeast(source.redisVersion, '6.2') && atLeast(target.redisVersion, '6.2')
+    ? `keys written with an expiry since the switch (SET … EX, SETEX): ${productOf(source)} does not understand how ${productOf(target)} replicates them`
+    : '';
+}
+
 export function wayBack(input: WayBackInput): Check[] {
   return [comesBack(input), ...breaking(input), ...onlyThere(input), backlog(input)];
 }
@@ -52,6 +63,15 @@ function comesBack(input: WayBackInput): Check {
   const limits = `the way back stays open while the link between both is never down for longer than about ${linkDownFor}, and the new server is not restarted. Past that there is none: copy back with redisCopy, which goes by value.`;
   const name = 'The old server can come back';
   const expected = 'it follows the new one, and can start anew from it';
+  const lost = lostOnReturn(input);
+  if (lost !== '')
+    return check({
+      name,
+      expected,
+      actual: `not with every write; it would lose ${lost}`,
+      status: 'warn',
+      next: 'Going back will ask for that to be accepted. To come back with everything, use redisCopy, which goes by value.',
+    });
   switch (way) {
     case 'whole':
       return check({ name, expected, actual: `yes, also from nothing: ${writes}, ${reads}` });

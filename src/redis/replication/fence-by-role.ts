@@ -87,8 +87,8 @@ async function sendAway(old: Redis, [name = '', ...args]: string[]): Promise<num
   });
   const failed = replies?.find(([error]) => error !== null)?.[0];
   if (failed || !replies) throw failureOn(old, failed ?? new Error('the transaction was discarded'));
-  const [, offset] = replies[2]?.[1] as unknown[];
-  return Number(offset);
+  const role = replies[2]?.[1];
+  return Number(Array.isArray(role) ? role[1] : Number.NaN);
 }
 
 async function arrives(on: {

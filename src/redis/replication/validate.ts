@@ -176,7 +176,8 @@ async function writeAndRead({ primary, follower, signal }: ValidateOptions): Pro
   const failed = (actual: string, next: string): Check =>
     check({ name, expected, actual, status: 'fail', waivable: true, next });
   try {
-    await primary.set(key, value, 'PX', 60_000);
+    // Not SET … PX, which a follower of 6.0 would not understand.
+    await primary.multi().set(key, value).pexpire(key, 60_000).exec().then(orThrow);
   } catch (error) {
     const said = messageOf(error);
     if (!said.startsWith('NOPERM'))
@@ -211,6 +212,12 @@ async function writeAndRead({ primary, follower, signal }: ValidateOptions): Pro
   } finally {
     await primary.unlink(key).catch(() => {});
   }
+}
+
+/** A transaction's own failures stand in its answers. */
+function orThrow(answers: [Error | null, unknown][] | null): void {
+  const failed = answers?.find(([error]) => error !== null)?.[0];
+  if (failed || !answers) throw failed ?? new Error('the transaction was discarded');
 }
 
 /** Noise is no reason: twice as much, and half a millisecond more. */
