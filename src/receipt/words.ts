@@ -3,6 +3,7 @@
 /** `412 ms`, `1.2 s`, `12 s`, `3 min 12 s`, `2 h 5 min`, `3 d 4 h`. */
 export function duration(milliseconds: number): string {
   if (!Number.isFinite(milliseconds) || milliseconds < 0) return 'unknown';
+  if (milliseconds < 9.95) return `${Number(milliseconds.toPrecision(2))} ms`;
   if (milliseconds < 999.5) return `${Math.round(milliseconds)} ms`;
   if (milliseconds < 9_950) return `${(milliseconds / 1_000).toFixed(1)} s`;
   const seconds = Math.round(milliseconds / 1_000);
@@ -24,8 +25,10 @@ export function between(from: string | undefined, to: string | undefined): strin
 }
 
 /** `1,234,567`; at most three decimals. */
+/** Three digits are more than most measurements are good for; what was counted is told whole. */
 export function count(number: number): string {
-  return number.toLocaleString('en', { maximumFractionDigits: 3 });
+  const told = Number.isInteger(number) ? number : Number(number.toPrecision(3));
+  return told.toLocaleString('en', { maximumFractionDigits: 3 });
 }
 
 /** `8 MB`, `1.5 GB`: powers of 1024, as Redis counts. */

@@ -183,12 +183,12 @@ function wayBackCheck({ safety, seconds }: SoakSeen): Check {
   };
 }
 
-function soakFacts({ seconds, most, last, safety, now }: SoakSeen): Record<string, unknown> {
+function soakFacts({ seconds, most, first, last, safety, now }: SoakSeen): Record<string, unknown> {
   return {
     seconds,
     ...now,
     lagBytesMost: most.lag,
-    fullSyncs: last.primary.syncs.full,
+    fullSyncs: last.primary.syncs.full - first.primary.syncs.full,
     linkMayBeDownSeconds: safety.linkMayBeDownSeconds,
   };
 }
