@@ -24,8 +24,7 @@ export function between(from: string | undefined, to: string | undefined): strin
   return Number.isNaN(length) ? '' : duration(Math.max(0, length));
 }
 
-/** `1,234,567`; at most three decimals. */
-/** Three digits are more than most measurements are good for; what was counted is told whole. */
+/** `1,234,567`, or `0.324`: what was counted is told whole, what was measured by three digits. */
 export function count(number: number): string {
   const told = Number.isInteger(number) ? number : Number(number.toPrecision(3));
   return told.toLocaleString('en', { maximumFractionDigits: 3 });
