@@ -30,7 +30,12 @@ import {
   stopFollowing,
   type FollowBefore,
 } from '../redis/replication/follow.js';
-import { handOver, type HandoverResult, type HandoverSide } from '../redis/replication/handover.js';
+import {
+  handOver,
+  type HandoverOptions,
+  type HandoverResult,
+  type HandoverSide,
+} from '../redis/replication/handover.js';
 import { preflightReplication } from '../redis/preflight/replication.js';
 import { inputRate, roleOf } from '../redis/replication/role.js';
 import {
@@ -259,14 +264,48 @@ export interface HandOverInput {
   repoint: Repoint;
   /** Milliseconds. */
   capMs: number;
+  /** Bytes behind at which a pause is begun. */
+  maxLag: number;
   told?: Told | undefined;
 }
 
-export type HandOverOutcome = HandoverResult;
+export interface HandOverForwardInput extends HandOverInput {
+  /** Where an earlier one was interrupted. */
+  checkpoint?: { pausesGivenUp: number } | undefined;
+  /** Nothing is tried: whatever an attempt that died may have left held is finished, or let go. */
+  settle?: boolean;
+}
 
-/** The cutover. */
-export async function handOverForward(input: HandOverInput): Promise<HandOverOutcome> {
-  return border<HandOverOutcome, Standing>(async (b) => hand(b, input, 'forward', standingOf(b, input)));
+export type HandOverOutcome = HandoverResult;
+type HandOverTries =
+  { done: false; checkpoint: { pausesGivenUp: number } } | { done: true; outcome: HandOverOutcome };
+
+/** The cutover. Cancelled between two of its tries it says how many pauses it gave up; everything goes on at the source then. */
+export async function handOverForward(input: HandOverForwardInput): Promise<HandOverTries> {
+  return border<HandOverTries, Standing>(async (b) => {
+    let { pausesGivenUp } = input.checkpoint ?? { pausesGivenUp: 0 };
+    const signal = input.settle === true ? AbortSignal.abort() : b.signal;
+    try {
+      const outcome = await hand(b, input, 'forward', standingOf(b, input), {
+        signal,
+        givenUp: pausesGivenUp,
+        onGivenUp(givenUp, lagBytes) {
+          pausesGivenUp = givenUp;
+          b.show({
+            step: 'Switch the applications over',
+            done: givenUp,
+            total: TRIES,
+            unit: 'tries',
+            counts: { pausesGivenUp, lagBytes },
+          });
+        },
+      });
+      return { done: true, outcome };
+    } catch (error) {
+      if (!signal.aborted || error !== signal.reason) throw error;
+      return { done: false, checkpoint: { pausesGivenUp } };
+    }
+  });
 }
 
 /** Goes back with every write. Harmless when nothing was switched, and when it went back already. */
@@ -302,6 +341,7 @@ async function hand(
   input: HandOverInput,
   direction: 'forward' | 'back',
   promotedBefore: boolean,
+  trying: Pick<HandoverOptions, 'signal' | 'givenUp' | 'onGivenUp'> = { signal: b.signal },
 ): Promise<HandOverOutcome> {
   const { source, target } = await sidesOf(input.couple);
   const [from, to] = direction === 'forward' ? [source, target] : [target, source];
@@ -311,16 +351,18 @@ async function hand(
       direction: way,
       name: input.name,
       serving: { address: to.address, database: 0 },
-      signal: b.signal,
+      // Behind the fence: its own time-out ends it, and nothing else.
+      signal: NEVER,
     });
   return handOver({
     from,
     to,
     capMs: input.capMs,
+    maxLag: input.maxLag,
     tries: TRIES,
     name: b.hand,
     user: replicationUser(b.workflowId),
-    signal: b.signal,
+    ...trying,
     stillCurrent: (standing) => b.stillCurrent({ standing }),
     promotedBefore,
     repoint: tell(to, direction),
@@ -330,6 +372,7 @@ async function hand(
 
 /** With half a second between two of them: a busy moment passes, or a person is asked. */
 const TRIES = 20;
+const NEVER = new AbortController().signal;
 
 export interface SoakSeen {
   seconds: number;

@@ -1,7 +1,7 @@
 /** What `redisSwitchover` says: the sentences of its plan, its receipt and its checks. */
 import type { CoupleFacts, HandOverOutcome, SoakSeen } from '../activities/replicating.js';
 import type { Sides } from '../activities/sides.js';
-import type { Check } from '../contract.js';
+import type { Check, Settings } from '../contract.js';
 import type { RedisSwitchoverSettings } from '../inputs/redis-switchover.js';
 
 export { comparison, differences } from './redis-copy-words.js';
@@ -27,7 +27,11 @@ export function sizeOf({ source }: CoupleFacts): string {
 }
 
 /** The comparison's view of the two servers: every database to the same number. */
-export function sidesOf(input: RedisSwitchoverSettings, { source }: CoupleFacts): Sides {
+export function sidesOf(
+  input: RedisSwitchoverSettings,
+  { source }: CoupleFacts,
+  settings: Readonly<Settings>,
+): Sides {
   return {
     source: input.source,
     target: input.target,
@@ -35,11 +39,37 @@ export function sidesOf(input: RedisSwitchoverSettings, { source }: CoupleFacts)
     match: '*',
     ifTargetHasKeys: 'refuse',
     bigKey: 8 * 1024 * 1024,
-    rate: 'yield',
+    rate: (settings.rate as Sides['rate'] | undefined) ?? input.rate,
     track: source.can.tracking,
     replicated: true,
     debug: input.debug,
   };
+}
+
+/** What the switch will do, between which servers and within which limits: an approval stands for these sentences. */
+export function switchSays(
+  { source, target, repointSays }: CoupleFacts,
+  { maxPause, maxLag }: { maxPause: string; maxLag: number },
+): string[] {
+  return [
+    `from ${nameOf(source)} at ${source.shown} to ${nameOf(target)} at ${target.shown}`,
+    `pause writes at ${source.shown} for at most ${maxPause}, until ${target.shown} has every byte; not while it is more than ${maxLag.toLocaleString('en')} bytes behind`,
+    `fence ${source.shown}, then promote ${target.shown}`,
+    ...repointSays,
+    `close the old connections, and let ${source.shown} follow ${target.shown}`,
+  ];
+}
+
+/** The limits of the switch as they are set now. */
+export function limitsOf(input: RedisSwitchoverSettings, now: Readonly<Settings>) {
+  return { maxPause: now.maxPause ?? input.maxPause, maxLag: now.maxLag ?? input.maxLag };
+}
+
+/** While it waits for an approval the target must be a replica: said only where it isn't any more. */
+export function followsNoMore({ source, target }: CoupleFacts): string[] {
+  return target.role === 'replica'
+    ? []
+    : [`${target.shown} does not follow ${source.shown} any more: it can't take over as it is`];
 }
 
 export function flawsOf(result: HandOverOutcome, { source, target }: CoupleFacts): string[] {
