@@ -2,7 +2,14 @@
  * The cutover and what it waits for: the maintenance window, a moment that it was postponed to. One that is made in tries can be
  * interrupted between two of them, while everything still runs on the old side: what was said meanwhile takes hold then.
  */
-import { CancellationScope, condition, isCancellation } from '@temporalio/workflow';
+import {
+  ActivityFailure,
+  CancellationScope,
+  condition,
+  isCancellation,
+  TimeoutFailure,
+} from '@temporalio/workflow';
+import { RetryState } from '@temporalio/common';
 import type { StepState, Told } from '../contract.js';
 import type { Runbook, Tries, TriesOn, Upgrade } from './api.js';
 import { problemOf, toldBy } from './failure.js';
@@ -128,7 +135,7 @@ export function cuttingOver(
           [last, checkpoint, settle, waits] = [undefined, result.checkpoint, false, true];
         } catch (error) {
           if (steering.leaving) throw error;
-          if (!isCancellation(error)) {
+          if (!isCancellation(error) && !(scope.consideredCancelled && unanswered(error))) {
             // After this one failure everything is known to run on the old side, so it may be put off before it is tried again.
             if (problemOf(error).type === 'PauseTooLong') steering.unspend();
             else cutover.standing = 'unclear';
@@ -146,4 +153,12 @@ export function cuttingOver(
       }
     },
   };
+}
+
+/** Temporal doesn't repeat what is cancelled: a worker that died meanwhile, or failed before it heard of it, is the end of it. */
+function unanswered(error: unknown): boolean {
+  return (
+    error instanceof ActivityFailure &&
+    (error.cause instanceof TimeoutFailure || error.retryState === RetryState.CANCEL_REQUESTED)
+  );
 }
