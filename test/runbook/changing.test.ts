@@ -452,7 +452,8 @@ describe.concurrent('withdraw', () => {
     await play.until('Paused');
     await play.signal('withdraw', { gate: 'cutover', by: 'ada' });
     await play.until('AwaitingApproval');
-    expect(play.calls.filter((call) => call === 'followKeys')).toHaveLength(2);
+    // The target is kept in step while it is asked again.
+    await play.until(() => play.calls.filter((call) => call === 'followKeys').length === 2);
     await play.approve('cutover', 'grace');
     await play.until('Paused');
     await play.say('withdraw', { gate: 'cutover', by: 'grace' });
