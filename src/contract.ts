@@ -100,6 +100,18 @@ export interface GateState {
   optional?: true;
   /** When it stops waiting, while users are affected. */
   deadline?: string;
+  /** Approvals that were taken back before they were used. Missing where none was. */
+  withdrawn?: Withdrawal[];
+}
+
+/** An approval that was taken back. */
+export interface Withdrawal {
+  by: string;
+  /** When it was given. */
+  approvedAt: string;
+  /** When it was taken back. */
+  at: string;
+  note?: string;
 }
 
 export type Choice = 'retry' | 'skip' | 'continue' | 'rollback' | 'rollbackLosingWrites' | 'stop';
@@ -170,8 +182,25 @@ export interface FollowUp {
 
 /** Settings that may change while it runs. */
 export interface Settings {
+  /** How fast keys are copied and compared. */
   rate?: string | number;
   window?: { opensAt: string; closesAt: string };
+  /** The longest that writes may wait in the cutover: "500ms". */
+  maxPause?: string;
+  /** Bytes that the target may be behind for a pause to be begun. */
+  maxLag?: number;
+  /** The cutover was postponed until then, by whom it says. Gone once it has come. */
+  notBefore?: string;
+  postponedBy?: string;
+}
+
+/** A setting that was changed, or the cutover postponed, while it ran. */
+export interface Steered {
+  /** Such as "maxPause 500ms → 2s". */
+  what: string;
+  by: string;
+  at: string;
+  note?: string;
 }
 
 export interface PlanStep {
@@ -293,6 +322,10 @@ export interface Receipt {
   seconds: number;
   approvals: (Approval & { gate: string })[];
   rejections: (Approval & { gate: string })[];
+  /** Approvals that were taken back before they were used. Missing where none was. */
+  withdrawals?: (Withdrawal & { gate: string })[];
+  /** What was changed while it ran. Missing where nothing was. */
+  steered?: Steered[];
   steps: StepState[];
   checks: Check[];
   followUps: FollowUp[];
@@ -344,10 +377,23 @@ export interface Abort extends Say {
   /** Needed once something was changed: stop here and undo nothing. */
   leaveAsIs?: boolean;
 }
-export interface Adjust {
-  by: string;
+export interface Adjust extends Say {
   rate?: 'yield' | 'full' | number;
   window?: { opensAt: string; closesAt: string };
+  /** The longest that writes may wait in the cutover: "20ms" to "1m". */
+  maxPause?: string;
+  /** Bytes that the target may be behind for a pause to be begun; `redisSwitchover` only. */
+  maxLag?: number;
+}
+/** Either a moment or a length of time from now. */
+export interface Postpone extends Say {
+  /** ISO 8601, with a zone. */
+  until?: string;
+  /** Such as "30m". */
+  for?: string;
+}
+export interface Withdraw extends Say {
+  gate: string;
 }
 
 /** Everything that can be said, by name: the payload and what it is for. */
@@ -364,6 +410,8 @@ export interface Messages {
   rollback: Rollback;
   abort: Abort;
   adjust: Adjust;
+  postpone: Postpone;
+  withdraw: Withdraw;
 }
 export type MessageName = keyof Messages;
 
@@ -384,7 +432,11 @@ export const MESSAGES: Record<MessageName, string> = {
   rollback: 'Undo everything done so far: {"by": "your name"}; "note" and "acceptLoss": true may be added',
   abort: 'Stop here and undo nothing: {"by": "your name"}; "note" and "leaveAsIs": true may be added',
   adjust:
-    'Change settings while it runs: {"by": "your name", "rate": "full"}; or a "window" with "opensAt" and "closesAt"',
+    'Change settings while it runs: {"by": "your name", "rate": "full"}; or "maxPause": "1s", "maxLag": bytes, a "window" with "opensAt" and "closesAt"; "note" may be added',
+  postpone:
+    'Begin the cutover later, or earlier than that: {"for": "30m", "by": "your name"}, or "until": "2026-03-01T02:00:00Z"; "note" may be added',
+  withdraw:
+    'Take back your approval before it is used: {"gate": "cutover", "by": "your name"}; "note" may be added',
 };
 
 export const signals = {
@@ -400,6 +452,8 @@ export const signals = {
   rollback: defineSignal<[Rollback]>('rollback'),
   abort: defineSignal<[Abort]>('abort'),
   adjust: defineSignal<[Adjust]>('adjust'),
+  postpone: defineSignal<[Postpone]>('postpone'),
+  withdraw: defineSignal<[Withdraw]>('withdraw'),
 };
 
 /** Each Update answers with one sentence that says what was taken. */
@@ -416,6 +470,8 @@ export const updates = {
   rollback: defineUpdate<string, [Rollback]>('rollback'),
   abort: defineUpdate<string, [Abort]>('abort'),
   adjust: defineUpdate<string, [Adjust]>('adjust'),
+  postpone: defineUpdate<string, [Postpone]>('postpone'),
+  withdraw: defineUpdate<string, [Withdraw]>('withdraw'),
 };
 
 export const queries = {

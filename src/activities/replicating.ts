@@ -28,7 +28,12 @@ import {
   stopFollowing,
   type FollowBefore,
 } from '../redis/replication/follow.js';
-import { handOver, type HandoverResult, type HandoverSide } from '../redis/replication/handover.js';
+import {
+  handOver,
+  type HandoverOptions,
+  type HandoverResult,
+  type HandoverSide,
+} from '../redis/replication/handover.js';
 import { preflightReplication } from '../redis/preflight/replication.js';
 import { lostOnReturn } from '../redis/preflight/way-back.js';
 import { inputRate, roleOf } from '../redis/replication/role.js';
@@ -290,14 +295,48 @@ export interface HandOverInput {
   /** Milliseconds. */
   capMs: number;
   canary: RedisSwitchoverSettings['canary'];
+  /** Bytes behind at which a pause is begun. */
+  maxLag: number;
   told?: Told | undefined;
 }
 
-export type HandOverOutcome = HandoverResult;
+export interface HandOverForwardInput extends HandOverInput {
+  /** Where an earlier one was interrupted. */
+  checkpoint?: { pausesGivenUp: number } | undefined;
+  /** Nothing is tried: whatever an attempt that died may have left held is finished, or let go. */
+  settle?: boolean;
+}
 
-/** The cutover. */
-export async function handOverForward(input: HandOverInput): Promise<HandOverOutcome> {
-  return border<HandOverOutcome, Standing>(async (b) => hand(b, input, 'forward', standingOf(b, input)));
+export type HandOverOutcome = HandoverResult;
+type HandOverTries =
+  { done: false; checkpoint: { pausesGivenUp: number } } | { done: true; outcome: HandOverOutcome };
+
+/** The cutover. Cancelled between two of its tries it says how many pauses it gave up; everything goes on at the source then. */
+export async function handOverForward(input: HandOverForwardInput): Promise<HandOverTries> {
+  return border<HandOverTries, Standing>(async (b) => {
+    let { pausesGivenUp } = input.checkpoint ?? { pausesGivenUp: 0 };
+    const signal = input.settle === true ? AbortSignal.abort() : b.signal;
+    try {
+      const outcome = await hand(b, input, 'forward', standingOf(b, input), {
+        signal,
+        givenUp: pausesGivenUp,
+        onGivenUp(givenUp, lagBytes) {
+          pausesGivenUp = givenUp;
+          b.show({
+            step: 'Switch the applications over',
+            done: givenUp,
+            total: TRIES,
+            unit: 'tries',
+            counts: { pausesGivenUp, lagBytes },
+          });
+        },
+      });
+      return { done: true, outcome };
+    } catch (error) {
+      if (!signal.aborted || error !== signal.reason) throw error;
+      return { done: false, checkpoint: { pausesGivenUp } };
+    }
+  });
 }
 
 /** Goes back with every write. Harmless when nothing was switched, and when it went back already. */
@@ -334,6 +373,7 @@ async function hand(
   input: HandOverInput,
   direction: 'forward' | 'back',
   promotedBefore: boolean,
+  trying: Pick<HandoverOptions, 'signal' | 'givenUp' | 'onGivenUp'> = { signal: b.signal },
 ): Promise<HandOverOutcome> {
   const { source, target } = await sidesOf(input.couple);
   const [from, to] = direction === 'forward' ? [source, target] : [target, source];
@@ -354,7 +394,8 @@ async function hand(
       name: input.name,
       serving: { address: to.address, database: 0 },
       leaving: leaving.address,
-      signal: b.signal,
+      // Behind the fence: its own time-out ends it, and nothing else.
+      signal: NEVER,
     });
   const under = {
     canary: input.canary,
@@ -367,10 +408,11 @@ async function hand(
       from,
       to,
       capMs: input.capMs,
+      maxLag: input.maxLag,
       tries: TRIES,
       name: b.hand,
       user: replicationUser(b.workflowId),
-      signal: b.signal,
+      ...trying,
       stillCurrent: (standing) => b.stillCurrent({ standing }),
       promotedBefore,
       repoint: tell(to, from, direction),
@@ -381,6 +423,7 @@ async function hand(
 
 /** With half a second between two of them: a busy moment passes, or a person is asked. */
 const TRIES = 20;
+const NEVER = new AbortController().signal;
 
 /** Closes the way back: the source follows no more, and both are ordinary servers. */
 export async function endReplication(input: { couple: Couple; repoint: Repoint }): Promise<void> {

@@ -1,5 +1,5 @@
 /** What a person can type next. */
-import { STRATEGIES, type Choice, type State } from '../contract.js';
+import { STRATEGIES, type Choice, type GateState, type State } from '../contract.js';
 
 export interface NextCommand {
   command: string;
@@ -21,6 +21,22 @@ export function shortId(
 /** For a POSIX shell. */
 export function quote(word: string): string {
   return /^[A-Za-z0-9_./:@%+=-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}
+
+function withdrawing(id: string, gate: GateState): NextCommand[] {
+  return gate.approvals.length === 0
+    ? []
+    : [
+        {
+          command: `ferry withdraw ${id} ${quote(gate.name)}`,
+          does: `take your approval back, if you are ${gate.approvals.map(({ by }) => by).join(' or ')}`,
+        },
+      ];
+}
+
+/** True while pauses of the cutover are given up, and a better moment is waited for. */
+function givingUp({ progress }: State): boolean {
+  return (progress?.counts['pausesGivenUp'] ?? 0) > 0;
 }
 
 /** The commands that make sense in this phase, the most likely one first. */
@@ -48,6 +64,7 @@ export function nextCommands(state: State): NextCommand[] {
               does: state.wayBack.possible ? 'roll back' : 'stop',
             },
           ]),
+        ...state.gates.filter((gate) => gate.status === 'open').flatMap((gate) => withdrawing(id, gate)),
         { command: `ferry plan ${id}`, does: 'see what it will do' },
       ];
     case 'NeedsDecision':
@@ -65,11 +82,32 @@ export function nextCommands(state: State): NextCommand[] {
       return [{ command: `ferry resume ${id}`, does: 'go on' }, ...rollback];
     case 'AwaitingWindow':
       return [
-        { command: `ferry adjust ${id} --opens-at … --closes-at …`, does: 'move the window' },
+        ...(state.settings.window
+          ? [{ command: `ferry adjust ${id} --opens-at … --closes-at …`, does: 'move the window' }]
+          : []),
+        {
+          command: `ferry postpone ${id} --until …`,
+          does: state.settings.notBefore === undefined ? 'begin later' : 'begin at another moment',
+        },
+        ...state.gates
+          .filter((gate) => gate.name === 'cutover' && gate.status === 'approved' && !gate.auto)
+          .flatMap((gate) => withdrawing(id, gate)),
         ...rollback,
       ];
     case 'Running':
-      return [{ command: `ferry pause ${id}`, does: 'hold it at the next safe place' }, ...rollback];
+      return [
+        ...(givingUp(state)
+          ? [
+              {
+                command: `ferry adjust ${id} --max-pause …`,
+                does: 'let the next try pause writes for longer',
+              },
+              { command: `ferry postpone ${id} --for 30m`, does: 'wait for a calmer moment' },
+            ]
+          : []),
+        { command: `ferry pause ${id}`, does: 'hold it at the next safe place' },
+        ...rollback,
+      ];
     case 'RollingBack':
       return [];
     case 'Completed':

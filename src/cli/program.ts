@@ -13,6 +13,7 @@ import { doctor } from './verbs/doctor.js';
 import { list } from './verbs/list.js';
 import { pause } from './verbs/pause.js';
 import { plan } from './verbs/plan.js';
+import { postpone } from './verbs/postpone.js';
 import { receipt } from './verbs/receipt.js';
 import { recover } from './verbs/recover.js';
 import { reject } from './verbs/reject.js';
@@ -24,12 +25,13 @@ import { start } from './verbs/start.js';
 import { state } from './verbs/state.js';
 import { tick } from './verbs/tick.js';
 import { waive } from './verbs/waive.js';
+import { withdraw } from './verbs/withdraw.js';
 import { worker } from './verbs/worker.js';
 
 const GROUPS = [
   { title: 'To begin and to look:', verbs: [start, list, state, plan, receipt] },
-  { title: 'To answer:', verbs: [approve, reject, decide, waive, tick] },
-  { title: 'To steer:', verbs: [pause, resume, retry, skip, adjust, rollback, abort, recover] },
+  { title: 'To answer:', verbs: [approve, withdraw, reject, decide, waive, tick] },
+  { title: 'To steer:', verbs: [pause, resume, postpone, retry, skip, adjust, rollback, abort, recover] },
   { title: 'To run:', verbs: [worker, codecServer, codecKeys, doctor] },
 ];
 

@@ -438,6 +438,10 @@ export function changes(before: Seen | null, after: Seen, spoken: { part: number
       say(
         `✓ ${gate.name} approved by ${approval.by}${approval.note === undefined ? '' : `: ${approval.note}`}`,
       );
+    for (const taken of (gate.withdrawn ?? []).slice(was?.withdrawn?.length ?? 0))
+      say(
+        `– ${gate.name}: approval withdrawn by ${taken.by}${taken.note === undefined ? '' : `: ${taken.note}`}`,
+      );
   }
   const { cutOff } = after;
   if (cutOff) {

@@ -9,7 +9,7 @@ export const GatePolicy = z.union([
 ]);
 export type GatePolicy = z.infer<typeof GatePolicy>;
 
-const Instant = z.iso.datetime({
+export const Instant = z.iso.datetime({
   offset: true,
   error: 'must be a date and time with a zone, such as "2026-03-01T02:00:00Z"',
 });

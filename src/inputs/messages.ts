@@ -1,7 +1,8 @@
 /** What people may say to a running upgrade, parsed like every other input. */
 import { z } from 'zod';
 import type { MessageName, Messages } from '../contract.js';
-import { MaintenanceWindow } from './common.js';
+import { Instant, MaintenanceWindow } from './common.js';
+import { Delay, LagLimit, PauseCap } from './limits.js';
 import { Rate } from './redis-copy.js';
 
 const by = z.string().trim().min(1, 'must say who speaks');
@@ -26,10 +27,25 @@ export const MESSAGE_SCHEMAS = {
   rollback: say.extend({ acceptLoss: z.boolean().optional() }),
   abort: say.extend({ leaveAsIs: z.boolean().optional() }),
   adjust: z
-    .strictObject({ by, rate: Rate.optional(), window: MaintenanceWindow.optional() })
-    .refine((adjust) => adjust.rate !== undefined || adjust.window !== undefined, {
-      error: 'changes nothing: give `rate` or `window`',
+    .strictObject({
+      by,
+      note,
+      rate: Rate.optional(),
+      window: MaintenanceWindow.optional(),
+      maxPause: PauseCap.optional(),
+      maxLag: LagLimit.optional(),
+    })
+    .refine(
+      ({ rate, window, maxPause, maxLag }) =>
+        [rate, window, maxPause, maxLag].some((value) => value !== undefined),
+      { error: 'changes nothing: give `rate`, `window`, `maxPause` or `maxLag`' },
+    ),
+  postpone: z
+    .strictObject({ by, note, until: Instant.optional(), for: Delay.optional() })
+    .refine((postpone) => (postpone.until === undefined) !== (postpone.for === undefined), {
+      error: 'must hold either `until` or `for`',
     }),
+  withdraw: z.strictObject({ gate: z.string().min(1), by, note }),
 } as const satisfies { [Name in MessageName]: z.ZodType };
 
 /** The parsed message, or a sentence that says what is wrong with it. */

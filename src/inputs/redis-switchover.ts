@@ -3,6 +3,8 @@ import { z } from 'zod';
 import { Backup } from './backup.js';
 import { commonFields, gatesField } from './common.js';
 import { Decommission } from './decommission.js';
+import { LagLimit, PauseCap } from './limits.js';
+import { Rate } from './redis-copy.js';
 import { Repoint } from './repoint.js';
 import { Duration, milliseconds, RedisEndpoint } from './refs.js';
 import { RollbackWhen } from './rollback-when.js';
@@ -35,9 +37,17 @@ export const RedisSwitchoverInput = z
         'A replica holds what its primary holds: keys of the target are removed. "replace" accepts that',
     }),
     repoint: Repoint,
-    maxPause: Duration.default('500ms').meta({
+    rate: Rate.default('yield').meta({
       description:
-        'The longest the source may pause writes until it is fenced; past it everything resumes, and a better moment is waited for',
+        'How fast both sides are compared: "yield" (slows down when the source gets slower), "full", or a number of keys a second',
+    }),
+    maxPause: PauseCap.default('500ms').meta({
+      description:
+        'The longest the source may pause writes until it is fenced (20ms to 1m); past it everything resumes, and a better moment is waited for',
+    }),
+    maxLag: LagLimit.default(1024 * 1024).meta({
+      description:
+        'Bytes that the target may be behind for a pause to be begun; until then it is waited for, 15 s at most',
     }),
     soak: Duration.default('24h').meta({
       description:

@@ -1,5 +1,5 @@
 /** Puts a receipt together from what the workflow knows. Pure: it runs inside the workflow. */
-import type { Plot, Receipt, State } from '../contract.js';
+import type { Plot, Receipt, State, Steered } from '../contract.js';
 
 export function buildReceipt(input: {
   state: State;
@@ -9,6 +9,7 @@ export function buildReceipt(input: {
   startedAt: string;
   endedAt: string;
   rejections: Receipt['rejections'];
+  steered?: readonly Steered[];
   facts: Record<string, unknown>;
   blemishes: readonly string[];
   plots: readonly Plot[];
@@ -27,6 +28,9 @@ export function buildReceipt(input: {
     ...open,
     ...(outcome === 'Completed' || outcome === 'Planned' ? [] : [`It ended as ${outcome}: ${input.reason}`]),
   ];
+  const withdrawals = state.gates.flatMap((gate) =>
+    (gate.withdrawn ?? []).map((withdrawal) => ({ gate: gate.name, ...withdrawal })),
+  );
   return {
     strategy: state.strategy,
     name: state.name,
@@ -43,6 +47,8 @@ export function buildReceipt(input: {
       gate.approvals.map((approval) => ({ gate: gate.name, ...approval })),
     ),
     rejections: input.rejections,
+    ...(withdrawals.length > 0 ? { withdrawals } : {}),
+    ...(input.steered?.length ? { steered: [...input.steered] } : {}),
     steps: structuredCloneOf(state.steps),
     checks: structuredCloneOf(state.checks),
     followUps: structuredCloneOf(state.followUps),

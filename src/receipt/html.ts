@@ -49,8 +49,8 @@ export function receiptHtml(receipt: Receipt): string {
         <main>
           ${cards(receipt)} ${box('warn', 'What keeps it from being clean', receipt.blemishes)}
           ${box('bad', 'Still there, to be removed or put back by hand', receipt.left)} ${timeline(receipt)}
-          ${plots(receipt.plots ?? [])} ${checks(receipt.checks)} ${answers(receipt)} ${facts(receipt.facts)}
-          ${followUps(receipt)} ${refused(receipt)}
+          ${plots(receipt.plots ?? [])} ${checks(receipt.checks)} ${answers(receipt)} ${steered(receipt)}
+          ${facts(receipt.facts)} ${followUps(receipt)} ${refused(receipt)}
           ${box('plain', 'Troubles that did not stop it', receipt.warnings)}
         </main>
         <footer>
@@ -282,6 +282,7 @@ function answers(receipt: Receipt): Html | null {
   const all = [
     ...receipt.approvals.map((answer) => ({ ...answer, said: 'approved', tone: 'good' })),
     ...receipt.rejections.map((answer) => ({ ...answer, said: 'rejected', tone: 'bad' })),
+    ...(receipt.withdrawals ?? []).map((answer) => ({ ...answer, said: 'withdrawn', tone: 'bad' })),
   ].sort((a, b) => a.at.localeCompare(b.at));
   if (all.length === 0) return null;
   return html`<section>
@@ -305,6 +306,34 @@ function answers(receipt: Receipt): Html | null {
               <td data-is="By">${answer.by}</td>
               <td data-is="At"><time datetime="${answer.at}">${moment(answer.at)}</time></td>
               <td data-is="Note">${answer.note ?? ''}</td>
+            </tr>`,
+        )}
+      </tbody>
+    </table>
+  </section>`;
+}
+
+function steered({ steered: changes }: Receipt): Html | null {
+  if (!changes?.length) return null;
+  return html`<section>
+    <h2>Changed while it ran</h2>
+    <table class="stack">
+      <thead>
+        <tr>
+          <th>What</th>
+          <th>By</th>
+          <th>At</th>
+          <th>Note</th>
+        </tr>
+      </thead>
+      <tbody>
+        ${changes.map(
+          ({ what, by, at, note }) =>
+            html`<tr>
+              <td data-is="What"><span>${what}</span></td>
+              <td data-is="By">${by}</td>
+              <td data-is="At"><time datetime="${at}">${moment(at)}</time></td>
+              <td data-is="Note">${note ?? ''}</td>
             </tr>`,
         )}
       </tbody>

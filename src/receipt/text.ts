@@ -68,7 +68,17 @@ export function receiptText(receipt: Receipt): string {
       (answer) =>
         `✗ ${answer.gate}: rejected by ${answer.by}, ${moment(answer.at)}${answer.note === undefined ? '' : `: ${answer.note}`}`,
     ),
+    ...(receipt.withdrawals ?? []).map(
+      (taken) =>
+        `– ${taken.gate}: withdrawn by ${taken.by}, ${moment(taken.at)}${taken.note === undefined ? '' : `: ${taken.note}`}`,
+    ),
   ]);
+  list(
+    'Changed while it ran',
+    (receipt.steered ?? []).map(
+      ({ what, by, at, note }) => `${what}, by ${by}, ${moment(at)}${note === undefined ? '' : `: ${note}`}`,
+    ),
+  );
   list('Measured', factLines(receipt.facts));
   list(
     'Left to do by hand',

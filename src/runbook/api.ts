@@ -1,9 +1,9 @@
 /** What a strategy's body is given to write its runbook with, and what the ground under it shares. */
-import type { Check, Choice, Plot, State, Strategy, Told, WayBack } from '../contract.js';
+import type { Check, Choice, Plot, Settings, State, Strategy, Told, WayBack } from '../contract.js';
 import type { GatePolicy, MaintenanceWindow } from '../inputs/common.js';
 import type { WebhookSpec } from '../inputs/refs.js';
 import type { Ledger } from './ledger.js';
-import type { Steering } from './steering.js';
+import type { Steering } from './wishes.js';
 import type { Undo, UndoStack } from './undo.js';
 import type { Waiting } from './waiting.js';
 
@@ -18,6 +18,10 @@ export interface CommonSettings {
   contact?: string | undefined;
   followUps: string[];
   gates: Partial<Record<string, GatePolicy>>;
+  /** Those that a strategy has, which may be changed while it runs. */
+  rate?: string | number | undefined;
+  maxPause?: string | undefined;
+  maxLag?: number | undefined;
 }
 
 export interface ReadStep<T> {
@@ -39,7 +43,9 @@ export interface WriteStep<T> {
   /** How it is undone, or why it isn't. */
   undo: Undo | { none: string };
   /** How it is undone once its outcome is certain, where that is known better then. */
-  certain?: (result: T) => Undo['call'];
+  certain?: (result: T) => Undo['call'] | null;
+  /** The cutover itself: done, its settings can't be changed any more. */
+  cutover?: true;
   /** Counts and durations for the plan, which may change without changing it. */
   notes?: string[];
   /** What users notice from its start until it is undone or relieved. */
@@ -57,15 +63,8 @@ export interface Runbook {
   step<T>(title: string, spec: ReadStep<T> | WriteStep<T>): Promise<T>;
   /** A checklist. Failed checks hold the upgrade until they pass or are waived by name. `does`: sentences for the plan. */
   checks(title: string, read: () => Promise<Check[]>, does?: string[]): Promise<void>;
-  /**
-   * Waits for approval. `meanwhile` runs in the background and is stopped, and awaited, before the next step. What is `optional` is left
-   * out where it is rejected, and the rest goes on: false then.
-   */
-  gate(
-    name: string,
-    question: string,
-    options?: { meanwhile?: () => Promise<unknown>; optional?: boolean },
-  ): Promise<boolean>;
+  /** Waits for approval. False where it is optional and was left out. */
+  gate(name: string, question: string, options?: GateOptions): Promise<boolean>;
   /** Waits for the maintenance window, if there is one; refuses what no longer fits into it. */
   window(title: string, takesMs: number): Promise<void>;
   /** After it nothing can be undone. A gate stands before it. */
@@ -75,6 +74,14 @@ export interface Runbook {
    * whoever has to clean up after an upgrade that was terminated from here on.
    */
   closeWayBack(because: string, finish: Undo): Promise<void>;
+  /**
+   * Runs an activity that makes the cutover in tries, and when cancelled between two of them answers `done: false` with what it
+   * knows: it does so only when nothing is held any more, and everything runs on the old side. New settings, a pause and a
+   * postponement take hold there. `settle`: try nothing, only make sure of that.
+   */
+  cutover<Checkpoint, Outcome>(
+    start: (on: TriesOn<Checkpoint>) => Promise<Tries<Checkpoint, Outcome>>,
+  ): Promise<Outcome>;
   /** Holds what identifies a server, so that two upgrades can't touch one under two names. */
   lock(keys: string[]): Promise<void>;
   /** Runs a long activity that returns its checkpoint when cancelled: pausing and changing the rate restart it from there. */
@@ -111,6 +118,32 @@ export interface Runbook {
   planning: boolean;
   /** The rate as it is set now. */
   rate(): string | number | undefined;
+  /** What may be changed while it runs, as it is set now. */
+  settings(): Readonly<Settings>;
+}
+
+/** What the tries of a cutover go on with. */
+export interface TriesOn<Checkpoint> {
+  /** What an attempt that failed, or vanished, told last. */
+  told: Told | undefined;
+  checkpoint: Checkpoint | undefined;
+  settle: boolean;
+}
+
+/** Interrupted between two tries, or through. */
+export type Tries<Checkpoint, Outcome> =
+  { done: false; checkpoint: Checkpoint } | { done: true; outcome: Outcome };
+
+export interface GateOptions {
+  /** Runs in the background and is stopped, and awaited, before the next step. */
+  meanwhile?: () => Promise<unknown>;
+  /**
+   * Looks again, once something was changed already: the sentences of the plan's steps, by title, as they are now. An approval for
+   * others is void.
+   */
+  again?: () => Promise<Record<string, string[]>>;
+  /** Where it is rejected it is left out, and the rest goes on. */
+  optional?: boolean;
 }
 
 export type Body<Settings> = (settings: Settings, runbook: Runbook) => Promise<void>;

@@ -1,18 +1,24 @@
 /** Doing: the body's steps for real. Between two of them people are heard; a step that fails asks what to do. */
-import { CancellationScope, CancelledFailure, condition, isCancellation } from '@temporalio/workflow';
+import { CancellationScope, CancelledFailure, isCancellation } from '@temporalio/workflow';
 import type { Check, GateState, Phase, StepState, Told } from '../contract.js';
-import { counted, gateTitle, type Runbook, type Upgrade } from './api.js';
+import { counted, gateTitle, type GateOptions, type Runbook, type Upgrade } from './api.js';
 import { tally } from './counters.js';
+import { cuttingOver } from './cutover.js';
 import { problemOf, toldBy, whole } from './failure.js';
 import { now } from './ledger.js';
 import type { Planning } from './planning.js';
 
-export function doing(upgrade: Upgrade, { planAnew }: Planning): Runbook & { boundary: () => Promise<void> } {
+export function doing(
+  upgrade: Upgrade,
+  { planAnew, amend }: Planning,
+): Runbook & { boundary: () => Promise<void> } {
   const { settings, ledger, steering, undos, seen, facts, blemishes } = upgrade;
   const { state } = ledger;
   const { deadline, untilAnswered, decide, waysOut } = upgrade.waiting;
   /** What the last try of a step told of itself, by the step's title. */
   const told = new Map<string, Told>();
+  /** How a gate is asked again, by its name. */
+  const askers = new Map<string, () => Promise<boolean>>();
 
   /** Between two steps: where a pause, a decision to go back, or leaving takes hold. */
   async function boundary(): Promise<void> {
@@ -28,10 +34,19 @@ export function doing(upgrade: Upgrade, { planAnew }: Planning): Runbook & { bou
         });
         continue;
       }
+      if (steering.reopened !== null) {
+        const ask = askers.get(steering.reopened);
+        steering.reopened = null;
+        await ask?.();
+        continue;
+      }
       if (!steering.paused) return;
       const before: [Phase, string] = [state.phase, state.reason];
       ledger.phase('Paused', `Paused by ${steering.paused.by}`);
-      await untilAnswered(() => steering.paused === null || steering.wantsBack !== null, deadline());
+      await untilAnswered(
+        () => steering.paused === null || steering.wantsBack !== null || steering.reopened !== null,
+        deadline(),
+      );
       ledger.phase(...before);
     }
   }
@@ -124,6 +139,52 @@ export function doing(upgrade: Upgrade, { planAnew }: Planning): Runbook & { bou
     }
   }
 
+  async function untilApproved(gate: GateState, step: StepState, options: GateOptions): Promise<boolean> {
+    const { meanwhile, again } = options;
+    const limits = (): string => `${state.settings.maxPause} ${state.settings.maxLag}`;
+    /** Looks again, once something was changed. True when the plan is another one, and the approvals are void. */
+    const changed = async (): Promise<boolean> => {
+      if (!again || !steering.written) return false;
+      ledger.phase('Running', 'Looking again whether the plan still holds');
+      return amend(gate, await attempt(step, again, null));
+    };
+    do {
+      const background = meanwhile ? inBackground(meanwhile) : null;
+      try {
+        for (;;) {
+          const limit = deadline();
+          const before = limits();
+          // Where a limit was changed, whoever approves has to see the new one.
+          const outdated = () => again !== undefined && limits() !== before;
+          gate.status = 'open';
+          if (limit !== null) gate.deadline = new Date(limit).toISOString();
+          step.startedAt ??= now();
+          state.step = step.title;
+          ledger.mark(step, 'waiting');
+          ledger.phase('AwaitingApproval', gate.question);
+          await untilAnswered(
+            () => isApproved(gate) || isLeftOut(gate) || steering.wantsBack !== null || outdated(),
+            limit,
+          );
+          if (isLeftOut(gate)) {
+            const by = steering.rejections.findLast((answer) => answer.gate === gate.name)?.by ?? 'somebody';
+            ledger.mark(step, 'skipped', `left out by ${by}`);
+            ledger.phase('Running', `Gate "${gate.name}" was rejected: it is left out`);
+            return false;
+          }
+          if (isApproved(gate)) break;
+          await boundary();
+          if (outdated()) await changed();
+        }
+      } finally {
+        await background?.stop();
+      }
+      // Days may have passed. While nothing was changed, the plan is made once more: the approval stands only for the same.
+      if (!steering.written) await planAnew();
+    } while ((await changed()) || !isApproved(gate));
+    return gateDone(step, gate);
+  }
+
   function gateDone(step: StepState, gate: GateState): true {
     ledger.mark(
       step,
@@ -140,6 +201,7 @@ export function doing(upgrade: Upgrade, { planAnew }: Planning): Runbook & { bou
     lock: upgrade.lock,
     warn: (sentence) => ledger.warn(sentence),
     rate: () => state.settings.rate,
+    settings: () => state.settings,
     planning: false,
     async step(title, spec) {
       await boundary();
@@ -163,15 +225,19 @@ export function doing(upgrade: Upgrade, { planAnew }: Planning): Runbook & { bou
       ledger.phase('Running', title);
       if (!('none' in spec.undo)) await undos.register(step, spec.undo);
       await boundary();
+      steering.spend();
       if (spec.impact !== undefined) state.impact.push({ what: spec.impact, since: now(), step: title });
       const work = async () => {
         const outcome = await spec.do(told.get(title));
         // It may be done although the way forward was left meanwhile.
-        if (spec.certain && steering.leaving) undos.know(step, spec.certain(outcome));
+        const known = steering.leaving ? spec.certain?.(outcome) : null;
+        if (known) undos.know(step, known);
         return outcome;
       };
       const result = await attempt(step, work, spec.skippable ? { value: spec.foresee } : null);
-      if (spec.certain && step.status === 'running') await undos.settle(step, spec.certain(result));
+      if (spec.cutover && steering.cutover) steering.cutover.standing = 'done';
+      const known = step.status === 'running' ? spec.certain?.(result) : null;
+      if (known) await undos.settle(step, known);
       if (spec.relieves !== undefined)
         state.impact = state.impact.filter((impact) => impact.step !== spec.relieves);
       if (step.status === 'running') ledger.mark(step, 'done', spec.note?.(result));
@@ -203,6 +269,8 @@ export function doing(upgrade: Upgrade, { planAnew }: Planning): Runbook & { bou
       }
       gate.question = question;
       if (options.optional) gate.optional = true;
+      const asked = gate;
+      askers.set(name, () => untilApproved(asked, step, options));
       // Approved, and the plan was made anew since.
       if (gate.status === 'approved') return gateDone(step, gate);
       if (gate.auto) {
@@ -210,69 +278,9 @@ export function doing(upgrade: Upgrade, { planAnew }: Planning): Runbook & { bou
         gate.approvals.push({ by: 'the input', at: now(), note: 'settled ahead' });
         return gateDone(step, gate);
       }
-      const background = options.meanwhile ? inBackground(options.meanwhile) : null;
-      try {
-        for (;;) {
-          const limit = deadline();
-          gate.status = 'open';
-          if (limit !== null) gate.deadline = new Date(limit).toISOString();
-          step.startedAt ??= now();
-          state.step = step.title;
-          ledger.mark(step, 'waiting');
-          ledger.phase('AwaitingApproval', question);
-          await untilAnswered(
-            () => isApproved(gate) || isLeftOut(gate) || steering.wantsBack !== null,
-            limit,
-          );
-          if (isLeftOut(gate)) {
-            const by = steering.rejections.findLast((answer) => answer.gate === name)?.by ?? 'somebody';
-            ledger.mark(step, 'skipped', `left out by ${by}`);
-            ledger.phase('Running', `Gate "${name}" was rejected: it is left out`);
-            return false;
-          }
-          if (!isApproved(gate)) {
-            await boundary();
-            continue;
-          }
-          break;
-        }
-      } finally {
-        await background?.stop();
-      }
-      // Days may have passed. Nothing was changed yet, so the plan is made once more: the approval stands only for the same.
-      if (!steering.written) await planAnew();
-      return gateDone(step, gate);
+      return untilApproved(gate, step, options);
     },
-    async window(title, takesMs) {
-      await boundary();
-      if (!state.settings.window) return;
-      const step = ledger.stepOf(title, 'window');
-      for (;;) {
-        const { opensAt, closesAt } = state.settings.window;
-        if (Date.now() + takesMs > Date.parse(closesAt)) {
-          ledger.mark(step, 'failed', 'does not fit into the window any more');
-          await decide({
-            about: title,
-            problem: `The window closes at ${closesAt}; what is left takes about ${Math.ceil(takesMs / 1000)} s and no longer fits. Give a later one with \`adjust\`, then retry.`,
-            choices: { retry: 'look at the window again', ...waysOut() },
-          });
-          continue;
-        }
-        const early = Date.parse(opensAt) - Date.now();
-        if (early <= 0) break;
-        ledger.mark(step, 'waiting');
-        ledger.phase('AwaitingWindow', `The window opens at ${opensAt}`);
-        const window = state.settings.window;
-        await condition(
-          () => steering.wantsBack !== null || steering.paused !== null || state.settings.window !== window,
-          early,
-          { summary: `The window opens at ${opensAt}` },
-        );
-        await boundary();
-      }
-      ledger.mark(step, 'done', undefined);
-      ledger.phase('Running', 'The window is open');
-    },
+    ...cuttingOver(upgrade, { boundary, told }),
     async pointOfNoReturn(title, because, finish) {
       await api.closeWayBack(because, finish);
       ledger.mark(ledger.stepOf(title, 'point of no return'), 'done', because);
@@ -309,6 +317,7 @@ export function doing(upgrade: Upgrade, { planAnew }: Planning): Runbook & { bou
     },
     async closeWayBack(because, finish) {
       await boundary();
+      steering.spend();
       // No await between the two: whoever asks to go back from here on is refused.
       state.wayBack = { possible: false, keepsWrites: false, loses: because, takes: '' };
       await undos.close(finish);

@@ -23,6 +23,7 @@ import { details } from './details.js';
 import { problemOf } from './failure.js';
 
 const PhaseKey = defineSearchAttributeKey(PHASE_ATTRIBUTE, 'KEYWORD');
+const SETTLED: readonly StepStatus[] = ['done', 'skipped', 'undone'];
 const KEPT_REFUSALS = 10;
 const KEPT_WARNINGS = 20;
 /** Long enough for a webhook that answers at the second try. */
@@ -123,12 +124,14 @@ export function openLedger(strategy: string) {
     show();
   }
 
-  /** The step of that title, added at the end when the plan didn't have it. */
+  /** The step of that title, added when the plan didn't have it. */
   function stepOf(title: string, kind: StepState['kind']): StepState {
     let step = state.steps.find((candidate) => candidate.title === title);
     if (!step) {
       step = { title, kind, status: 'planned' };
-      state.steps.push(step);
+      // A wait that nobody planned stands before what it holds up.
+      const held = kind === 'window' ? state.steps.findIndex(({ status }) => !SETTLED.includes(status)) : -1;
+      state.steps.splice(held < 0 ? state.steps.length : held, 0, step);
     }
     return step;
   }

@@ -30,6 +30,7 @@ export function planning(upgrade: Upgrade) {
       lock: upgrade.lock,
       warn: (sentence) => ledger.warn(sentence),
       rate: () => state.settings.rate,
+      settings: () => state.settings,
       planning: true,
       async step(title, spec) {
         if ('do' in spec) {
@@ -92,7 +93,8 @@ export function planning(upgrade: Upgrade) {
         });
         return true;
       },
-      window: async (title) => {
+      window: async (title, takesMs) => {
+        steering.cutover = { title, takesMs, standing: 'ahead', reached: false };
         const { window } = state.settings;
         if (window)
           add(title, 'window', {
@@ -106,6 +108,7 @@ export function planning(upgrade: Upgrade) {
         });
       },
       resumable: () => Promise.reject(new Error('A plan moves nothing')),
+      cutover: () => Promise.reject(new Error('A plan switches nothing')),
       keep: async () => {},
       closeWayBack: async () => {},
       way(way) {
@@ -181,9 +184,30 @@ export function planning(upgrade: Upgrade) {
     ledger.show();
   }
 
+  /**
+   * The plan with some steps' sentences as they are now. True when that is another one: the gate's approvals are void then. What
+   * was used already stands.
+   */
+  function amend(gate: GateState, sentences: Record<string, string[]>): boolean {
+    const last = steering.plan;
+    if (!last) return false;
+    const { hash: old, ...rest } = last;
+    const next = {
+      ...rest,
+      steps: rest.steps.map((step) => ({ ...step, does: sentences[step.title] ?? step.does })),
+    };
+    const hash = planHash(next);
+    if (hash === old) return false;
+    steering.plan = { ...next, hash };
+    state.planHash = hash;
+    voidApprovals(planChanges(last, steering.plan), [gate]);
+    ledger.show();
+    return true;
+  }
+
   /** An approval stands for the plan that it was given for, and for no other. */
-  function voidApprovals(changes: string[]): void {
-    for (const gate of state.gates) {
+  function voidApprovals(changes: string[], gates = state.gates): void {
+    for (const gate of gates) {
       if (gate.auto || gate.approvals.length === 0) continue;
       for (const { by } of gate.approvals)
         ledger.refuse({
@@ -196,5 +220,5 @@ export function planning(upgrade: Upgrade) {
     }
   }
 
-  return { makePlan, adopt, planAnew };
+  return { makePlan, adopt, planAnew, amend };
 }

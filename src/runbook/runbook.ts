@@ -48,6 +48,10 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
   }
   state.name = settings.name;
   if (settings.window) state.settings.window = settings.window;
+  const { rate, maxPause, maxLag } = settings;
+  if (rate !== undefined) state.settings.rate = rate;
+  if (maxPause !== undefined) state.settings.maxPause = maxPause;
+  if (maxLag !== undefined) state.settings.maxLag = maxLag;
   if (settings.contact !== undefined) state.contact = settings.contact;
   state.followUps = settings.followUps.map((item) => ({ item }));
 
@@ -171,6 +175,7 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
       startedAt,
       endedAt: now(),
       rejections: steering.rejections,
+      steered: steering.steered,
       facts,
       blemishes,
       plots: [...upgrade.plots.values()],

@@ -13,24 +13,12 @@ import {
   type Approval,
   type MessageName,
   type Messages,
-  type Plan,
 } from '../contract.js';
 import { parseMessage } from '../inputs/messages.js';
 import { refusal } from './failure.js';
 import { now, type Ledger } from './ledger.js';
-
-export interface Leaving {
-  how: 'rollback' | 'abort';
-  by: string;
-  why: string;
-}
-
-export type Steering = ReturnType<typeof steer>;
-
-/** Two names are one person when they differ in case and spaces only. */
-function person(name: string): string {
-  return name.trim().toLowerCase().replace(/\s+/g, ' ');
-}
+import { changing, person } from './settings.js';
+import type { Steering } from './wishes.js';
 
 function speaker(raw: unknown): string {
   return typeof raw === 'object' && raw !== null && 'by' in raw && typeof raw.by === 'string'
@@ -38,27 +26,41 @@ function speaker(raw: unknown): string {
     : 'somebody';
 }
 
-export function steer(ledger: Ledger) {
+export function steer(ledger: Ledger): Steering {
   const { state } = ledger;
   const root = CancellationScope.current();
   const rejections: (Approval & { gate: string })[] = [];
-  const steering = {
+  const steering: Steering = {
     rejections,
-    plan: null as Plan | null,
-    /** Cancelling it makes the body stop where it is. Set by the runbook. */
-    forward: null as CancellationScope | null,
-    /** A long activity that hands back its checkpoint when cancelled. */
-    running: null as CancellationScope | null,
-    paused: null as { by: string } | null,
-    leaving: null as Leaving | null,
-    /** Somebody asked to go back where that would lose writes: a person must say so in so many words. */
-    wantsBack: null as { by: string } | null,
-    answer: null as { choice: string; by: string } | null,
-    /** True once something was, or may have been, changed. */
+    steered: [],
+    changes: 0,
+    plan: null,
+    forward: null,
+    running: null,
+    paused: null,
+    leaving: null,
+    wantsBack: null,
+    answer: null,
     written: false,
     undoing: false,
+    cutover: null,
+    inHand: null,
+    spent: null,
+    reopened: null,
     leave,
     abort,
+    interrupt,
+    /** What was approved begins. */
+    spend() {
+      if (steering.inHand !== null) [steering.spent, steering.inHand] = [steering.inHand, null];
+      if (steering.cutover?.reached && steering.cutover.standing === 'ahead')
+        steering.cutover.standing = 'begun';
+    },
+    /** The cutover is ahead again, with nothing done: what it was approved by is in hand again. */
+    unspend() {
+      steering.inHand = steering.spent;
+      if (steering.cutover) steering.cutover.standing = 'ahead';
+    },
   };
 
   ledger.showPlan(() => steering.plan);
@@ -169,6 +171,7 @@ export function steer(ledger: Ledger) {
           return `Taken. Gate "${name}" needs ${gate.needs - gate.approvals.length} more approval by another person.`;
         }
         gate.status = 'approved';
+        steering.inHand = name;
         return `Gate "${name}" is approved.`;
       };
     },
@@ -232,18 +235,7 @@ export function steer(ledger: Ledger) {
     },
     rollback: ({ by, note, acceptLoss }) => leave(by, note ?? `asked by ${by}`, acceptLoss),
     abort: ({ by, note, leaveAsIs }) => abort(by, note ?? `asked by ${by}`, leaveAsIs ?? false),
-    adjust({ rate, window }) {
-      if (ENDED.includes(state.phase) || steering.undoing)
-        throw refusal(`Nothing to adjust: it is ${state.phase}.`);
-      return () => {
-        if (window !== undefined) state.settings.window = window;
-        if (rate !== undefined) {
-          state.settings.rate = rate;
-          interrupt();
-        }
-        return `Adjusted: ${[rate === undefined ? [] : [`rate ${rate}`], window === undefined ? [] : [`window ${window.opensAt} to ${window.closesAt}`]].flat().join(', ')}.`;
-      };
-    },
+    ...changing(state, () => steering),
   };
 
   function hear<Name extends MessageName>(name: Name): void {

@@ -4,7 +4,7 @@ import { locally, perform, undoes, type Call } from './acts.js';
 import { tally } from './counters.js';
 import { problemOf, toldBy, whole } from './failure.js';
 import { now, type Ledger } from './ledger.js';
-import type { Steering } from './steering.js';
+import type { Steering } from './wishes.js';
 import type { Decide } from './waiting.js';
 
 /** How a step is undone. Plain data: shown in the plan, kept in the journal, run by the rollback or by `recover`. */

@@ -4,7 +4,7 @@ import type { Choice } from '../contract.js';
 import { milliseconds } from '../inputs/refs.js';
 import { tally } from './counters.js';
 import { now, type Ledger } from './ledger.js';
-import type { Steering } from './steering.js';
+import type { Steering } from './wishes.js';
 
 const REMIND_EVERY = 5 * 60_000;
 /** After an hour of reminders every 5 minutes, one an hour: a forgotten upgrade must not fill its history. */

@@ -185,7 +185,14 @@ export async function redisCopy(raw: unknown): Promise<Receipt> {
           because: `${pair.target.shown} keeps its keys: the applications may be using it`,
         },
       },
-      do: (told) => acts(switches, 'Switch the applications over').switchForward({ ...switchInput, told }),
+      cutover: true,
+      do: (told) =>
+        acts(switches, 'Switch the applications over').switchForward({
+          ...switchInput,
+          // It may have been changed since it was planned.
+          pauseMs: how.pauseMs === null ? null : milliseconds(r.settings().maxPause ?? input.maxPause),
+          told,
+        }),
       certain: (result) =>
         call('switchBack', {
           ...backInput,

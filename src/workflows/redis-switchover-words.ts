@@ -3,7 +3,7 @@ import type { Decommissioned } from '../activities/decommissioning.js';
 import type { CoupleFacts, HandOverOutcome } from '../activities/replicating.js';
 import type { Summary } from '../activities/soaking.js';
 import type { Sides } from '../activities/sides.js';
-import type { Check } from '../contract.js';
+import type { Check, Settings } from '../contract.js';
 import type { Decommission } from '../inputs/decommission.js';
 import type { Activities } from '../runbook/acts.js';
 import type { Runbook } from '../runbook/api.js';
@@ -46,7 +46,11 @@ export function sizeOf({ source }: CoupleFacts): string {
 }
 
 /** The comparison's view of the two servers: every database to the same number. */
-export function sidesOf(input: RedisSwitchoverSettings, { source }: CoupleFacts): Sides {
+export function sidesOf(
+  input: RedisSwitchoverSettings,
+  { source }: CoupleFacts,
+  settings: Readonly<Settings>,
+): Sides {
   return {
     source: input.source,
     target: input.target,
@@ -54,24 +58,48 @@ export function sidesOf(input: RedisSwitchoverSettings, { source }: CoupleFacts)
     match: '*',
     ifTargetHasKeys: 'refuse',
     bigKey: 8 * 1024 * 1024,
-    rate: 'yield',
+    rate: (settings.rate as Sides['rate'] | undefined) ?? input.rate,
     track: source.can.tracking,
     replicated: true,
     debug: input.debug,
   };
 }
 
-/** How the old server is kept from taking writes. */
-export function fencing(input: RedisSwitchoverSettings, { source, target }: CoupleFacts): string[] {
-  return source.can.pauseWrites
-    ? [
-        `pause writes at ${source.shown} for at most ${input.maxPause}, until ${target.shown} has every byte`,
-        `fence ${source.shown}: the pause becomes one that does not end by itself`,
-      ]
-    : [
-        `close the connections to ${source.shown} and pause everything there for 50 ms (at most ${input.maxPause}), until ${target.shown} has every byte`,
-        `fence ${source.shown}: it becomes a replica, and refuses writes (READONLY) until the applications are repointed`,
-      ];
+/** What the switch will do, between which servers and within which limits: an approval stands for these sentences. */
+export function switchSays(
+  { source, target, repointSays }: CoupleFacts,
+  { maxPause, maxLag }: { maxPause: string; maxLag: number },
+  input: RedisSwitchoverSettings,
+): string[] {
+  return [
+    `from ${nameOf(source)} at ${source.shown} to ${nameOf(target)} at ${target.shown}`,
+    `nothing is paused while ${target.shown} is more than ${maxLag.toLocaleString('en')} bytes behind`,
+    ...(source.can.pauseWrites
+      ? [
+          `pause writes at ${source.shown} for at most ${maxPause}, until ${target.shown} has every byte`,
+          `fence ${source.shown}: the pause becomes one that does not end by itself`,
+        ]
+      : [
+          `close the connections to ${source.shown} and pause everything there for 50 ms (at most ${maxPause}), until ${target.shown} has every byte`,
+          `fence ${source.shown}: it becomes a replica, and refuses writes (READONLY) until the applications are repointed`,
+        ]),
+    `promote ${target.shown}`,
+    ...repointSays,
+    `close the old connections, and let ${source.shown} follow ${target.shown}`,
+    ...canary(input),
+  ];
+}
+
+/** The limits of the switch as they are set now. */
+export function limitsOf(input: RedisSwitchoverSettings, now: Readonly<Settings>) {
+  return { maxPause: now.maxPause ?? input.maxPause, maxLag: now.maxLag ?? input.maxLag };
+}
+
+/** While it waits for an approval the target must be a replica: said only where it isn't any more. */
+export function followsNoMore({ source, target }: CoupleFacts): string[] {
+  return target.role === 'replica'
+    ? []
+    : [`${target.shown} does not follow ${source.shown} any more: it can't take over as it is`];
 }
 
 /** For the receipt: what every strategy calls by one name has it here too. */
@@ -90,7 +118,7 @@ export function flawsOf(result: HandOverOutcome, { source, target }: CoupleFacts
   ];
 }
 
-export function canary(input: RedisSwitchoverSettings): string[] {
+function canary(input: RedisSwitchoverSettings): string[] {
   if (input.canary === false) return [];
   const where = input.canary.endpoint === undefined ? 'to the server that serves' : 'where `canary` says';
   return [

@@ -10,6 +10,7 @@ import { milliseconds } from '../inputs/refs.js';
 import { RedisSwitchoverInput } from '../inputs/redis-switchover.js';
 import { acts, call, changes, looks, moves, reads, switches } from '../runbook/acts.js';
 import { ending } from '../runbook/failure.js';
+import type { TriesOn } from '../runbook/api.js';
 import { runbook } from '../runbook/runbook.js';
 import { FINISH } from '../runbook/undo.js';
 import { backing } from './backup-step.js';
@@ -60,14 +61,14 @@ export async function redisSwitchover(raw: unknown): Promise<Receipt> {
     });
     if (followed) r.record({ replication: followed });
 
-    const sides: Sides = say.sidesOf(input, facts);
+    const sides = (): Sides => say.sidesOf(input, facts, r.settings());
     const compared = await r.step('Compare both sides', {
       does: ['compare type, value and expiry of every key, in both directions'],
       foresee: null,
       read: async () =>
         mustBeEqual(
           await r.resumable((checkpoint?: CompareOutcome['checkpoint']) =>
-            acts(moves, 'Compare both sides').compareKeys({ sides, checkpoint, repair: 'never' }),
+            acts(moves, 'Compare both sides').compareKeys({ sides: sides(), checkpoint, repair: 'never' }),
           ),
         ),
       note: (result) => (result ? `${result.keysCompared.toLocaleString('en')} keys, no difference` : ''),
@@ -88,35 +89,48 @@ export async function redisSwitchover(raw: unknown): Promise<Receipt> {
     for (const doubt of before?.doubts ?? []) r.warn(`rollbackWhen: ${doubt}`);
 
     // ---- The cutover.
-    await r.gate('cutover', `Switch the applications over to ${target.shown}?`);
+    const limits = () => say.limitsOf(input, r.settings());
+    await r.gate('cutover', `Switch the applications over to ${target.shown}?`, {
+      again: async () => {
+        const found = await acts(looks, 'Look at both servers again').describeCouple({ settings: input });
+        return {
+          'Switch the applications over': [
+            ...say.switchSays(found, limits(), input),
+            ...say.followsNoMore(found),
+          ],
+        };
+      },
+    });
     await r.window('Maintenance window', milliseconds(input.maxPause) + 30_000);
-    const handOver = {
+    const handOver = () => ({
       couple,
       name: input.name,
       repoint: input.repoint,
-      capMs: milliseconds(input.maxPause),
+      capMs: milliseconds(limits().maxPause),
+      maxLag: limits().maxLag,
       canary: input.canary,
-    };
+    });
+    const planned = handOver();
     const switched = await r.step('Switch the applications over', {
-      does: [
-        ...say.fencing(input, facts),
-        `promote ${target.shown}`,
-        ...facts.repointSays,
-        `close the old connections, and let ${source.shown} follow ${target.shown}`,
-        ...say.canary(input),
-      ],
+      does: say.switchSays(facts, limits(), input),
       foresee: null,
       impact: 'writes wait for a moment',
       undo: {
-        says: 'the same the other way round: with every write made since',
-        call: call('handOverBack', handOver),
+        says: `the same the other way round: with every write made since${facts.lostOnReturn && `, but for ${facts.lostOnReturn}`}`,
+        call: call('handOverBack', planned),
         byHand: facts.byHand,
         holds: {
           steps: ['Replicate'],
           because: `${target.shown} keeps its keys: the applications may be using it`,
         },
       },
-      do: (told) => acts(switches, 'Switch the applications over').handOverForward({ ...handOver, told }),
+      // What it took to get over is what it takes to get back.
+      certain: () => (handOver().capMs === planned.capMs ? null : call('handOverBack', handOver())),
+      cutover: true,
+      do: () =>
+        r.cutover((on: TriesOn<{ pausesGivenUp: number }>) =>
+          acts(switches, 'Switch the applications over').handOverForward({ ...handOver(), ...on }),
+        ),
       relieves: 'Switch the applications over',
       note: (result) =>
         result

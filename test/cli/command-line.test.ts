@@ -45,6 +45,8 @@ describe('usage', () => {
       'retry',
       'skip',
       'adjust',
+      'postpone',
+      'withdraw',
       'rollback',
       'abort',
       'recover',
@@ -66,6 +68,13 @@ describe('usage', () => {
     [['adjust', 'x', '--rate', '-3']],
     [['adjust', 'x', '--opens-at', '2026-03-01 02:00']],
     [['adjust', 'x']],
+    [['adjust', 'x', '--max-pause', '2 parsecs']],
+    [['adjust', 'x', '--max-lag', '4 boxes']],
+    [['postpone', 'x']],
+    [['postpone', 'x', '--for', '30m', '--until', '2026-03-01T02:00:00Z']],
+    [['postpone', 'x', '--for', 'ever']],
+    [['postpone', 'x', '--until', 'tomorrow']],
+    [['withdraw', 'x']],
     [['start', 'redisCopy']],
   ])('refuses %j with exit code 2', async (words) => {
     expect((await ferry(words)).code).toBe(2);

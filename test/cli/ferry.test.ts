@@ -227,6 +227,16 @@ describe('saying', () => {
     [['decide', 'retry'], 'decide {"choice":"retry","by":"Ana Lima"}'],
     [['adjust', '--rate', '500'], 'adjust {"by":"Ana Lima","rate":500}'],
     [
+      ['adjust', '--max-pause', '2s', '--max-lag', '4mb', '--note', 'a busy evening'],
+      'adjust {"by":"Ana Lima","maxPause":"2s","maxLag":4194304,"note":"a busy evening"}',
+    ],
+    [['postpone', '--for', '30m'], 'postpone {"for":"30m","by":"Ana Lima"}'],
+    [
+      ['postpone', '--until', '2026-03-01T02:00:00+01:00', '--note', 'match night'],
+      'postpone {"until":"2026-03-01T01:00:00.000Z","by":"Ana Lima","note":"match night"}',
+    ],
+    [['withdraw', 'cutover'], 'withdraw {"gate":"cutover","by":"Ana Lima"}'],
+    [
       ['adjust', '--opens-at', '2026-03-01T02:00:00+01:00', '--closes-at', '2026-03-01T04:00:00Z'],
       'adjust {"by":"Ana Lima","window":{"opensAt":"2026-03-01T01:00:00.000Z","closesAt":"2026-03-01T04:00:00.000Z"}}',
     ],

@@ -70,9 +70,10 @@ describe('the whole view', () => {
         Warnings      The webhook answered 503.
         Refused       approve cutover by Ana Lima: has approved already
 
-        ferry approve sessions cutover  go on
-        ferry reject sessions cutover   roll back
-        ferry plan sessions             see what it will do"
+        ferry approve sessions cutover   go on
+        ferry reject sessions cutover    roll back
+        ferry withdraw sessions cutover  take your approval back, if you are Ana Lima
+        ferry plan sessions              see what it will do"
     `);
   });
 
@@ -171,6 +172,7 @@ describe('only what changed', () => {
       02:05:00    Switch the applications to redis-new:6379?
       02:05:00    ferry approve sessions cutover   (go on)
       02:05:00    ferry reject sessions cutover   (roll back)
+      02:05:00    ferry withdraw sessions cutover   (take your approval back, if you are Ana Lima)
       02:05:00    ferry plan sessions   (see what it will do)
       02:05:00  break glass (restores service by hand):
       02:05:00    redis-cli -u "$OLD_REDIS_URL" CLIENT UNPAUSE
@@ -195,6 +197,7 @@ describe('only what changed', () => {
       02:05:00    Switch the applications to redis-new:6379?
       02:05:00    ferry approve sessions cutover   (go on)
       02:05:00    ferry reject sessions cutover   (roll back)
+      02:05:00    ferry withdraw sessions cutover   (take your approval back, if you are Ana Lima)
       02:05:00    ferry plan sessions   (see what it will do)
       02:05:00  break glass (restores service by hand):
       02:05:00    redis-cli -u "$OLD_REDIS_URL" CLIENT UNPAUSE

@@ -255,6 +255,27 @@ describe('in the terminal', () => {
   });
 });
 
+it('says on page and terminal what was changed on the way, and which approvals were taken back', () => {
+  const at = CLEAN.startedAt;
+  const receipt: Receipt = {
+    ...CLEAN,
+    withdrawals: [{ gate: 'cutover', by: 'grace', approvedAt: at, at, note: 'wrong week' }],
+    steered: [{ what: 'maxPause 500ms → 2s', by: 'ada', at, note: 'a busy evening' }],
+  };
+  expect(receiptText(receipt)).toMatch(/– cutover: withdrawn by grace, .*: wrong week/);
+  expect(receiptText(receipt)).toMatch(
+    /Changed while it ran\n {2}maxPause 500ms → 2s, by ada, .*: a busy evening/,
+  );
+  for (const said of [
+    'withdrawn',
+    'wrong week',
+    'Changed while it ran',
+    'maxPause 500ms → 2s',
+    'a busy evening',
+  ])
+    expect(receiptHtml(receipt)).toContain(said);
+});
+
 describe('the files', () => {
   let folder: string;
   beforeAll(async () => {

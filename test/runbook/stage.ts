@@ -1,4 +1,4 @@
-/* redisCopy on a stage: the real workflow on a real Temporal server, with activities that only say that they were called. */
+/* Upgrades on a stage: the real workflow on a real Temporal server, with activities that only say that they were called. */
 import { randomBytes } from 'node:crypto';
 import { join, resolve } from 'node:path';
 import { Context } from '@temporalio/activity';
@@ -14,8 +14,9 @@ import {
 import { inject } from 'vitest';
 import * as real from '../../src/activities/index.js';
 import type { Check } from '../../src/contract.js';
-import { workflowIdOf } from '../../src/contract.js';
+import { workflowIdOf, type Strategy } from '../../src/contract.js';
 import type { RedisCopyInput } from '../../src/inputs/redis-copy.js';
+import type { RedisSwitchoverInput } from '../../src/inputs/redis-switchover.js';
 import { upgradeOf, type Upgrade } from '../support/world.js';
 
 type Name = keyof typeof real;
@@ -39,10 +40,14 @@ export interface Stage {
   client: Client;
   /** `pair`: what is different about the two servers. */
   play(input?: Partial<RedisCopyInput>, parts?: Parts, pair?: Record<string, unknown>): Promise<Play>;
+  /** `redisSwitchover`, with its first gate open. */
+  switchover(input?: Partial<RedisSwitchoverInput>, parts?: Parts): Promise<Play>;
   /** To be changed while it plays. */
   partsOf(play: Play): Parts;
   /** Inside of an activity: when it is cancelled. */
   cancelled(): Promise<void>;
+  /** Inside of an activity: what a worker's own cancellation looks like. */
+  cancellation(): Promise<unknown>;
   close(): Promise<void>;
 }
 
@@ -153,6 +158,60 @@ function usual(ports: [number, number], pair: Record<string, unknown>): Parts {
   };
 }
 
+/** What `describeCouple` answers. */
+export function coupleOf(ports: [number, number], targetVersion = '8.0.0') {
+  const [source, target] = [side(ports[0]), { ...side(ports[1]), role: 'replica', version: targetVersion }];
+  return {
+    source,
+    target,
+    formats: { source: { accepts: [10], highest: 10 }, target: { accepts: [10], highest: 10 } },
+    couple: { source: { env: 'A' }, target: { env: 'B' }, reach: {}, before: {} },
+    backlogBytes: 1,
+    targetEmpty: true,
+    repointSays: ['write the file'],
+    byHand: ['redis-cli UNPAUSE'],
+    closeByHand: [],
+  };
+}
+
+/** The same for `redisSwitchover`. */
+function usualSwitchover(ports: [number, number]): Parts {
+  const look = { lag: 0, ping: 1, ops: 1, primary: { syncs: { full: 1 } } };
+  return {
+    ...usual(ports, {}),
+    describeCouple: () => coupleOf(ports),
+    preflightCouple: () => [passed('Versions')],
+    startReplication: () => ({ seconds: 1, guard: 'run-time user' }),
+    handOverForward: () => ({
+      done: true,
+      outcome: {
+        pausedMs: 5,
+        drainMs: 1,
+        pausesGivenUp: 0,
+        droppedClients: 0,
+        finishedLater: false,
+        slipped: 0,
+        partial: true,
+        durable: true,
+        guard: 'run-time user',
+      },
+    }),
+    handOverBack: () => ({ note: 'the applications had not moved' }),
+    validateCouple: () => [passed('Roles')],
+    runProbes: () => [],
+    soakReplication: () => ({
+      done: true,
+      checkpoint: {
+        seconds: 1,
+        first: look,
+        last: look,
+        most: look,
+        safety: { broken: null, warning: null, linkMayBeDownSeconds: 60 },
+      },
+    }),
+  };
+}
+
 /** A cancellation is heard with a heartbeat. */
 async function untilCancelled(): Promise<void> {
   const context = Context.current();
@@ -223,38 +282,57 @@ export async function stage(): Promise<Stage> {
   running.catch(() => undefined);
   const handles: Upgrade['handle'][] = [];
 
+  async function begin(
+    strategy: Strategy,
+    input: { name?: string },
+    partsOn: (ports: [number, number]) => Parts,
+  ): Promise<Play> {
+    port += 2;
+    const name = input.name ?? `s${randomBytes(5).toString('hex')}`;
+    const whole = {
+      name,
+      source: { env: 'A' },
+      target: { env: 'B' },
+      repoint: { kind: 'file', path: '/somewhere' },
+      ...input,
+    };
+    const id = workflowIdOf(strategy, name);
+    const quiet = { calls: [], journal: [], card: [], told: [], receipts: 0 };
+    // Each play on servers of its own, or their locks would make them wait for each other.
+    const ports: [number, number] = [process.pid * 1_000 + port, process.pid * 1_000 + port + 1];
+    const entry = { parts: partsOn(ports), play: quiet as unknown as Play };
+    plays.set(id, entry);
+    const handle = await client.workflow.start(strategy, { taskQueue, workflowId: id, args: [whole] });
+    handles.push(handle);
+    Object.assign(entry.play, upgradeOf(handle, id));
+    return entry.play;
+  }
+
   return {
     client,
-    async play(input = {}, parts = {}, pair = {}) {
-      port += 2;
-      const name = input.name ?? `s${randomBytes(5).toString('hex')}`;
-      const whole = {
-        name,
-        source: { env: 'A' },
-        target: { env: 'B' },
-        writes: 'running',
-        watch: '1s',
-        repoint: { kind: 'file', path: '/somewhere' },
-        gates: { start: 'auto', cutover: 'auto', cleanup: 'auto' },
-        ...input,
-      };
-      const id = workflowIdOf('redisCopy', name);
-      const quiet = { calls: [], journal: [], card: [], told: [], receipts: 0 };
-      // Each play on servers of its own, or their locks would make them wait for each other.
-      const ports: [number, number] = [process.pid * 1_000 + port, process.pid * 1_000 + port + 1];
-      const entry = { parts: { ...usual(ports, pair), ...parts }, play: quiet as unknown as Play };
-      plays.set(id, entry);
-      const handle = await client.workflow.start('redisCopy', { taskQueue, workflowId: id, args: [whole] });
-      handles.push(handle);
-      Object.assign(entry.play, upgradeOf(handle, id));
-      return entry.play;
-    },
+    play: (input = {}, parts = {}, pair = {}) =>
+      begin(
+        'redisCopy',
+        {
+          writes: 'running',
+          watch: '1s',
+          gates: { start: 'auto', cutover: 'auto', cleanup: 'auto' },
+          ...input,
+        } as RedisCopyInput,
+        (ports) => ({ ...usual(ports, pair), ...parts }),
+      ),
+    switchover: (input = {}, parts = {}) =>
+      begin('redisSwitchover', { gates: { commit: 'auto' }, ...input }, (ports) => ({
+        ...usualSwitchover(ports),
+        ...parts,
+      })),
     partsOf(play) {
       const found = plays.get(play.id);
       if (!found) throw new Error('not on stage');
       return found.parts;
     },
     cancelled: untilCancelled,
+    cancellation: () => Context.current().cancelled.catch((error: unknown) => error),
     async close() {
       await Promise.all(handles.map((handle) => handle.terminate('the test is over').catch(() => undefined)));
       worker.shutdown();

@@ -395,7 +395,7 @@ describe.concurrent('pause, abort, follow-ups, adjust', () => {
     );
     await play.until(() => rates.length === 1);
     expect(await refusal(play.say('adjust', { by: 'ada' }))).toContain(
-      'changes nothing: give `rate` or `window`',
+      'changes nothing: give `rate`, `window`, `maxPause` or `maxLag`',
     );
     expect(await refusal(play.say('adjust', { by: 'ada', rate: -1 } as never))).toContain('`rate`');
     expect(await play.say('adjust', { by: 'ada', rate: 'full' })).toBe('Adjusted: rate full.');

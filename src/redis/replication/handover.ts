@@ -14,7 +14,11 @@
  * an error whoever writes between 3 and 6 (seen), where the pause lets them wait for the new server.
  *
  * The roles of the two servers tell how far an attempt came, so that the next one, on any worker, can finish it.
+ *
+ * An abort is heeded between two tries only: then no pause stands, and everything goes on at the old one. From the fence on
+ * nothing interrupts it.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { FerryError } from '../../errors.js';
 import { shown, type ServerAddress } from '../address.js';
@@ -41,8 +45,14 @@ export interface HandoverOptions {
   to: HandoverSide;
   /** Longest pause in milliseconds until the old one is fenced. */
   capMs: number;
-  /** How many pauses may be given up before this attempt is. */
+  /** Bytes behind at which a pause is worth beginning; 1 MB unless it says otherwise. */
+  maxLag?: number;
+  /** How many pauses may be given up before all of it is. */
   tries: number;
+  /** How many were given up before it was interrupted, to be gone on with. */
+  givenUp?: number;
+  /** Told of each pause that was given up: how many these are, and how many bytes were missing. */
+  onGivenUp?: (givenUp: number, lagBytes: number) => void;
   /** Of the connections; see hands.ts. */
   name: string;
   /** What followers log in as; see follow.ts. */
@@ -84,7 +94,6 @@ const FENCE_MARGIN_MS = 20;
 const FENCE_MS = 30 * 24 * 3_600_000;
 /** How long "still current" is believed: less than it takes Temporal to start another attempt. */
 const BELIEVED_MS = 1_000;
-/** Bytes behind at which a pause is worth beginning. */
 const NEARLY = 1024 * 1024;
 const LINK_TIMEOUT_MS = 15_000;
 /** Between two pauses, should the first not have been enough. */
@@ -99,7 +108,10 @@ interface Hands {
   sure: () => Promise<void>;
 }
 
-/** @throws FerryError; everything has resumed on the old side then, unless the type is Unclear */
+/**
+ * @throws FerryError, or the signal's reason between two tries; everything has resumed on the old side then, unless the type is
+ *   Unclear
+ */
 export async function handOver(options: HandoverOptions): Promise<HandoverResult> {
   const { from, to, name, signal, promotedBefore } = options;
   // Cancelling is heeded between two tries, never in the middle of one: half a handover would be worse than a whole one.
@@ -130,6 +142,7 @@ export async function handOver(options: HandoverOptions): Promise<HandoverResult
       await promote(to, next);
     }
     if (came !== 'ready') return await finish(options, hands, { pausesGivenUp: 0, finishedLater: true });
+    await unlessAborted(options, old);
     const guard = await admit({
       primary: next,
       follower: old,
@@ -138,12 +151,16 @@ export async function handOver(options: HandoverOptions): Promise<HandoverResult
       user: options.user,
     });
     const { pausesWrites } = await roleOf({ client: old });
-    for (let given = 0; given < options.tries; given += 1) {
-      if (given > 0) await wait(BREATH_MS);
-      signal.throwIfAborted();
-      await nearlyInStep(hands, signal);
+    for (let given = options.givenUp ?? 0; given < options.tries; given += 1) {
+      if (given > 0) await wait(BREATH_MS, signal);
+      await unlessAborted(options, old);
+      await nearlyInStep(hands, options);
+      await unlessAborted(options, old);
       const held = await holdAndPromote(options, hands, { pausesWrites, tries: given });
-      if (held === null) continue;
+      if (typeof held === 'number') {
+        options.onGivenUp?.(given + 1, held);
+        continue;
+      }
       return await finish(options, hands, { pausesGivenUp: given, finishedLater: false, guard, ...held });
     }
     throw new FerryError(
@@ -154,6 +171,17 @@ export async function handOver(options: HandoverOptions): Promise<HandoverResult
     old.disconnect();
     next.disconnect();
   }
+}
+
+/**
+ * Where it is to stop, it stops here. An attempt before this one may have died behind its fence: it is lifted, unless yet another
+ * one has taken over.
+ */
+async function unlessAborted({ signal, stillCurrent }: HandoverOptions, old: Redis): Promise<void> {
+  if (!signal.aborted) return;
+  await stillCurrent('begun');
+  await release(old);
+  signal.throwIfAborted();
 }
 
 /** The new one doesn't answer. Where nobody was told of it, and it can't be taking writes, everything resumes on the old one. */
@@ -204,22 +232,25 @@ async function standing(
   throw await notAPair(`${shown(to.address)} does not follow it (was one of them restarted?)`);
 }
 
-async function nearlyInStep({ old, next }: Hands, signal: AbortSignal): Promise<void> {
+/** Waits until a pause is worth beginning, but not for ever: a busy source may never be. Ends when it is to stop, too. */
+async function nearlyInStep(
+  { old, next }: Hands,
+  { maxLag = NEARLY, signal }: Pick<HandoverOptions, 'maxLag' | 'signal'>,
+): Promise<void> {
   const until = performance.now() + LINK_TIMEOUT_MS;
-  for (;;) {
+  while (!signal.aborted) {
     const [was, will] = await Promise.all([roleOf({ client: old }), roleOf({ client: next })]);
-    if (was.offset - will.offset < NEARLY || performance.now() > until) return;
-    await wait(50);
-    signal.throwIfAborted();
+    if (was.offset - will.offset <= maxLag || performance.now() > until) return;
+    await wait(50, signal);
   }
 }
 
-/** Steps 1 to 4. Null when the cap came first: then everything goes on as before. */
+/** Steps 1 to 4. When the cap came first everything goes on as before: how many bytes were missing then. */
 async function holdAndPromote(
   options: HandoverOptions,
   hands: Hands,
   { pausesWrites, tries }: { pausesWrites: boolean; tries: number },
-): Promise<{ began: number; drainMs: number; goal: number } | null> {
+): Promise<{ began: number; drainMs: number; goal: number } | number> {
   const { from, to, capMs } = options;
   const { old, next, sure } = hands;
   await sure();
@@ -228,7 +259,8 @@ async function holdAndPromote(
     const fenced = pausesWrites
       ? await fenceByPause({ hands, capMs, began })
       : await fenceByRole({ old, capMs, tries, sure, applied: () => appliedBy(next) });
-    if (fenced === 'too late') return null;
+    if (fenced === 'too late')
+      return Math.max(0, (await offsetOf(old)) - (await roleOf({ client: next })).offset);
     if (fenced === 'lost')
       throw new FerryError('Unreachable', `${shown(to.address)} stopped following ${shown(from.address)}`);
     await sure();
@@ -256,7 +288,9 @@ async function fenceByPause(on: {
   const { hands, capMs, began } = on;
   const { old, sure } = hands;
   const pause = await pauseWrites({ client: old, ms: capMs });
-  if ((await drained(hands, () => pause.remaining() - FENCE_MARGIN_MS)) === null) {
+  const all = await drained(hands, () => pause.remaining() - FENCE_MARGIN_MS);
+  // An answer that came too late is none: writes go on again, so the fence would be a second, longer pause.
+  if (all === null || pause.remaining() <= 0) {
     await resumeWrites({ client: old });
     return 'too late';
   }
@@ -407,6 +441,7 @@ async function takeBack(options: HandoverOptions, old: Redis, error: unknown): P
     promotedBefore: false,
     repoint: repointBack,
     repointBack: null,
+    givenUp: 0,
     signal: NEVER,
   });
 }
@@ -415,6 +450,8 @@ function round(ms: number): number {
   return Math.round(ms * 10) / 10;
 }
 
-function wait(ms: number): Promise<void> {
+/** An abort ends it early. */
+function wait(ms: number, signal?: AbortSignal): Promise<void> {
+  if (signal) return sleep(ms, undefined, { signal }).catch(() => {});
   return new Promise((resolve) => (ms < 1 ? setImmediate(resolve) : setTimeout(resolve, ms)));
 }
