@@ -171,11 +171,14 @@ export function coupleOf(ports: [number, number], targetVersion = '8.0.0') {
     repointSays: ['write the file'],
     byHand: ['redis-cli UNPAUSE'],
     closeByHand: [],
+    lostOnReturn: '',
+    survey: { clients: null },
   };
 }
 
 /** The same for `redisSwitchover`. */
 function usualSwitchover(ports: [number, number]): Parts {
+  const curves = { latencyP99Ms: [], opsPerSecond: [], lagBytes: [] };
   const look = { lag: 0, ping: 1, ops: 1, primary: { syncs: { full: 1 } } };
   return {
     ...usual(ports, {}),
@@ -197,7 +200,9 @@ function usualSwitchover(ports: [number, number]): Parts {
       },
     }),
     handOverBack: () => ({ note: 'the applications had not moved' }),
-    validateCouple: () => [passed('Roles')],
+    preflightBackup: () => [],
+    measureServer: () => ({ summary: { latencyP99Ms: 1, opsPerSecond: 1 }, curves, doubts: [] }),
+    validateCouple: () => ({ checks: [passed('Roles')], after: {} }),
     runProbes: () => [],
     soakReplication: () => ({
       done: true,
@@ -206,8 +211,11 @@ function usualSwitchover(ports: [number, number]): Parts {
         first: look,
         last: look,
         most: look,
-        safety: { broken: null, warning: null, linkMayBeDownSeconds: 60 },
+        safety: { broken: null, threat: null, linkMayBeDownSeconds: 60 },
+        found: null,
+        now: {},
       },
+      curves,
     }),
   };
 }
@@ -322,10 +330,14 @@ export async function stage(): Promise<Stage> {
         (ports) => ({ ...usual(ports, pair), ...parts }),
       ),
     switchover: (input = {}, parts = {}) =>
-      begin('redisSwitchover', { gates: { commit: 'auto' }, ...input }, (ports) => ({
-        ...usualSwitchover(ports),
-        ...parts,
-      })),
+      begin(
+        'redisSwitchover',
+        { gates: { commit: 'auto' }, backup: false, canary: false, ...input },
+        (ports) => ({
+          ...usualSwitchover(ports),
+          ...parts,
+        }),
+      ),
     partsOf(play) {
       const found = plays.get(play.id);
       if (!found) throw new Error('not on stage');
