@@ -5,6 +5,7 @@ import { describe, expect, inject, onTestFinished, test } from 'vitest';
 import type { Receipt } from '../../src/contract.js';
 import { pathFor } from '../../src/platform/home.js';
 import { startHaproxy } from '../support/haproxy.js';
+import { slow } from '../support/slow.js';
 import { application, world, type Upgrade, type World } from '../support/world.js';
 import { at, expectWhole, kill9, quickly, seed, slowRepoint, until } from './support.js';
 
@@ -65,9 +66,9 @@ function expectAllThere(receipt: Receipt, which: 'canary' | 'canaryBack' = 'cana
 }
 
 describe('the canary', { timeout: 120_000 }, () => {
-  test('forward: every acknowledged write is there; the receipt shows how long they waited', async () => {
+  slow('forward: every acknowledged write is there; the receipt shows how long they waited', async () => {
     const w = await begin();
-    const upgrade = await w.startSwitchover({ gates: { cutover: 'auto', commit: 'auto' } });
+    const upgrade = await w.startSwitchover({ canary: {}, gates: { cutover: 'auto', commit: 'auto' } });
     const receipt = await upgrade.ended();
     expect(receipt).toMatchObject({ outcome: 'Completed', blemishes: [] });
     expectAllThere(receipt);
@@ -87,7 +88,7 @@ describe('the canary', { timeout: 120_000 }, () => {
 
   test('forward and back: both ways are told, and nothing is left on either server', async () => {
     const w = await begin();
-    const upgrade = await w.startSwitchover({ soak: '10m', gates: { cutover: 'auto' } });
+    const upgrade = await w.startSwitchover({ canary: {}, soak: '10m', gates: { cutover: 'auto' } });
     await upgrade.until(at('Soak'), 60_000);
     await upgrade.say('rollback', { by: 'ada' });
     const receipt = await upgrade.ended();
@@ -106,6 +107,7 @@ describe('the canary', { timeout: 120_000 }, () => {
     const w = await begin();
     const app = application({ world: w });
     const upgrade = await w.startSwitchover({
+      canary: {},
       gates: { cutover: 'auto', commit: 'auto' },
       repoint: slowRepoint(w, { before: 2 }),
     });
@@ -140,9 +142,10 @@ describe('the canary', { timeout: 120_000 }, () => {
     await expectNoneLeft(w, upgrade);
   });
 
-  test('a canary that was killed tells nothing: unknown, and not zero', async () => {
+  slow('a canary that was killed tells nothing: unknown, and not zero', async () => {
     const w = await begin();
     const upgrade = await w.startSwitchover({
+      canary: {},
       gates: { cutover: 'auto', commit: 'auto' },
       repoint: slowRepoint(w, { before: 2 }),
     });
@@ -161,7 +164,7 @@ describe('the canary', { timeout: 120_000 }, () => {
     ).toBeGreaterThan(0);
   });
 
-  test('without one: nothing is started, written or said', async () => {
+  slow('without one: nothing is started, written or said', async () => {
     const w = await begin();
     const upgrade = await w.startSwitchover({ gates: { cutover: 'auto', commit: 'auto' }, canary: false });
     const receipt = await upgrade.ended();
@@ -173,6 +176,7 @@ describe('the canary', { timeout: 120_000 }, () => {
   test('Ctrl-C of the worker in the middle, and nobody comes: no canary stays', async () => {
     const w = await begin();
     const upgrade = await w.startSwitchover({
+      canary: {},
       gates: { cutover: 'auto' },
       repoint: slowRepoint(w, { before: 2 }),
     });

@@ -3,6 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { Writer } from '../redis/replication/support.js';
 import { PRIMARY, sentinelWriter, startSentinels, type Sentinels } from '../support/sentinel.js';
+import { slow } from '../support/slow.js';
 import { sleep, world, type Upgrade, type World } from '../support/world.js';
 import { at, quickly, replaceWorker, seed, typed } from './support.js';
 
@@ -45,7 +46,7 @@ async function expectWhole(w: World, serving: 'source' | 'target', app: Writer):
 const ports = (sentinels: Sentinels, port: number) => sentinels.all.map(() => port);
 
 describe('behind Sentinels', { timeout: 180_000 }, () => {
-  test('forward and back: they stand by it past their periods, and no client sees an error', async () => {
+  slow('forward and back: they stand by it past their periods, and no client sees an error', async () => {
     const { w, sentinels } = await begin();
     const app = sentinelWriter(sentinels, 'list');
     const upgrade = await start(w, sentinels);
@@ -79,7 +80,7 @@ describe('behind Sentinels', { timeout: 180_000 }, () => {
     expect(await expectWhole(w, 'target', app)).toEqual([]);
   });
 
-  test.each([0, 20])('the worker is killed %i ms into the switch: another finishes it', async (ms) => {
+  slow.each([0, 20])('the worker is killed %i ms into the switch: another finishes it', async (ms) => {
     const { w, sentinels } = await begin();
     const app = sentinelWriter(sentinels, 'list');
     const upgrade = await start(w, sentinels, { soak: '2s', gates: { cutover: 'auto', commit: 'auto' } });
@@ -91,32 +92,35 @@ describe('behind Sentinels', { timeout: 180_000 }, () => {
     await expectWhole(w, 'target', app);
   });
 
-  test('one Sentinel does not answer at the cutover: nothing is paused, and it can be tried again', async () => {
-    const { w, sentinels } = await begin();
-    const app = sentinelWriter(sentinels, 'list');
-    const upgrade = await start(w, sentinels, { gates: {} });
-    await upgrade.until(
-      (state) => state.gates.some(({ name, status }) => name === 'cutover' && status === 'open'),
-      60_000,
-    );
-    const away = sentinels.all[1]!;
-    process.kill(away.pid, 'SIGSTOP');
-    onTestFinished(() => void process.kill(away.pid, 'SIGCONT'));
-    await upgrade.approve('cutover');
-    const asked = await upgrade.until('NeedsDecision', 60_000);
-    expect(asked.decision?.problem).toContain(away.place);
-    expect(await roles(w)).toEqual(['master', 'slave']);
-    process.kill(away.pid, 'SIGCONT');
-    await upgrade.say('retry', { by: 'ada' });
-    const { breakGlass } = await upgrade.until(at('Soak'), 60_000);
-    expect(await sentinels.named()).toEqual(ports(sentinels, w.target.port));
-    // The card looks first, and changes nothing where everything is as it should be.
-    expect(breakGlass.join('\n')).toContain('__sentinel__:hello');
-    await typed(w, breakGlass);
-    expect(await sentinels.named()).toEqual(ports(sentinels, w.target.port));
-    expect(await roles(w)).toEqual(['slave', 'master']);
-    await upgrade.say('rollback', { by: 'ada' });
-    expect(await upgrade.ended()).toMatchObject({ outcome: 'RolledBack', left: [] });
-    expect(await expectWhole(w, 'source', app)).toEqual([]);
-  });
+  slow(
+    'one Sentinel does not answer at the cutover: nothing is paused, and it can be tried again',
+    async () => {
+      const { w, sentinels } = await begin();
+      const app = sentinelWriter(sentinels, 'list');
+      const upgrade = await start(w, sentinels, { gates: {} });
+      await upgrade.until(
+        (state) => state.gates.some(({ name, status }) => name === 'cutover' && status === 'open'),
+        60_000,
+      );
+      const away = sentinels.all[1]!;
+      process.kill(away.pid, 'SIGSTOP');
+      onTestFinished(() => void process.kill(away.pid, 'SIGCONT'));
+      await upgrade.approve('cutover');
+      const asked = await upgrade.until('NeedsDecision', 60_000);
+      expect(asked.decision?.problem).toContain(away.place);
+      expect(await roles(w)).toEqual(['master', 'slave']);
+      process.kill(away.pid, 'SIGCONT');
+      await upgrade.say('retry', { by: 'ada' });
+      const { breakGlass } = await upgrade.until(at('Soak'), 60_000);
+      expect(await sentinels.named()).toEqual(ports(sentinels, w.target.port));
+      // The card looks first, and changes nothing where everything is as it should be.
+      expect(breakGlass.join('\n')).toContain('__sentinel__:hello');
+      await typed(w, breakGlass);
+      expect(await sentinels.named()).toEqual(ports(sentinels, w.target.port));
+      expect(await roles(w)).toEqual(['slave', 'master']);
+      await upgrade.say('rollback', { by: 'ada' });
+      expect(await upgrade.ended()).toMatchObject({ outcome: 'RolledBack', left: [] });
+      expect(await expectWhole(w, 'source', app)).toEqual([]);
+    },
+  );
 });

@@ -1,6 +1,7 @@
 /* Steering a redisSwitchover on real servers, while its cutover keeps failing. */
 import { writeFile } from 'node:fs/promises';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { slow } from '../support/slow.js';
 import { application, sleep, world, type Upgrade, type World, type WorldOptions } from '../support/world.js';
 import { at, expectWhole, replaceWorker, restart, seed, until, type Application } from './support.js';
 
@@ -98,7 +99,7 @@ describe('steering', { timeout: 180_000 }, () => {
     await expectWhole({ w, app, serving: 'target' });
   });
 
-  test.each(['stays', 'dies'])(
+  slow.each(['stays', 'dies'])(
     'postponed while it is tried, and the worker %s: nothing is held, all goes on at the source; later it goes over',
     async (worker) => {
       const w = await begin();
@@ -123,30 +124,33 @@ describe('steering', { timeout: 180_000 }, () => {
     },
   );
 
-  test('a target that stands still while it is tried: what was changed meanwhile takes hold once it answers', async () => {
-    const w = await begin();
-    const app = application({ world: w });
-    const upgrade = await w.startSwitchover({ maxPause: '60ms', gates: { commit: 'auto' } });
-    await upgrade.until('AwaitingApproval', 60_000);
-    const target = await stall(w);
-    await upgrade.approve('cutover');
-    await givenUp(upgrade, 1);
-    process.kill(w.target.pid, 'SIGSTOP');
-    try {
-      await sleep(3_000);
-      await upgrade.say('adjust', { by: 'ada', maxPause: '5s' });
-      await sleep(4_000);
-      await expectNoPause(w);
-    } finally {
-      process.kill(w.target.pid, 'SIGCONT');
-    }
-    await target.letGo();
-    const receipt = await upgrade.ended(120_000);
-    expect(receipt).toMatchObject({ outcome: 'Completed', blemishes: [] });
-    await expectWhole({ w, app, serving: 'target' });
-  });
+  slow(
+    'a target that stands still while it is tried: what was changed meanwhile takes hold once it answers',
+    async () => {
+      const w = await begin();
+      const app = application({ world: w });
+      const upgrade = await w.startSwitchover({ maxPause: '60ms', gates: { commit: 'auto' } });
+      await upgrade.until('AwaitingApproval', 60_000);
+      const target = await stall(w);
+      await upgrade.approve('cutover');
+      await givenUp(upgrade, 1);
+      process.kill(w.target.pid, 'SIGSTOP');
+      try {
+        await sleep(3_000);
+        await upgrade.say('adjust', { by: 'ada', maxPause: '5s' });
+        await sleep(4_000);
+        await expectNoPause(w);
+      } finally {
+        process.kill(w.target.pid, 'SIGCONT');
+      }
+      await target.letGo();
+      const receipt = await upgrade.ended(120_000);
+      expect(receipt).toMatchObject({ outcome: 'Completed', blemishes: [] });
+      await expectWhole({ w, app, serving: 'target' });
+    },
+  );
 
-  test('rolled back while it is tried: everything goes on at the source', async () => {
+  slow('rolled back while it is tried: everything goes on at the source', async () => {
     const w = await begin();
     const app = application({ world: w });
     const upgrade = await w.startSwitchover({ maxPause: '60ms', gates: { commit: 'auto' } });

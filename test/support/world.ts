@@ -172,6 +172,9 @@ export async function world(options: WorldOptions = {}): Promise<World> {
         target: { env: 'NEW_REDIS_URL' },
         soak: '2s',
         measureFor: '1s',
+        // Each has its own tests.
+        backup: false,
+        canary: false,
         repoint: { kind: 'file', path: self.addressFile },
         ...input,
       }),

@@ -43,7 +43,7 @@ describe('redisSwitchover', { timeout: 120_000 }, () => {
   test('a backup of each side; who still uses the old server holds its end', async () => {
     const w = await begin({ sourceArgs: ['--save', '3600 1'] });
     const app = application({ world: w });
-    const upgrade = await w.startSwitchover({ gates, decommission: { kind: 'shutdown' } });
+    const upgrade = await w.startSwitchover({ backup: true, gates, decommission: { kind: 'shutdown' } });
     // A program that was forgotten.
     await upgrade.until(({ step }) => step === 'Soak', 60_000);
     const forgotten = w.redis('source');
@@ -140,7 +140,7 @@ describe('redisSwitchover', { timeout: 120_000 }, () => {
     const url = w.sourceUrl.replace('redis://', 'redis://mover:pw@');
     const file = join(w.folder, 'mover-url');
     await writeFile(file, url, { mode: 0o600 });
-    const upgrade = await w.startSwitchover({ gates, source: { file } });
+    const upgrade = await w.startSwitchover({ backup: true, gates, source: { file } });
     const asked = await upgrade.until('NeedsDecision', 60_000);
     expect(asked.decision?.problem).toContain('+psync');
     expect(Object.keys(asked.decision?.choices ?? {})).toContain('skip');

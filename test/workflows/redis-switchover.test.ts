@@ -19,7 +19,7 @@ describe('redisSwitchover', () => {
   test('forward under writes: every acknowledged write is on the new server', async () => {
     await seed();
     const app = application({ world: w });
-    const upgrade = await w.startSwitchover();
+    const upgrade = await w.startSwitchover({ backup: true, canary: {} });
     await upgrade.approve('cutover');
     await upgrade.approve('commit');
     const receipt = await upgrade.ended();

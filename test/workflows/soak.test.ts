@@ -6,6 +6,7 @@ import { Redis } from 'ioredis';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { Plot, State } from '../../src/contract.js';
 import { at, expectOrdinary, replaceWorker, until } from '../faults/support.js';
+import { slow } from '../support/slow.js';
 import { application, sleep, world, type Upgrade, type World } from '../support/world.js';
 import { hook, seed } from './support.js';
 
@@ -115,31 +116,34 @@ describe('rollbackWhen', { timeout: 120_000 }, () => {
     expect(lag.marks.map(({ says }) => says)).toEqual(['switch', 'connections above 30 for 3s']);
   });
 
-  test('one that was there before asks once; waived, the soak goes on to its end without asking again', async () => {
-    const w = await begin();
-    await crowd(w.sourceUrl, 20);
-    const upgrade = await w.startSwitchover({
-      soak: '15s',
-      gates: { cutover: 'auto', commit: 'auto' },
-      rollbackWhen: [{ metric: 'connections', above: 10, for: '2s' }],
-    });
-    await soaking(upgrade);
-    expect((await upgrade.state()).warnings.join('\n')).toContain('in breach before the cutover');
-    await crowd(w.targetUrl, 20);
-    const asked = await upgrade.until('NeedsDecision');
-    const name = 'rollbackWhen: connections above 10 for 2s';
-    expect(asked.decision).toMatchObject({ waivable: [name] });
-    expect(asked.decision?.problem).toContain('in breach too');
-    expect(asked.decision?.choices).toHaveProperty('rollback');
-    await upgrade.say('waive', { check: name, by: 'ada' });
-    const receipt = await upgrade.ended(90_000);
-    expect(receipt.outcome).toBe('Completed');
-    expect(receipt.blemishes).toEqual([expect.stringContaining(`"${name}" was waived by ada`)]);
-    expect(receipt.checks.find((check) => check.name === 'The way back is open')?.status).toBe('pass');
-    const facts = receipt.facts['soak'] as { seconds: number; connections: number };
-    expect(facts.seconds).toBeGreaterThanOrEqual(15);
-    expect(facts.connections).toBeGreaterThan(10);
-  });
+  slow(
+    'one that was there before asks once; waived, the soak goes on to its end without asking again',
+    async () => {
+      const w = await begin();
+      await crowd(w.sourceUrl, 20);
+      const upgrade = await w.startSwitchover({
+        soak: '15s',
+        gates: { cutover: 'auto', commit: 'auto' },
+        rollbackWhen: [{ metric: 'connections', above: 10, for: '2s' }],
+      });
+      await soaking(upgrade);
+      expect((await upgrade.state()).warnings.join('\n')).toContain('in breach before the cutover');
+      await crowd(w.targetUrl, 20);
+      const asked = await upgrade.until('NeedsDecision');
+      const name = 'rollbackWhen: connections above 10 for 2s';
+      expect(asked.decision).toMatchObject({ waivable: [name] });
+      expect(asked.decision?.problem).toContain('in breach too');
+      expect(asked.decision?.choices).toHaveProperty('rollback');
+      await upgrade.say('waive', { check: name, by: 'ada' });
+      const receipt = await upgrade.ended(90_000);
+      expect(receipt.outcome).toBe('Completed');
+      expect(receipt.blemishes).toEqual([expect.stringContaining(`"${name}" was waived by ada`)]);
+      expect(receipt.checks.find((check) => check.name === 'The way back is open')?.status).toBe('pass');
+      const facts = receipt.facts['soak'] as { seconds: number; connections: number };
+      expect(facts.seconds).toBeGreaterThanOrEqual(15);
+      expect(facts.connections).toBeGreaterThan(10);
+    },
+  );
 });
 
 describe('the way back', { timeout: 180_000 }, () => {
@@ -186,7 +190,7 @@ describe('the way back', { timeout: 180_000 }, () => {
     expect(await app.missing(w.redis('source'))).toEqual([]);
   });
 
-  test('threatened, a person closes it before it is lost', async () => {
+  slow('threatened, a person closes it before it is lost', async () => {
     const w = await begin();
     const link = await wire(w.target.port);
     const upgrade = await w.startSwitchover({
@@ -208,27 +212,30 @@ describe('the way back', { timeout: 180_000 }, () => {
     for (const side of ['source', 'target'] as const) expect((await w.redis(side).role())[0]).toBe('master');
   });
 
-  test('the link stays down for longer than the changes are kept: a person is asked, and no way back is promised', async () => {
-    const w = await begin();
-    const link = await wire(w.target.port);
-    const upgrade = await w.startSwitchover({
-      soak: '10m',
-      gates: { cutover: 'auto' },
-      reach: { target: link.reach },
-    });
-    await soaking(upgrade);
-    const next = w.redis('target');
-    await next.config('SET', 'repl-backlog-size', '1mb');
-    await sleep(1_500);
-    link.cut();
-    const value = 'x'.repeat(100_000);
-    for (let i = 0; i < 40; i += 1) await next.set(`big:${i}`, value);
-    const asked = await upgrade.until((state) => state.decision?.waivable.length === 1, 60_000);
-    expect(asked.decision?.problem).toContain('does not keep any more what the old one needs');
-    expect(asked.wayBack).toMatchObject({ possible: true, keepsWrites: false });
-    expect(asked.decision?.choices).not.toHaveProperty('rollback');
-    expect(asked.decision?.choices).toHaveProperty('rollbackLosingWrites');
-  });
+  slow(
+    'the link stays down for longer than the changes are kept: a person is asked, and no way back is promised',
+    async () => {
+      const w = await begin();
+      const link = await wire(w.target.port);
+      const upgrade = await w.startSwitchover({
+        soak: '10m',
+        gates: { cutover: 'auto' },
+        reach: { target: link.reach },
+      });
+      await soaking(upgrade);
+      const next = w.redis('target');
+      await next.config('SET', 'repl-backlog-size', '1mb');
+      await sleep(1_500);
+      link.cut();
+      const value = 'x'.repeat(100_000);
+      for (let i = 0; i < 40; i += 1) await next.set(`big:${i}`, value);
+      const asked = await upgrade.until((state) => state.decision?.waivable.length === 1, 60_000);
+      expect(asked.decision?.problem).toContain('does not keep any more what the old one needs');
+      expect(asked.wayBack).toMatchObject({ possible: true, keepsWrites: false });
+      expect(asked.decision?.choices).not.toHaveProperty('rollback');
+      expect(asked.decision?.choices).toHaveProperty('rollbackLosingWrites');
+    },
+  );
 });
 
 test(

@@ -1,0 +1,7 @@
+/* The files of which `npm test` leaves out a part: here all of them run. */
+import './faults/canary.test.js';
+import './faults/sentinel.test.js';
+import './faults/steering.test.js';
+import './faults/switchover.test.js';
+import './repoint/sentinel.test.js';
+import './workflows/soak.test.js';
