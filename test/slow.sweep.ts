@@ -2,6 +2,8 @@
 import './faults/canary.test.js';
 import './faults/sentinel.test.js';
 import './faults/steering.test.js';
+import './demo/demo.test.js';
 import './faults/switchover.test.js';
+import './faults/switchover-servers.test.js';
 import './repoint/sentinel.test.js';
 import './workflows/soak.test.js';

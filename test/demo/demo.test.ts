@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { slow } from '../support/slow.js';
 import { recall, type Run } from '../../src/demo/folder.js';
 import { endAll } from '../../src/demo/processes.js';
 import { endStrays } from '../../src/demo/strays.js';
@@ -137,7 +138,7 @@ test(
   },
 );
 
-test('goes on after a kill -9 of itself and its worker', { timeout: 120_000 }, async () => {
+slow('goes on after a kill -9 of itself and its worker', { timeout: 120_000 }, async () => {
   const first = start('--yes', '--port', '0');
   await first.says('Gate "cutover" is approved');
   const { id } = runOf();

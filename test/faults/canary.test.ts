@@ -7,7 +7,7 @@ import { pathFor } from '../../src/platform/home.js';
 import { startHaproxy } from '../support/haproxy.js';
 import { slow } from '../support/slow.js';
 import { application, world, type Upgrade, type World } from '../support/world.js';
-import { at, expectWhole, kill9, quickly, seed, slowRepoint, until } from './support.js';
+import { at, begun, expectWhole, kill9, quickly, seed, slowRepoint, until } from './support.js';
 
 async function begin(): Promise<World> {
   const w = await world();
@@ -112,7 +112,7 @@ describe('the canary', { timeout: 120_000 }, () => {
       repoint: slowRepoint(w, { before: 2 }),
     });
     const next = w.redis('target');
-    await quickly(upgrade, at('Switch the applications over'), 60_000);
+    await quickly(upgrade, begun('Switch the applications over'), 60_000);
     await until('the promotion', async () => (await next.role())[0] === 'master', 60_000);
     const before = await canaries(w, upgrade);
     expect(before).toHaveLength(1);
@@ -149,7 +149,7 @@ describe('the canary', { timeout: 120_000 }, () => {
       gates: { cutover: 'auto', commit: 'auto' },
       repoint: slowRepoint(w, { before: 2 }),
     });
-    await quickly(upgrade, at('Switch the applications over'), 60_000);
+    await quickly(upgrade, begun('Switch the applications over'), 60_000);
     await until('the promotion', async () => (await w.redis('target').role())[0] === 'master', 60_000);
     const [pid = 0] = await canaries(w, upgrade);
     process.kill(pid, 'SIGKILL');
@@ -173,14 +173,14 @@ describe('the canary', { timeout: 120_000 }, () => {
     expect(await canaries(w, upgrade)).toEqual([]);
   });
 
-  test('Ctrl-C of the worker in the middle, and nobody comes: no canary stays', async () => {
+  slow('Ctrl-C of the worker in the middle, and nobody comes: no canary stays', async () => {
     const w = await begin();
     const upgrade = await w.startSwitchover({
       canary: {},
       gates: { cutover: 'auto' },
       repoint: slowRepoint(w, { before: 2 }),
     });
-    await quickly(upgrade, at('Switch the applications over'), 60_000);
+    await quickly(upgrade, begun('Switch the applications over'), 60_000);
     await until('the promotion', async () => (await w.redis('target').role())[0] === 'master', 60_000);
     const [pid = 0] = await canaries(w, upgrade);
     expect(runs(pid)).toBe(true);

@@ -5,7 +5,7 @@ import type { Writer } from '../redis/replication/support.js';
 import { PRIMARY, sentinelWriter, startSentinels, type Sentinels } from '../support/sentinel.js';
 import { slow } from '../support/slow.js';
 import { sleep, world, type Upgrade, type World } from '../support/world.js';
-import { at, quickly, replaceWorker, seed, typed } from './support.js';
+import { at, begun, quickly, replaceWorker, seed, typed } from './support.js';
 
 async function begin(options: { quick?: boolean } = {}): Promise<{ w: World; sentinels: Sentinels }> {
   const fast = ['--repl-diskless-sync-delay', '0'];
@@ -84,7 +84,7 @@ describe('behind Sentinels', { timeout: 180_000 }, () => {
     const { w, sentinels } = await begin();
     const app = sentinelWriter(sentinels, 'list');
     const upgrade = await start(w, sentinels, { soak: '2s', gates: { cutover: 'auto', commit: 'auto' } });
-    await quickly(upgrade, at('Switch the applications over'), 60_000);
+    await quickly(upgrade, begun('Switch the applications over'), 60_000);
     await sleep(ms);
     await replaceWorker(w);
     expect(await upgrade.ended(90_000)).toMatchObject({ outcome: 'Completed', blemishes: [] });

@@ -70,14 +70,14 @@ describe('steering', { timeout: 180_000 }, () => {
     await target.letGo();
     const receipt = await upgrade.ended();
     expect(receipt).toMatchObject({ outcome: 'Completed', blemishes: [] });
-    const { pausesGivenUp, pausedMs } = receipt.facts['switch'] as {
+    const { pausesGivenUp, writePauseMs } = receipt.facts['switch'] as {
       pausesGivenUp: number;
-      pausedMs: number;
+      writePauseMs: number;
     };
     expect(pausesGivenUp).toBeGreaterThanOrEqual(2);
-    expect(pausedMs).toBeGreaterThan(1_000);
+    expect(writePauseMs).toBeGreaterThan(1_000);
     expect(receipt.steered).toMatchObject([{ what: 'maxPause 60ms → 30s', by: 'ada' }]);
-    console.log(`${pausesGivenUp} pauses given up, then writes were held ${pausedMs} ms`);
+    console.log(`${pausesGivenUp} pauses given up, then writes were held ${writePauseMs} ms`);
     await expectWhole({ w, app, serving: 'target' });
   });
 

@@ -40,6 +40,12 @@ export function at(title: string) {
   return (state: State): boolean => state.step === title;
 }
 
+/** It has begun, and may be over: a switch takes less than a look at it on a busy machine. */
+export function begun(title: string) {
+  return (state: State): boolean =>
+    state.steps.some((step) => step.title === title && step.startedAt !== undefined);
+}
+
 export async function kill9(worker: ChildProcess | null): Promise<void> {
   if (!worker || worker.exitCode !== null || worker.signalCode !== null) return;
   const gone = new Promise((resolve) => worker.once('exit', resolve));

@@ -2,10 +2,11 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, inject, test, type TestContext } from 'vitest';
+import { slow } from '../support/slow.js';
 import { freePort, startTemporal } from '../../src/setup/servers.js';
 import { link } from '../support/link.js';
 import { application, sleep, world, type Upgrade, type World, type WorldOptions } from '../support/world.js';
-import { at, expectWhole, quickly, restart, seed, until } from './support.js';
+import { at, begun, expectWhole, quickly, restart, seed, until } from './support.js';
 
 const DURABLE = ['--appendonly', 'yes', '--appendfsync', 'always'];
 
@@ -46,46 +47,48 @@ const roleOf = async (w: World, side: 'source' | 'target') =>
   String((await w.redis(side).role())[0]) === 'master' ? 'primary' : 'replica';
 
 describe.concurrent('redisSwitchover', { timeout: 180_000 }, () => {
-  test('partitioned at the gate: nothing is promoted, and once the link is mended it switches', async ({
-    onTestFinished: atEnd,
-  }) => {
-    const w = await begin(atEnd);
-    const network = await linked(w, atEnd);
-    const app = application({ world: w });
-    const upgrade = await w.startSwitchover({ reach: network.reach, gates: { commit: 'auto' } });
-    await gateOpen(upgrade, 'cutover');
-    network.cut();
-    await upgrade.approve('cutover');
-    await moreWrites(app, 500);
-    expect(await roleOf(w, 'target')).toBe('replica');
-    network.mend();
-    const end = await upgrade.until(
-      ({ phase }) => phase === 'NeedsDecision' || phase === 'Completed',
-      120_000,
-    );
-    // It may have asked meanwhile; nothing has happened, so it is simply tried again.
-    if (end.phase === 'NeedsDecision') await upgrade.say('decide', { choice: 'retry', by: 'ada' });
-    expect(await upgrade.ended(90_000)).toMatchObject({ outcome: 'Completed', blemishes: [] });
-    await expectWhole({ w, app, serving: 'target' });
-  });
+  slow(
+    'partitioned at the gate: nothing is promoted, and once the link is mended it switches',
+    async ({ onTestFinished: atEnd }) => {
+      const w = await begin(atEnd);
+      const network = await linked(w, atEnd);
+      const app = application({ world: w });
+      const upgrade = await w.startSwitchover({ reach: network.reach, gates: { commit: 'auto' } });
+      await gateOpen(upgrade, 'cutover');
+      network.cut();
+      await upgrade.approve('cutover');
+      await moreWrites(app, 500);
+      expect(await roleOf(w, 'target')).toBe('replica');
+      network.mend();
+      const end = await upgrade.until(
+        ({ phase }) => phase === 'NeedsDecision' || phase === 'Completed',
+        120_000,
+      );
+      // It may have asked meanwhile; nothing has happened, so it is simply tried again.
+      if (end.phase === 'NeedsDecision') await upgrade.say('decide', { choice: 'retry', by: 'ada' });
+      expect(await upgrade.ended(90_000)).toMatchObject({ outcome: 'Completed', blemishes: [] });
+      await expectWhole({ w, app, serving: 'target' });
+    },
+  );
 
-  test('a link that is slow: it waits for the last byte, and loses none', async ({
-    onTestFinished: atEnd,
-  }) => {
-    const w = await begin(atEnd);
-    const network = await linked(w, atEnd);
-    const app = application({ world: w });
-    network.delay(40);
-    const upgrade = await w.startSwitchover({
-      reach: network.reach,
-      gates: { cutover: 'auto', commit: 'auto' },
-    });
-    const receipt = await upgrade.ended(120_000);
-    expect(receipt).toMatchObject({ outcome: 'Completed', blemishes: [] });
-    // The last byte, by such a link.
-    expect((receipt.facts['switch'] as { drainMs: number }).drainMs).toBeGreaterThan(35);
-    await expectWhole({ w, app, serving: 'target' });
-  });
+  slow(
+    'a link that is slow: it waits for the last byte, and loses none',
+    async ({ onTestFinished: atEnd }) => {
+      const w = await begin(atEnd);
+      const network = await linked(w, atEnd);
+      const app = application({ world: w });
+      network.delay(40);
+      const upgrade = await w.startSwitchover({
+        reach: network.reach,
+        gates: { cutover: 'auto', commit: 'auto' },
+      });
+      const receipt = await upgrade.ended(120_000);
+      expect(receipt).toMatchObject({ outcome: 'Completed', blemishes: [] });
+      // The last byte, by such a link.
+      expect((receipt.facts['switch'] as { drainMs: number }).drainMs).toBeGreaterThan(35);
+      await expectWhole({ w, app, serving: 'target' });
+    },
+  );
 
   test('partitioned in the soak, under writes: the old one catches up, and going back keeps them all', async ({
     onTestFinished: atEnd,
@@ -147,7 +150,7 @@ describe.concurrent('redisSwitchover', { timeout: 180_000 }, () => {
     await upgrade.until(at('Soak'), 60_000);
     await w.target.kill9();
     // The backup has left one.
-    await rm(join(w.folder, 'target', 'dump.rdb'));
+    await rm(join(w.folder, 'target', 'dump.rdb'), { force: true });
     await restart(w, 'target', { version: 'r80', args: ['--save', ''] });
     expect(await w.redis('target').dbsize()).toBe(0);
     const asked = await upgrade.until('NeedsDecision', 60_000);
@@ -160,52 +163,54 @@ describe.concurrent('redisSwitchover', { timeout: 180_000 }, () => {
     expect(await w.redis('source').dbsize()).toBeGreaterThanOrEqual(2_000);
   });
 
-  test('the old server dies at the gate: nothing is promoted without a person; back with its file, it goes on', async ({
-    onTestFinished: atEnd,
-  }) => {
-    const w = await begin(atEnd, { sourceArgs: DURABLE });
-    const app = application({ world: w });
-    const upgrade = await w.startSwitchover({ gates: { commit: 'auto' } });
-    await gateOpen(upgrade, 'cutover');
-    await moreWrites(app);
-    await w.source.kill9();
-    await upgrade.approve('cutover');
-    const asked = await upgrade.until('NeedsDecision', 120_000);
-    // Before anything is paused both servers are looked at once more.
-    expect(asked.decision?.about).toBe('Gate: cutover');
-    expect(await roleOf(w, 'target')).toBe('replica');
-    await restart(w, 'source', { version: 'r70', args: DURABLE });
-    // Its memory is gone, and with it the user that the new one logs in as: it is not wiped by whatever came back.
-    await moreWrites(app);
-    expect(await roleOf(w, 'target')).toBe('replica');
-    await upgrade.say('rollback', { by: 'ada' });
-    expect(await upgrade.ended(90_000)).toMatchObject({ outcome: 'RolledBack' });
-    await expectWhole({ w, app, serving: 'source' });
-  });
+  slow(
+    'the old server dies at the gate: nothing is promoted without a person; back with its file, it goes on',
+    async ({ onTestFinished: atEnd }) => {
+      const w = await begin(atEnd, { sourceArgs: DURABLE });
+      const app = application({ world: w });
+      const upgrade = await w.startSwitchover({ gates: { commit: 'auto' } });
+      await gateOpen(upgrade, 'cutover');
+      await moreWrites(app);
+      await w.source.kill9();
+      await upgrade.approve('cutover');
+      const asked = await upgrade.until('NeedsDecision', 120_000);
+      // Before anything is paused both servers are looked at once more.
+      expect(asked.decision?.about).toBe('Gate: cutover');
+      expect(await roleOf(w, 'target')).toBe('replica');
+      await restart(w, 'source', { version: 'r70', args: DURABLE });
+      // Its memory is gone, and with it the user that the new one logs in as: it is not wiped by whatever came back.
+      await moreWrites(app);
+      expect(await roleOf(w, 'target')).toBe('replica');
+      await upgrade.say('rollback', { by: 'ada' });
+      expect(await upgrade.ended(90_000)).toMatchObject({ outcome: 'RolledBack' });
+      await expectWhole({ w, app, serving: 'source' });
+    },
+  );
 
-  test('the new server dies while writes are paused for it: everything resumes on the old one', async ({
-    onTestFinished: atEnd,
-  }) => {
-    const w = await begin(atEnd);
-    const app = application({ world: w });
-    const upgrade = await w.startSwitchover();
-    await gateOpen(upgrade, 'cutover');
-    await upgrade.approve('cutover');
-    // It gets no further byte, so no pause is long enough.
-    await quickly(upgrade, at('Switch the applications over'), 60_000);
-    process.kill(w.target.pid, 'SIGSTOP');
-    await until('pauses', async () =>
-      String(await w.redis('source').info('commandstats')).includes('cmdstat_client|pause'),
-    );
-    await moreWrites(app);
-    await w.target.kill9();
-    const asked = await upgrade.until('NeedsDecision', 120_000);
-    expect(asked.decision?.about).toBe('Switch the applications over');
-    await moreWrites(app);
-    await app.stop();
-    expect(app.url).toContain(`:${w.source.port}`);
-    expect(await app.missing(w.redis('source'))).toEqual([]);
-  });
+  slow(
+    'the new server dies while writes are paused for it: everything resumes on the old one',
+    async ({ onTestFinished: atEnd }) => {
+      const w = await begin(atEnd);
+      const app = application({ world: w });
+      const upgrade = await w.startSwitchover({ canary: {} });
+      await gateOpen(upgrade, 'cutover');
+      await upgrade.approve('cutover');
+      // It gets no further byte, so no pause is long enough.
+      await quickly(upgrade, begun('Switch the applications over'), 60_000);
+      process.kill(w.target.pid, 'SIGSTOP');
+      await until('pauses', async () =>
+        String(await w.redis('source').info('commandstats')).includes('cmdstat_client|pause'),
+      );
+      await moreWrites(app);
+      await w.target.kill9();
+      const asked = await upgrade.until('NeedsDecision', 120_000);
+      expect(asked.decision?.about).toBe('Switch the applications over');
+      await moreWrites(app);
+      await app.stop();
+      expect(app.url).toContain(`:${w.source.port}`);
+      expect(await app.missing(w.redis('source'))).toEqual([]);
+    },
+  );
 
   test.skipIf(inject('ui') === null)(
     'Temporal dies in the switch and comes back: it is finished',
@@ -224,8 +229,8 @@ describe.concurrent('redisSwitchover', { timeout: 180_000 }, () => {
       atEnd(() => temporal.stop());
       const w = await begin(atEnd, { temporal: { address: `127.0.0.1:${port}`, taskQueue: 'redis-ferry' } });
       const app = application({ world: w });
-      const upgrade = await w.startSwitchover({ gates: { cutover: 'auto', commit: 'auto' } });
-      await quickly(upgrade, at('Switch the applications over'), 60_000);
+      const upgrade = await w.startSwitchover({ canary: {}, gates: { cutover: 'auto', commit: 'auto' } });
+      await quickly(upgrade, begun('Switch the applications over'), 60_000);
       await temporal.kill9();
       await moreWrites(app);
       temporal = await start();

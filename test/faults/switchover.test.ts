@@ -8,6 +8,7 @@ import { slow } from '../support/slow.js';
 import { application, sleep, world, type World, type WorldOptions } from '../support/world.js';
 import {
   at,
+  begun,
   expectOrdinary,
   expectWhole,
   kill9,
@@ -32,8 +33,9 @@ async function begin(options: WorldOptions = {}): Promise<World> {
 async function killed(ms: number): Promise<void> {
   const w = await begin();
   const app = application({ world: w });
-  const upgrade = await w.startSwitchover({ gates: { cutover: 'auto', commit: 'auto' } });
-  await quickly(upgrade, at('Switch the applications over'), 60_000);
+  // It is waited for before the pause, so that there is something to be in the middle of.
+  const upgrade = await w.startSwitchover({ canary: {}, gates: { cutover: 'auto', commit: 'auto' } });
+  await quickly(upgrade, begun('Switch the applications over'), 60_000);
   await sleep(ms);
   await replaceWorker(w);
   expect(await upgrade.ended(90_000)).toMatchObject({ outcome: 'Completed', blemishes: [] });
@@ -100,7 +102,7 @@ describe('redisSwitchover', { timeout: 120_000 }, () => {
       repoint: slowRepoint(w, { before: 3 }),
     });
     const next = w.redis('target');
-    await quickly(upgrade, at('Switch the applications over'), 60_000);
+    await quickly(upgrade, begun('Switch the applications over'), 60_000);
     await until('the promotion', async () => (await next.role())[0] === 'master');
     const { breakGlass } = await upgrade.state();
     await kill9(w.worker);

@@ -175,7 +175,7 @@ describe('told', { timeout: 120_000 }, () => {
     expect(await sentinels.named()).toEqual([pair.two.port, pair.two.port, pair.two.port]);
   });
 
-  test('an attempt that told only one of them is finished by the next', async () => {
+  slow('an attempt that told only one of them is finished by the next', async () => {
     const pair = await pairUp();
     const sentinels = await startSentinels({ port: pair.one.port });
     await known(sentinels, pair.two.port);
@@ -284,7 +284,7 @@ describe('a server that was left', { timeout: 120_000 }, () => {
     }
   };
 
-  test('is made to follow again by Sentinels that were not asked to forget it', async () => {
+  slow('is made to follow again by Sentinels that were not asked to forget it', async () => {
     const pair = await pairUp();
     const sentinels = await startSentinels({ port: pair.one.port, ...quick });
     await switchOver(pair, sentinels);
@@ -292,7 +292,7 @@ describe('a server that was left', { timeout: 120_000 }, () => {
     await expect.poll(() => roles(pair), { timeout: 30_000 }).toEqual(['slave', 'master']);
   });
 
-  test('is forgotten, and left alone', async () => {
+  slow('is forgotten, and left alone', async () => {
     const pair = await pairUp();
     const sentinels = await startSentinels({ port: pair.one.port, ...quick });
     await switchOver(pair, sentinels);

@@ -147,48 +147,51 @@ describe('rollbackWhen', { timeout: 120_000 }, () => {
 });
 
 describe('the way back', { timeout: 180_000 }, () => {
-  test('the link is cut: a person is told in time with the seconds that are left, and the question passes with the threat', async () => {
-    const w = await begin();
-    const [link, webhook] = [await wire(w.target.port), await hook()];
-    onTestFinished(() => webhook.close());
-    const app = application({ world: w });
-    const upgrade = await w.startSwitchover({
-      soak: '10m',
-      gates: { cutover: 'auto' },
-      reach: { target: link.reach },
-      notify: { webhook: `${webhook.url}/told` },
-    });
-    await soaking(upgrade);
-    await until('writes on the new server', async () => app.url.includes(`:${w.target.port}`));
-    await sleep(3_000);
-    link.cut();
-    const asked = await upgrade.until('NeedsDecision', 60_000);
-    expect(asked.decision?.problem).toMatch(
-      /link between both servers has been down for \d+ s.*closes in about \d+ s/,
-    );
-    expect(Object.keys(asked.decision?.choices ?? {})).toEqual(
-      expect.arrayContaining(['continue', 'skip', 'rollback']),
-    );
-    expect(asked.warnings).toContain('During the soak the link between both servers was down');
-    expect(asked.wayBack).toMatchObject({ possible: true, keepsWrites: true });
-    await until('the notification', async () => JSON.stringify(webhook.heard).includes('closes in about'));
-    // Still watched while it asks: the seconds that are left become fewer.
-    const left = async (): Promise<number | undefined> => {
-      const { progress } = await upgrade.state();
-      return progress?.step === 'Soak' && (progress.counts['linkDownSeconds'] ?? 0) > 0
-        ? progress.counts['linkMayBeDownSeconds']
-        : undefined;
-    };
-    const first = await until('the seconds that are left', left);
-    await until('fewer of them', async () => ((await left()) ?? first) < first, 60_000, 200);
-    link.mend();
-    await upgrade.until((state) => state.phase === 'Running' && state.decision === null, 60_000);
-    await upgrade.say('rollback', { by: 'ada' });
-    expect(await upgrade.ended()).toMatchObject({ outcome: 'RolledBack', left: [] });
-    await until('writes on the old server', async () => app.url.includes(`:${w.source.port}`));
-    await app.stop();
-    expect(await app.missing(w.redis('source'))).toEqual([]);
-  });
+  slow(
+    'the link is cut: a person is told in time with the seconds that are left, and the question passes with the threat',
+    async () => {
+      const w = await begin();
+      const [link, webhook] = [await wire(w.target.port), await hook()];
+      onTestFinished(() => webhook.close());
+      const app = application({ world: w });
+      const upgrade = await w.startSwitchover({
+        soak: '10m',
+        gates: { cutover: 'auto' },
+        reach: { target: link.reach },
+        notify: { webhook: `${webhook.url}/told` },
+      });
+      await soaking(upgrade);
+      await until('writes on the new server', async () => app.url.includes(`:${w.target.port}`));
+      await sleep(3_000);
+      link.cut();
+      const asked = await upgrade.until('NeedsDecision', 60_000);
+      expect(asked.decision?.problem).toMatch(
+        /link between both servers has been down for \d+ s.*closes in about \d+ s/,
+      );
+      expect(Object.keys(asked.decision?.choices ?? {})).toEqual(
+        expect.arrayContaining(['continue', 'skip', 'rollback']),
+      );
+      expect(asked.warnings).toContain('During the soak the link between both servers was down');
+      expect(asked.wayBack).toMatchObject({ possible: true, keepsWrites: true });
+      await until('the notification', async () => JSON.stringify(webhook.heard).includes('closes in about'));
+      // Still watched while it asks: the seconds that are left become fewer.
+      const left = async (): Promise<number | undefined> => {
+        const { progress } = await upgrade.state();
+        return progress?.step === 'Soak' && (progress.counts['linkDownSeconds'] ?? 0) > 0
+          ? progress.counts['linkMayBeDownSeconds']
+          : undefined;
+      };
+      const first = await until('the seconds that are left', left);
+      await until('fewer of them', async () => ((await left()) ?? first) < first, 60_000, 200);
+      link.mend();
+      await upgrade.until((state) => state.phase === 'Running' && state.decision === null, 60_000);
+      await upgrade.say('rollback', { by: 'ada' });
+      expect(await upgrade.ended()).toMatchObject({ outcome: 'RolledBack', left: [] });
+      await until('writes on the old server', async () => app.url.includes(`:${w.source.port}`));
+      await app.stop();
+      expect(await app.missing(w.redis('source'))).toEqual([]);
+    },
+  );
 
   slow('threatened, a person closes it before it is lost', async () => {
     const w = await begin();
