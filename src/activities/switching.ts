@@ -1,4 +1,5 @@
 /** Switching the applications over, and back. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Told, UndoResult } from '../contract.js';
 import { FerryError } from '../errors.js';
 import type { Repoint } from '../inputs/repoint.js';
@@ -184,6 +185,8 @@ export async function switchBack(input: SwitchBackInput): Promise<UndoResult> {
           await dropClients({ client, ids: (await clientsOf({ client })).map(({ id }) => id) });
           await resumeWrites({ client });
         });
+        // Whoever comes now with an address that it read before meets the fence, and reads it again.
+        await sleep(STALE_MS, undefined, { signal: b.signal }).catch(() => {});
       }
       if (where !== 'returned' && fence)
         await onServer(b, source, (client) => openForReturn({ client, before: fence }));
@@ -294,6 +297,9 @@ function unclear(why: string): FerryError {
     `${why}, so it can't be told where the applications write. Nothing was changed now`,
   );
 }
+
+/** How long an application may take from reading its address to its first write there. */
+const STALE_MS = 500;
 
 const NO_FENCE: FenceBefore = { kind: 'min-replicas', settings: {} };
 
