@@ -11,7 +11,7 @@ export default defineConfig({
     include: [sweep ? 'test/**/*.sweep.ts' : 'test/**/*.test.ts'],
     pool: 'forks',
     // Most tests wait for servers: more of them at a time than there are cores.
-    maxWorkers: sweep ? 1 : Math.max(4, availableParallelism()),
+    maxWorkers: sweep ? 1 : Math.max(3, availableParallelism()),
     testTimeout: sweep ? 3_600_000 : 60_000,
     hookTimeout: 120_000,
     // A busy machine is late, not wrong.
