@@ -45,19 +45,22 @@ export function follow(following: Following): Follower {
   let wentBack = false;
   const retries = new Map<string, number>();
 
-  async function speak<Name extends MessageName>(name: Name, payload: Messages[Name]): Promise<void> {
-    if (speaking) return;
+  /** Gives whether it was heard. */
+  async function speak<Name extends MessageName>(name: Name, payload: Messages[Name]): Promise<boolean> {
+    if (speaking) return false;
     speaking = true;
     try {
       news.push(await tell(session, workflowId, name, payload));
+      return true;
     } catch (error) {
       news.push(error instanceof CliError ? error.message : `Not heard (${reason(error)}); try again`);
+      return false;
     } finally {
       speaking = false;
     }
   }
 
-  function approve(state: State): Promise<void> | undefined {
+  function approve(state: State): Promise<boolean> | undefined {
     const gate = state.gates.find(({ status }) => status === 'open');
     if (!gate) return undefined;
     return speak('approve', { gate: gate.name, by, ...(state.planHash ? { planHash: state.planHash } : {}) });
@@ -86,8 +89,7 @@ export function follow(following: Following): Follower {
       state.phase === 'Running' &&
       Date.now() - Date.parse(soak?.startedAt ?? '') > SERVED_FOR
     ) {
-      wentBack = true;
-      await speak('rollback', { by, note: 'to show the way back' });
+      wentBack = await speak('rollback', { by, note: 'to show the way back' });
     }
     if (state.phase === 'Paused') await speak('resume', { by });
     if (state.phase !== 'NeedsDecision') return null;

@@ -15,10 +15,13 @@ import { isAlive, run as execute } from '../../src/setup/run.js';
 
 const DEMO = new URL('../../dist/demo/main.js', import.meta.url).href;
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+/** Alone it takes under a minute; beside three other files of tests half as long again. In milliseconds. */
+const TOO_LONG = 170_000;
 
 interface Started {
   child: ChildProcess;
   output: () => string;
+  /** The exit code; what it said so far when it takes too long. */
   exit: Promise<number | string>;
   says: (text: string | RegExp) => Promise<void>;
 }
@@ -51,9 +54,13 @@ function start(...words: string[]): Started {
   let text = '';
   for (const stream of [child.stdout, child.stderr])
     stream.setEncoding('utf8').on('data', (part: string) => (text += part));
-  const exit = new Promise<number | string>((done) =>
-    child.once('close', (code, signal) => done(code ?? signal ?? 'unknown')),
-  );
+  const exit = new Promise<number | string>((done) => {
+    const late = setTimeout(() => done(`still running after ${TOO_LONG / 1_000} s`), TOO_LONG);
+    child.once('close', (code, signal) => {
+      clearTimeout(late);
+      done(code ?? signal ?? 'unknown');
+    });
+  });
   const one: Started = {
     child,
     output: () => text,
@@ -118,7 +125,7 @@ function expectGoodEnd(output: string): void {
 
 test(
   'over, back, and over for good: loses no write, and leaves nothing behind',
-  { timeout: 120_000 },
+  { timeout: 2 * TOO_LONG },
   async () => {
     const demo = start('--yes', '--port', '0');
     await demo.says('Old server');
@@ -138,7 +145,7 @@ test(
   },
 );
 
-slow('goes on after a kill -9 of itself and its worker', { timeout: 120_000 }, async () => {
+slow('goes on after a kill -9 of itself and its worker', { timeout: 2 * TOO_LONG }, async () => {
   const first = start('--yes', '--port', '0');
   await first.says('Gate "cutover" is approved');
   const { id } = runOf();

@@ -221,7 +221,7 @@ function usualSwitchover(ports: [number, number]): Parts {
 }
 
 /** A cancellation is heard with a heartbeat. */
-async function untilCancelled(): Promise<void> {
+export async function untilCancelled(): Promise<void> {
   const context = Context.current();
   const beating = setInterval(() => context.heartbeat(), 200);
   await context.cancelled.catch(() => undefined);
