@@ -6,7 +6,6 @@ import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { expect, onTestFinished } from 'vitest';
-import { FerryError } from '../../../src/errors.js';
 import { parseInfo } from '../../../src/redis/info.js';
 import { roleOf } from '../../../src/redis/replication/role.js';
 import { until } from '../../faults/support.js';
@@ -147,7 +146,12 @@ async function picture(pair: Couple) {
       const { role, replId, replId2, follows, syncs } = await roleOf({ client });
       const { connected_slaves } = parseInfo(await client.info('replication'));
       return {
-        ...{ role, replId, replId2, follows, syncs, connected_slaves },
+        role,
+        replId,
+        replId2,
+        follows,
+        syncs,
+        connected_slaves,
         settings: await client.call('CONFIG', 'GET', '*'),
         users: await client.call('ACL', 'LIST'),
       };
