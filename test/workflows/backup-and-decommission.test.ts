@@ -134,14 +134,18 @@ describe('redisSwitchover', { timeout: 120_000 }, () => {
     ).toEqual(['-after', 'before']);
   });
 
-  test('a user who may not: a person skips it, and the receipt says so', async () => {
+  test('a user who may not: Pre-flight says so; waived and then skipped, the receipt says that', async () => {
     const w = await begin();
-    await w.redis('source').call('ACL', 'SETUSER', 'mover', 'on', '>pw', '~*', '&*', '+@all', '-psync');
+    const mover = ['mover', 'on', '>pw', '~*', '&*', '+@all', '-psync', '-replconf'];
+    await w.redis('source').call('ACL', 'SETUSER', ...mover);
     const url = w.sourceUrl.replace('redis://', 'redis://mover:pw@');
     const file = join(w.folder, 'mover-url');
     await writeFile(file, url, { mode: 0o600 });
     const upgrade = await w.startSwitchover({ backup: true, gates, source: { file } });
-    const asked = await upgrade.until('NeedsDecision', 60_000);
+    const held = await upgrade.until('NeedsDecision', 60_000);
+    expect(held.decision).toMatchObject({ about: 'Pre-flight', waivable: ['The backup may be read'] });
+    await upgrade.say('waive', { check: 'The backup may be read', by: 'ada' });
+    const asked = await upgrade.until(({ decision }) => decision?.about === 'Back up the old server', 60_000);
     expect(asked.decision?.problem).toContain('+psync');
     expect(Object.keys(asked.decision?.choices ?? {})).toContain('skip');
     expect(await w.redis('source').info('replication')).toContain('connected_slaves:0');
