@@ -77,6 +77,8 @@ export interface Redis extends Pick<Addon, 'name' | 'id' | 'status' | 'version' 
   clearUrl: string | null;
   tlsUrl: string;
   pid: number;
+  /** File that the server prints to; no customer sees it. */
+  log: string;
 }
 
 const TIMING: Timing = {
@@ -155,6 +157,7 @@ export async function startHeroku(options: HerokuOptions): Promise<Heroku> {
       clearUrl: clear,
       tlsUrl: tls,
       pid: store?.pid ?? 0,
+      log: store?.log ?? '',
     };
   };
 

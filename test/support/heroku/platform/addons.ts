@@ -54,7 +54,7 @@ export function createAddon(world: World, on: NewAddon): Addon {
     );
   if (fork !== undefined && !plan.forks)
     throw invalid(`The plan ${SERVICE}:${on.plan} does not support forks.`);
-  if (fork !== undefined && !/^rediss?:\/\/[^/]+$/.test(fork))
+  if (fork !== undefined && !(URL.canParse(fork) && /^rediss?:/.test(fork)))
     throw invalid('Fork must be a redis:// or rediss:// URL.');
   const addon: Addon = {
     id: newId(),

@@ -1,6 +1,6 @@
 /* Forks and failovers, both by real replication. */
 import { setTimeout as pause } from 'node:timers/promises';
-import { factsOf } from './facts.js';
+import { parseInfo } from '../../../../src/redis/info.js';
 import { applySettings, startStore, type Store } from './store.js';
 import { attachmentsOf, urlsOf, appOf, type Addon, type World } from '../state.js';
 import { release } from '../platform/releases.js';
@@ -20,9 +20,8 @@ export async function follow(store: Store, url: string): Promise<void> {
 /** Waits as long as it takes: for ever, when the link is down for good. Null when the add-on is gone before. */
 export async function untilInSync(addon: Addon, store: Store): Promise<Store | null> {
   while (addon.state !== 'deprovisioned') {
-    const facts = await factsOf(store, 'replication');
-    if (facts.get('master_link_status') === 'up' && facts.get('master_sync_in_progress') === '0')
-      return store;
+    const facts = parseInfo(String(await store.operate((call) => call('INFO', 'replication'))));
+    if (facts['master_link_status'] === 'up' && facts['master_sync_in_progress'] === '0') return store;
     await pause(50);
   }
   return null;
