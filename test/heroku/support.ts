@@ -42,8 +42,7 @@ export function customer(url: string): Redis {
 
 export interface Answer {
   status: number;
-  // oxlint-disable-next-line typescript/no-explicit-any -- tests look into it as it comes
-  body: any;
+  body: unknown;
   headers: Headers;
 }
 

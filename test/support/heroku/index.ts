@@ -48,9 +48,9 @@ export interface Heroku {
   requests: Seen[];
   createApp(options: NewApp): App;
   /** Returns when it can be used. */
-  createRedis(options: Omit<NewAddon, 'app'> & { app: string }): Promise<Redis>;
+  createRedis(options: Omit<NewAddon, 'app'> & { app: string }): Promise<RedisAddon>;
   attach(options: { app: string; addon: string; as: string }): void;
-  redis(addon: string): Redis;
+  redis(addon: string): RedisAddon;
   app(name: string): App;
   configVars(app: string): Record<string, string>;
   snapshot(app: string): Snapshot;
@@ -70,7 +70,10 @@ export interface NewApp {
 }
 
 /** An add-on as it is when it is looked at. */
-export interface Redis extends Pick<Addon, 'name' | 'id' | 'status' | 'version' | 'password' | 'settings'> {
+export interface RedisAddon extends Pick<
+  Addon,
+  'name' | 'id' | 'status' | 'version' | 'password' | 'settings'
+> {
   /** As in the config var. */
   url: string;
   /** Null without a clear port. */
@@ -142,7 +145,7 @@ export async function startHeroku(options: HerokuOptions): Promise<Heroku> {
   );
   const url = `http://127.0.0.1:${portOf(server)}`;
 
-  const redis = (name: string): Redis => {
+  const redis = (name: string): RedisAddon => {
     const addon = addonNamed(world, name);
     const { id, status, version, password, settings, store } = addon;
     const { main, clear, tls } = urlsOf(addon);

@@ -138,6 +138,9 @@ export interface Account {
   remaining: number;
 }
 
+/** Whose key it is. */
+export const OWNER = { id: '01234567-89ab-cdef-0123-456789abcdef', email: 'ada@example.com' };
+
 export const newId = (): string => randomUUID();
 export const planOfAddon = (addon: Addon): Plan => planOf(addon.plan);
 

@@ -103,6 +103,7 @@ export function maintenanceRoutes(world: World): Routes {
     [`POST ${at}/run`]: (call) => {
       const addon = addonNamed(world, call.param('addon'));
       const maintenance = waiting(addon);
+      maintenance.scheduledFor = new Date();
       run(world, addon, maintenance);
       return ok(maintenanceView(world, addon, maintenance));
     },
