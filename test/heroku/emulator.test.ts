@@ -256,6 +256,7 @@ describe('what goes wrong', () => {
       { method: 'PATCH', path, does: 'drop' },
       { method: 'PATCH', path, nth: 2, does: 'drop', after: true },
       { method: 'GET', path, nth: 4, does: 'stale' },
+      { method: 'GET', path, nth: 5, does: 'slow', ms: 20 },
     );
     expect(await look(heroku)).toMatchObject({ status: 429, body: { id: 'rate_limit' } });
     expect((await look(heroku)).status).toBe(503);
@@ -272,7 +273,7 @@ describe('what goes wrong', () => {
       ['GET', 200, null],
       ['PATCH', null, 'drop'],
       ['GET', 200, 'stale'],
-      ['GET', 200, null],
+      ['GET', 200, 'slow'],
     ]);
   });
 

@@ -20,6 +20,7 @@ import {
   addonNamed,
   appNamed,
   configVars,
+  isGone,
   newId,
   urlsOf,
   type Account,
@@ -115,9 +116,11 @@ export async function startHeroku(options: HerokuOptions): Promise<Heroku> {
     keepsPorts: options.keepsPorts ?? true,
     faults: createFaults(),
     account,
-    background(work) {
+    background(addon, work) {
       const doing = work()
-        .catch((error: unknown) => void problems.push(error))
+        .catch((error: unknown) => {
+          if (!isGone(addon)) problems.push(error);
+        })
         .finally(() => working.delete(doing));
       working.add(doing);
     },
@@ -222,9 +225,7 @@ export async function startHeroku(options: HerokuOptions): Promise<Heroku> {
     snapshot: (name) => snapshotOf(world, name),
     billing: () => ({
       created: [...world.billed],
-      existing: [...world.addons.values()]
-        .filter(({ state }) => state !== 'deprovisioned')
-        .map(({ name }) => name),
+      existing: [...world.addons.values()].filter((addon) => !isGone(addon)).map(({ name }) => name),
     }),
     async close() {
       server.closeAllConnections();

@@ -67,6 +67,7 @@ export async function startStore(world: World, addon: Addon, version: string): P
         protocol: 2,
         disableClientInfo: true,
         enableReadyCheck: false,
+        retryStrategy: null,
       });
       client.on('error', () => undefined);
       try {
