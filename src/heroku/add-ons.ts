@@ -151,7 +151,7 @@ export async function createAddOn({
         });
       } catch (error) {
         // "Name taken": by a request whose reply got lost, and which a look didn't show yet.
-        const ours = error instanceof HerokuRefusal && error.status === 422 ? await look() : null;
+        const ours = error instanceof HerokuRefusal && error.type === 'ProviderRefused' ? await look() : null;
         if (ours === null) throw error;
         return ours;
       }

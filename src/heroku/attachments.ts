@@ -120,7 +120,7 @@ export async function attach({
           signal,
         });
       } catch (error) {
-        const ours = error instanceof HerokuRefusal && error.status === 422 ? await look() : null;
+        const ours = error instanceof HerokuRefusal && error.type === 'ProviderRefused' ? await look() : null;
         if (ours === null) throw error;
         return ours;
       }

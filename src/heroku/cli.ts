@@ -146,7 +146,7 @@ export function herokuCli(): Promise<FoundHeroku> {
 async function findOrInstall(): Promise<FoundHeroku> {
   const here = await lookForHeroku();
   if ('found' in here) return here.found;
-  if ('unfit' in here) throw new FerryError('ToolMissing', here.unfit);
+  if ('unfit' in here) throw new FerryError('ToolMissing', `${here.unfit.what}. ${here.unfit.next}`);
   try {
     return await installHeroku((line) => console.error(line));
   } catch (error) {

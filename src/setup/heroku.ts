@@ -22,7 +22,11 @@ export interface FoundHeroku {
   from: string;
 }
 
-export type HerokuHere = { found: FoundHeroku } | { unfit: string } | { none: true };
+export type HerokuHere =
+  | { found: FoundHeroku }
+  /** What is wrong with the one there is, and what to do: a sentence each. */
+  | { unfit: { what: string; next: string } }
+  | { none: true };
 
 /** Talks to nobody but the Heroku that was asked for, and waits for no answer of others. */
 export const QUIET: Readonly<Record<string, string>> = {
@@ -47,11 +51,12 @@ export async function lookForHeroku(cache: string = cacheFolder()): Promise<Hero
 
 async function fitOrNot({ path, from }: { path: string; from: string }): Promise<HerokuHere> {
   const { version, why } = await versionOf([path]);
-  const update = `Update it (\`npm install --global heroku@${HEROKU_VERSION}\`), or name another one in FERRY_HEROKU_CLI`;
-  if (version === null) return { unfit: `the Heroku CLI ${path} (${from}) does not run: ${why}. ${update}` };
+  const next = `Update it (\`npm install --global heroku@${HEROKU_VERSION}\`), or name another one in FERRY_HEROKU_CLI.`;
+  if (version === null)
+    return { unfit: { what: `the Heroku CLI ${path} (${from}) does not run: ${why}`, next } };
   if (compareVersions(version, OLDEST_HEROKU) < 0)
     return {
-      unfit: `the Heroku CLI ${path} (${from}) is ${version}, older than ${OLDEST_HEROKU}. ${update}`,
+      unfit: { what: `the Heroku CLI ${path} (${from}) is ${version}, older than ${OLDEST_HEROKU}`, next },
     };
   return { found: { command: [path], version, from } };
 }
@@ -95,7 +100,7 @@ export async function installHeroku(say: Say, cache: string = cacheFolder()): Pr
 export async function findHeroku(say: Say, cache: string = cacheFolder()): Promise<FoundHeroku | null> {
   const here = await lookForHeroku(cache);
   if ('found' in here) return here.found;
-  if ('unfit' in here) say(here.unfit);
+  if ('unfit' in here) say(`${here.unfit.what}. ${here.unfit.next}`);
   try {
     return await installHeroku(say, cache);
   } catch (error) {
