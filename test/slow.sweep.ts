@@ -7,3 +7,4 @@ import './faults/switchover.test.js';
 import './faults/switchover-servers.test.js';
 import './repoint/sentinel.test.js';
 import './workflows/soak.test.js';
+import './heroku/adapter.test.js';

@@ -84,10 +84,10 @@ export function failureOf({ label, changes, timeout, exitCode, said }: Failed): 
   const text = redact(words === '' ? `exit code ${exitCode}` : words);
   if (exitCode === null)
     return lost({ changes, message: `${label} did not end within ${timeout} and was stopped` });
-  if (exitCode === 127)
+  if (exitCode === 127 || /^(?:Nonexistent flag|Unexpected argument|Missing required)/.test(words))
     return new FerryError(
       'ToolMissing',
-      `the Heroku CLI has no command for ${label}. Give a newer one in FERRY_HEROKU_CLI`,
+      `this Heroku CLI does not know ${label} as it is used here. Give another version in FERRY_HEROKU_CLI, or take it from PATH`,
     );
   if (/HEROKU_API_KEY is invalid|Error ID: unauthorized/i.test(words))
     return new FerryError(
@@ -118,6 +118,7 @@ function wordsOf(said: string): string {
   return (from === -1 ? lines : lines.slice(from))
     .filter((line) => line !== '')
     .join(' ')
+    .replaceAll(/\s+/g, ' ')
     .replace(/^Error: /, '')
     .slice(0, 500);
 }

@@ -71,7 +71,10 @@ export function parseStore({ stdout, addon }: { stdout: string; addon: string })
   const label = 'heroku redis:info';
   rememberUrls(stdout);
   const stores = jsonOfCli({ stdout, schema: Reply, label });
-  const reply = stores.find(({ name }) => name === addon) ?? stores.find(({ name }) => name === undefined);
+  const reply =
+    stores.find(({ name }) => name === addon) ??
+    // It was asked for by a text that is this one's alone.
+    (stores.length === 1 ? stores.find(({ name }) => name === undefined) : undefined);
   if (reply === undefined) return null;
   const rows = Object.fromEntries(reply.info.map(({ name, values }) => [name, values.join(', ')]));
   const row = (name: string): string | undefined =>
