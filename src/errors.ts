@@ -77,6 +77,30 @@ export const FAILURES = {
     retry: false,
     next: 'End what still uses the old server, then retry; or skip, and it stays as it is.',
   },
+  CredentialsRefused: {
+    retry: false,
+    next: 'Give the worker a valid key of the provider (Heroku: HEROKU_API_KEY), restart it, then retry.',
+  },
+  NotFound: { retry: false, next: 'Correct the name, or give the account of the worker access to it.' },
+  ProviderRefused: { retry: false, next: 'Do what the message of the provider asks for, then retry.' },
+  ProviderUnavailable: {
+    retry: true,
+    next: "Look at the provider's status page and wait. Nothing was changed by this request.",
+  },
+  OutcomeUnknown: {
+    retry: true,
+    next: 'Retry: it looks first whether it was done, and does it only if not.',
+  },
+  UnexpectedReply: {
+    retry: false,
+    next: 'Read the reply in the message, look at the provider what the state is, then decide. The tool or the service may have changed.',
+  },
+  NotReady: { retry: false, next: 'Look at the provider how far it is. A retry waits once more.' },
+  MaintenanceFailed: {
+    retry: false,
+    next: 'Look at the maintenances of the add-on (`heroku data:maintenances:info`), then decide.',
+  },
+  ToolMissing: { retry: false, next: 'Install the named program where the worker runs, then retry.' },
   KeyMissing: {
     retry: true,
     next: 'Add the named key to the keys where the message comes from (FERRY_CODEC_KEYS); nothing is lost meanwhile.',

@@ -19,6 +19,8 @@ declare module 'vitest' {
     ui: { browser: string; temporal: string } | null;
     /** HAProxy's program; null where there is none. */
     haproxy: string | null;
+    /** The Heroku CLI's program; null where there is none. */
+    herokuCli: string | null;
   }
 }
 
@@ -28,6 +30,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   );
   project.provide('redisServers', tools.redis);
   project.provide('haproxy', tools.haproxy?.path ?? null);
+  project.provide('herokuCli', tools.heroku?.command.at(-1) ?? null);
   const { browser, temporal: found } = tools;
   project.provide(
     'ui',

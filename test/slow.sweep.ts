@@ -8,3 +8,4 @@ import './faults/switchover-servers.test.js';
 import './heroku/cli.test.js';
 import './repoint/sentinel.test.js';
 import './workflows/soak.test.js';
+import './heroku/adapter.test.js';

@@ -12,18 +12,28 @@ const ARROWS: Record<string, string[]> = {
   inputs: [],
   workflows: ['runbook', 'type:activities'],
   runbook: ['receipt', 'type:activities'],
-  activities: ['redis', 'repoint', 'platform', 'receipt', 'canary'],
+  activities: ['redis', 'heroku', 'repoint', 'platform', 'receipt', 'canary'],
   canary: ['redis', 'platform'],
   redis: [],
   repoint: ['redis', 'platform'],
-  platform: ['redis'],
+  platform: ['redis', 'heroku'],
+  heroku: ['platform', 'setup'],
   codec: ['platform'],
   metrics: ['activities', 'runbook'],
   receipt: ['platform'],
   setup: [],
 };
 /** Rooms that know nothing of Temporal. */
-const WITHOUT_TEMPORAL = ['redis', 'canary', 'repoint', 'platform', 'receipt', 'inputs', 'errors.ts'];
+const WITHOUT_TEMPORAL = [
+  'redis',
+  'heroku',
+  'canary',
+  'repoint',
+  'platform',
+  'receipt',
+  'inputs',
+  'errors.ts',
+];
 
 interface Import {
   file: string;

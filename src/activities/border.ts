@@ -4,7 +4,7 @@ import { ActivityCancelledError, ActivityNotFoundError } from '@temporalio/clien
 import { CancelledFailure } from '@temporalio/common';
 import { progressSignal, type Progress, type Told } from '../contract.js';
 import { FAILURES, FerryError } from '../errors.js';
-import { redact } from '../platform/secrets.js';
+import { redact } from '../platform/redact.js';
 import { connectionName } from '../redis/hands.js';
 import { workBegins } from './metrics.js';
 

@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { PHASE_ATTRIBUTE } from '../contract.js';
 import { ferryHome } from '../platform/home.js';
 import { cacheFolder } from '../setup/cache.js';
+import { HEROKU_VERSION, lookForHeroku } from '../setup/heroku.js';
 import { run, which } from '../setup/run.js';
 import { CliError } from './exit.js';
 import type { Io } from './io.js';
@@ -22,6 +23,7 @@ export async function examine(io: Io, options: GlobalOptions): Promise<Finding[]
     node(process.versions.node),
     ...(await temporal(io, options)),
     await redisCli(),
+    await herokuCli(),
     await home(),
     await cache(),
   ];
@@ -133,6 +135,32 @@ async function redisCli(): Promise<Finding> {
     name: 'redis-cli',
     status: version.ok ? 'ok' : 'warn',
     found: version.ok ? `${version.stdout.trim()} (${path})` : `${path}: ${version.why}`,
+  };
+}
+
+/** Only upgrades on Heroku need it. */
+async function herokuCli(): Promise<Finding> {
+  const name = 'Heroku CLI';
+  const here = await lookForHeroku();
+  if ('found' in here) {
+    const { version, from, command } = here.found;
+    return { name, status: 'ok', found: `${version} (${from}: ${command.at(-1)})` };
+  }
+  if ('unfit' in here) {
+    const { what, next } = here.unfit;
+    return { name, status: 'warn', found: what, next: `${next} Only upgrades on Heroku need it.` };
+  }
+  if (which('npm') === null)
+    return {
+      name,
+      status: 'warn',
+      found: 'not here, and there is no npm to install it with',
+      next: `Only upgrades on Heroku need it: install it, or name it in FERRY_HEROKU_CLI.`,
+    };
+  return {
+    name,
+    status: 'ok',
+    found: `not here; a worker's first upgrade on Heroku installs heroku@${HEROKU_VERSION} from npm into ${cacheFolder()} (395 MB)`,
   };
 }
 

@@ -7,7 +7,8 @@
 import { stat } from 'node:fs/promises';
 import { FerryError } from '../errors.js';
 import type { SecretRef } from '../inputs/refs.js';
-import { rememberSecret, resolveSecret } from '../platform/secrets.js';
+import { rememberSecret } from '../platform/redact.js';
+import { resolveSecret } from '../platform/secrets.js';
 
 export const KEYS_VARIABLE = 'FERRY_CODEC_KEYS';
 
@@ -17,6 +18,9 @@ export interface Keys {
   all: ReadonlyMap<string, Buffer>;
 }
 
+/** A worker must be able to start without Heroku. */
+type KeysReference = Exclude<SecretRef, { herokuConfig: unknown }>;
+
 const NO_KEYS: Keys = { first: null, all: new Map() };
 const BYTES = 32;
 
@@ -25,7 +29,7 @@ const BYTES = 32;
  *
  * @throws FerryError InvalidInput when it is neither
  */
-export function keysReference(text: string): SecretRef {
+export function keysReference(text: string): KeysReference {
   const name = /^env:(.*)$/.exec(text)?.[1];
   if (name === '' || text.trim() === '')
     throw new FerryError(

@@ -19,6 +19,17 @@ export const Duration = z
     examples: ['500ms', '15m', '24h'],
   });
 
+/** A config variable of an app on Heroku. */
+const HerokuConfig = z
+  .strictObject({
+    app: z.string().min(1).meta({ description: 'The app on Heroku' }),
+    key: z
+      .string()
+      .min(1)
+      .meta({ description: 'Its config variable', examples: ['REDIS_URL'] }),
+  })
+  .meta({ description: 'A config variable of an app on Heroku, read with HEROKU_API_KEY of the worker' });
+
 /** Where a secret is kept. The worker reads it when it is needed; it never enters the history. */
 export const SecretRef = z
   .union([
@@ -26,8 +37,12 @@ export const SecretRef = z
     z.strictObject({
       file: z.string().min(1).meta({ description: 'Absolute path of a file on the worker' }),
     }),
+    z.strictObject({ herokuConfig: HerokuConfig }),
   ])
-  .meta({ description: 'Where a secret is kept: {"env": "NAME"} or {"file": "/path"}' });
+  .meta({
+    description:
+      'Where a secret is kept: {"env": "NAME"}, {"file": "/path"} or {"herokuConfig": {"app": "shop", "key": "REDIS_URL"}}',
+  });
 export type SecretRef = z.infer<typeof SecretRef>;
 
 const REFERENCE_HINT =
@@ -80,11 +95,12 @@ export const RedisEndpoint = z
         .meta({ description: 'Absolute path of a file on the worker that holds the URL' }),
       tls: TlsOptions.optional(),
     }),
+    z.strictObject({ herokuConfig: HerokuConfig, tls: TlsOptions.optional() }),
     z.strictObject({ url: PlainRedisUrl, tls: TlsOptions.optional() }),
   ])
   .meta({
     description:
-      'A Redis server: {"env": "OLD_REDIS_URL"}, {"file": "/path"}, or a URL without password; a database in the URL is ignored (see `databases`)',
+      'A Redis server: {"env": "OLD_REDIS_URL"}, {"file": "/path"}, {"herokuConfig": {"app": "shop", "key": "REDIS_URL"}}, or a URL without password; a database in the URL is ignored (see `databases`)',
   });
 export type RedisEndpoint = z.infer<typeof RedisEndpoint>;
 

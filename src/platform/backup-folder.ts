@@ -7,7 +7,7 @@ import { FerryError } from '../errors.js';
 import type { BackupFiles } from '../redis/backup/take.js';
 import { fileFailure, syncFolder } from './files.js';
 import { pathFor, safeName } from './home.js';
-import { redact } from './secrets.js';
+import { redact } from './redact.js';
 
 /** Where the backups of an upgrade are kept: in its own folder, or in one of its name in the folder given. */
 export function backupsOf(workflowId: string, folder: string | null): string {

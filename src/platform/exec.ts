@@ -7,7 +7,8 @@
 import { execa } from 'execa';
 import { FerryError } from '../errors.js';
 import { milliseconds, type CommandSpec } from '../inputs/refs.js';
-import { redact, rememberSecret, resolveSecret } from './secrets.js';
+import { redact, rememberSecret } from './redact.js';
+import { resolveSecret } from './secrets.js';
 
 /** What a program gets of the worker's environment without being named. Documented for people who write commands. */
 export const PASSED_ON: readonly string[] = [
@@ -68,12 +69,51 @@ export interface RunResult {
   stderrTail: string;
 }
 
+export interface CaptureResult {
+  /** Null when it was stopped because its time had passed. */
+  exitCode: number | null;
+  seconds: number;
+  /** All of it, as it came. It may hold secrets: it is for a parser, and never shown as it is. */
+  stdout: string;
+  stdoutTail: string;
+  stderrTail: string;
+}
+
 /**
  * Anything but exit code 0 is CommandFailed. On abort and on time-out the whole process group ends: SIGTERM, then SIGKILL.
  * @throws FerryError; the signal's reason when aborted
  */
 export async function run(input: RunInput): Promise<RunResult> {
-  const { label, spec, signal } = input;
+  const { exitCode, seconds, stdout, stderr } = await execute(input);
+  if (exitCode === null)
+    throw failure(input, `did not end within ${input.spec.timeout} and was stopped`, stderr.tail());
+  if (exitCode !== 0)
+    throw failure(input, `ended with exit code ${exitCode}`, stderr.tail() || stdout.tail());
+  return { exitCode: 0, seconds, stdoutTail: stdout.tail(), stderrTail: stderr.tail() };
+}
+
+/**
+ * Runs a program whose output is read by a parser, whatever its exit code. More than `limit` bytes are CommandFailed: half a
+ * document says nothing.
+ * @throws FerryError; the signal's reason when aborted
+ */
+export async function capture(input: RunInput & { limit: number }): Promise<CaptureResult> {
+  const { exitCode, seconds, stdout, stderr } = await execute(input, input.limit);
+  const all = stdout.all();
+  if (all === null && exitCode !== null)
+    throw failure(input, `said more than ${Math.round(input.limit / 1_024)} kB`, stderr.tail());
+  return { exitCode, seconds, stdout: all ?? '', stdoutTail: stdout.tail(), stderrTail: stderr.tail() };
+}
+
+interface Executed {
+  exitCode: number | null;
+  seconds: number;
+  stdout: Kept;
+  stderr: Kept;
+}
+
+async function execute(input: RunInput, limit = KEPT): Promise<Executed> {
+  const { spec, signal } = input;
   signal?.throwIfAborted();
   const env = await environment(input);
   const [file, args] =
@@ -92,8 +132,8 @@ export async function run(input: RunInput): Promise<RunResult> {
     stripFinalNewline: false,
     ...(input.input === undefined ? { stdin: 'ignore' as const } : { input: input.input }),
   });
-  const stdout = keepTail(child.stdout);
-  const stderr = keepTail(child.stderr);
+  const stdout = keep(child.stdout, limit);
+  const stderr = keep(child.stderr, KEPT);
   let ended: 'timeout' | 'abort' | undefined;
   let killer: NodeJS.Timeout | undefined;
   const end = (why: 'timeout' | 'abort'): void => {
@@ -117,58 +157,72 @@ export async function run(input: RunInput): Promise<RunResult> {
     const seconds = rounded(performance.now() - started);
     if (ended !== undefined) killGroup(child.pid, 'SIGKILL');
     if (ended === 'abort') signal?.throwIfAborted();
-    if (ended === 'timeout') throw failed(`did not end within ${spec.timeout} and was stopped`, stderr());
+    if (ended === 'timeout') return { exitCode: null, seconds, stdout, stderr };
     if (result.exitCode === undefined) {
-      throw failed(
+      throw failure(
+        input,
         result.signal ? `was ended by ${result.signal}` : `could not be started (${startCode(result)})`,
-        stderr(),
+        stderr.tail(),
       );
     }
-    if (result.exitCode !== 0) throw failed(`ended with exit code ${result.exitCode}`, stderr() || stdout());
-    return { exitCode: 0, seconds, stdoutTail: stdout(), stderrTail: stderr() };
+    return { exitCode: result.exitCode, seconds, stdout, stderr };
   } finally {
     clearTimeout(timer);
     clearTimeout(killer);
     clearTimeout(drain);
     signal?.removeEventListener('abort', abort);
   }
-
-  // Never the error's own message, which holds the arguments.
-  function failed(what: string, tail: string): FerryError {
-    return new FerryError(
-      'CommandFailed',
-      redact(`${label} ${what}${tail.trim() ? `: ${tail.trim()}` : ''}`),
-    );
-  }
 }
 
-async function environment({ spec, label, env, name, step }: RunInput): Promise<Record<string, string>> {
+// Never the error's own message, which holds the arguments.
+function failure({ label }: RunInput, what: string, tail: string): FerryError {
+  return new FerryError('CommandFailed', redact(`${label} ${what}${tail.trim() ? `: ${tail.trim()}` : ''}`));
+}
+
+async function environment({
+  spec,
+  label,
+  env,
+  name,
+  step,
+  signal,
+}: RunInput): Promise<Record<string, string>> {
   const result: Record<string, string> = {};
   for (const [variable, value] of Object.entries(process.env)) {
     if (value !== undefined && (PASSED_ON.includes(variable) || variable.startsWith('LC_')))
       result[variable] = value;
   }
   for (const [variable, ref] of Object.entries(spec.env ?? {})) {
-    result[variable] = await resolveSecret({ ref, where: `${label}: env.${variable}` });
+    result[variable] = await resolveSecret({ ref, where: `${label}: env.${variable}`, signal });
   }
   for (const value of Object.values(env ?? {})) if (/:\/\/[^/]*:[^/]*@/.test(value)) rememberSecret(value);
   return { ...result, FERRY_NAME: name, FERRY_STEP: step, ...env };
 }
 
-function keepTail(stream: NodeJS.ReadableStream): () => string {
+interface Kept {
+  /** The last 2 kB, without secrets. */
+  tail: () => string;
+  /** As it came; null when there was more than is kept. */
+  all: () => string | null;
+}
+
+function keep(stream: NodeJS.ReadableStream, limit: number): Kept {
   let kept = Buffer.alloc(0);
   let cut = false;
   stream.on('data', (chunk: Buffer) => {
     kept = Buffer.concat([kept, chunk]);
-    if (kept.length > KEPT * 2) {
-      kept = kept.subarray(kept.length - KEPT);
+    if (kept.length > limit * 2) {
+      kept = kept.subarray(kept.length - limit);
       cut = true;
     }
   });
   stream.on('error', () => undefined);
-  return () => {
-    const clean = redact(kept.toString('utf8'));
-    return cut || clean.length > TAIL ? `…${clean.slice(-TAIL)}` : clean;
+  return {
+    tail: () => {
+      const clean = redact(kept.toString('utf8'));
+      return cut || clean.length > TAIL ? `…${clean.slice(-TAIL)}` : clean;
+    },
+    all: () => (cut || kept.length > limit ? null : kept.toString('utf8')),
   };
 }
 

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { fileFailure, writeAtomically } from './files.js';
 import { ferryHome, pathFor, safeName } from './home.js';
-import { redact } from './secrets.js';
+import { redact } from './redact.js';
 
 const JournalEntry = z.object({
   /** Unique within a run, growing. */

@@ -1,6 +1,6 @@
 /** Tells people: a Slack-compatible message. */
 import type { WebhookSpec } from '../inputs/refs.js';
-import { redact } from './secrets.js';
+import { redact } from './redact.js';
 import { post } from './webhook.js';
 
 export interface Notification {

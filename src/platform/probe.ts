@@ -2,7 +2,7 @@
 import { FerryError } from '../errors.js';
 import { milliseconds, type Probe } from '../inputs/refs.js';
 import { run } from './exec.js';
-import { redact } from './secrets.js';
+import { redact } from './redact.js';
 import { timeLimit } from './time-limit.js';
 import { fetchFailure, originOf } from './webhook.js';
 

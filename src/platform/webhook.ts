@@ -2,7 +2,8 @@
 import { FerryError } from '../errors.js';
 import { milliseconds, type WebhookSpec } from '../inputs/refs.js';
 import { timeLimit } from './time-limit.js';
-import { redact, resolveSecret } from './secrets.js';
+import { redact } from './redact.js';
+import { placeOf, resolveSecret } from './secrets.js';
 
 export interface PostInput {
   spec: WebhookSpec;
@@ -20,8 +21,8 @@ export async function post({
   signal,
 }: PostInput): Promise<{ status: number; seconds: number }> {
   const { webhook } = spec;
-  const url = typeof webhook === 'string' ? webhook : await resolveSecret({ ref: webhook, where });
-  const who = `${where}: ${typeof webhook === 'string' ? originOf(url) : 'env' in webhook ? `the webhook in ${webhook.env}` : `the webhook in ${webhook.file}`}`;
+  const url = typeof webhook === 'string' ? webhook : await resolveSecret({ ref: webhook, where, signal });
+  const who = `${where}: ${typeof webhook === 'string' ? originOf(url) : `the webhook in ${placeOf(webhook)}`}`;
   if (!/^https?:\/\//.test(url) || !URL.canParse(url))
     throw new FerryError('InvalidInput', `${who} is not an http:// or https:// address`);
   const started = performance.now();

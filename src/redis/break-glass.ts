@@ -1,5 +1,5 @@
 /** The commands that a person types when Redis Ferry can't help. */
-import type { RedisEndpoint } from '../inputs/refs.js';
+import type { RedisEndpoint, SecretRef } from '../inputs/refs.js';
 import type { ServerAddress } from './address.js';
 
 /**
@@ -35,11 +35,14 @@ export function breakGlassPrefix({
 /** What stands in a shell for the URL that a reference points at. */
 export function urlInShell(endpoint: RedisEndpoint): string {
   if (typeof endpoint === 'string') return quoted(endpoint);
-  if ('url' in endpoint) return quoted(endpoint.url);
-  if ('file' in endpoint) return `"$(cat ${quoted(endpoint.file)})"`;
-  return /^[A-Za-z_][A-Za-z0-9_]*$/.test(endpoint.env)
-    ? `"$${endpoint.env}"`
-    : `"$(printenv ${quoted(endpoint.env)})"`;
+  return 'url' in endpoint ? quoted(endpoint.url) : secretInShell(endpoint);
+}
+
+function secretInShell(ref: SecretRef): string {
+  if ('file' in ref) return `"$(cat ${quoted(ref.file)})"`;
+  if ('herokuConfig' in ref)
+    return `"$(heroku config:get ${quoted(ref.herokuConfig.key)} -a ${quoted(ref.herokuConfig.app)})"`;
+  return /^[A-Za-z_][A-Za-z0-9_]*$/.test(ref.env) ? `"$${ref.env}"` : `"$(printenv ${quoted(ref.env)})"`;
 }
 
 const DECODE = String.raw`LC_ALL=C awk 'BEGIN{for(i=1;i<256;i++)c[sprintf("%02X",i)]=sprintf("%c",i)}{o="";while(match($0,/%[0-9A-Fa-f][0-9A-Fa-f]/)){o=o substr($0,1,RSTART-1) c[toupper(substr($0,RSTART+1,2))];$0=substr($0,RSTART+3)}printf "%s",o $0}'`;

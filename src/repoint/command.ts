@@ -1,6 +1,6 @@
 /** A command that repoints. It gets the serving side by environment. */
 import { run } from '../platform/exec.js';
-import { rememberSecret } from '../platform/secrets.js';
+import { rememberSecret } from '../platform/redact.js';
 import { quoted, urlInShell } from '../redis/break-glass.js';
 import { shown } from '../redis/address.js';
 import type { CommandSpec } from '../inputs/refs.js';

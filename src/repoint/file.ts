@@ -6,7 +6,7 @@ import { readdir, readFile, realpath, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { FerryError } from '../errors.js';
 import { fileFailure, syncFolder, writeAtomically } from '../platform/files.js';
-import { rememberSecret } from '../platform/secrets.js';
+import { rememberSecret } from '../platform/redact.js';
 import { quoted, urlInShell } from '../redis/break-glass.js';
 import { shown } from '../redis/address.js';
 import { urlOf, type ByHandInput, type RepointInput, type SpecOf } from './types.js';

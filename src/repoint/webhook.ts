@@ -1,4 +1,5 @@
 /** A webhook that repoints. It gets no secret: whoever answers it knows the password already. */
+import { placeOf } from '../platform/secrets.js';
 import { post, originOf } from '../platform/webhook.js';
 import { quoted, urlInShell } from '../redis/break-glass.js';
 import type { ServerAddress } from '../redis/address.js';
@@ -54,11 +55,7 @@ export async function repointWebhook({
 
 export function describeWebhook(spec: Spec): string[] {
   const where =
-    typeof spec.webhook === 'string'
-      ? originOf(spec.webhook)
-      : 'env' in spec.webhook
-        ? `the address in ${spec.webhook.env}`
-        : `the address in ${spec.webhook.file}`;
+    typeof spec.webhook === 'string' ? originOf(spec.webhook) : `the address in ${placeOf(spec.webhook)}`;
   return [
     `POST host, port and database of the serving side to ${where}, without the password`,
     'Back: the same with "direction": "back"',

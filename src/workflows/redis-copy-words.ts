@@ -159,6 +159,7 @@ export function action(spec: Action): string {
 }
 
 function reference(ref: SecretRef): string {
+  if ('herokuConfig' in ref) return `${ref.herokuConfig.key} of the app ${ref.herokuConfig.app}`;
   return 'env' in ref ? `$${ref.env}` : ref.file;
 }
 
@@ -166,12 +167,7 @@ function reference(ref: SecretRef): string {
 
 export function actionByHand(spec: Action, event: string): string[] {
   if ('webhook' in spec) {
-    const url =
-      typeof spec.webhook === 'string'
-        ? spec.webhook
-        : 'env' in spec.webhook
-          ? `$${spec.webhook.env}`
-          : `$(cat ${spec.webhook.file})`;
+    const url = typeof spec.webhook === 'string' ? spec.webhook : inShell(spec.webhook);
     return [
       `curl -fsS -X POST -H 'content-type: application/json' -d '${JSON.stringify({ event })}' "${url}"`,
     ];
@@ -192,4 +188,10 @@ export function switchBackByHand(pair: Pair): string[] {
     // Last, since it fails where the target is down: whoever has moved reads the address again.
     `${pair.cli.target} CLIENT KILL TYPE normal`,
   ];
+}
+
+function inShell(ref: SecretRef): string {
+  if ('herokuConfig' in ref)
+    return `$(heroku config:get ${quoted(ref.herokuConfig.key)} -a ${quoted(ref.herokuConfig.app)})`;
+  return 'env' in ref ? `$${ref.env}` : `$(cat ${ref.file})`;
 }

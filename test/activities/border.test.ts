@@ -4,7 +4,7 @@ import { ApplicationFailure } from '@temporalio/common';
 import { describe, expect, test } from 'vitest';
 import { border } from '../../src/activities/border.js';
 import { FerryError } from '../../src/errors.js';
-import { rememberSecret } from '../../src/platform/secrets.js';
+import { rememberSecret } from '../../src/platform/redact.js';
 
 async function failureOf(work: () => Promise<unknown>): Promise<ApplicationFailure> {
   const error: unknown = await new MockActivityEnvironment()

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { encryption, keyIdOf } from '../../src/codec/codec.js';
 import { keysReference, openKeyRing, parseKeys } from '../../src/codec/keys.js';
-import { redact } from '../../src/platform/secrets.js';
+import { redact } from '../../src/platform/redact.js';
 import { sleep } from '../support/world.js';
 import { newKey, writeKeys } from './support.js';
 

@@ -12,7 +12,7 @@ import {
   writeCard,
   type JournalEntry,
 } from '../../src/platform/journal.js';
-import { rememberSecret } from '../../src/platform/secrets.js';
+import { rememberSecret } from '../../src/platform/redact.js';
 
 let dir: string;
 beforeEach(async () => {

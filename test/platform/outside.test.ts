@@ -4,7 +4,7 @@ import { FerryError } from '../../src/errors.js';
 import { Probe, WebhookSpec } from '../../src/inputs/refs.js';
 import { notify, slackMessage } from '../../src/platform/notify.js';
 import { probeName, runProbe } from '../../src/platform/probe.js';
-import { rememberSecret } from '../../src/platform/secrets.js';
+import { rememberSecret } from '../../src/platform/redact.js';
 import { post } from '../../src/platform/webhook.js';
 import { freePort } from '../../src/setup/servers.js';
 

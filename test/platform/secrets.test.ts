@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { FerryError } from '../../src/errors.js';
-import { redact, rememberSecret, resolveEndpoint, resolveSecret } from '../../src/platform/secrets.js';
+import { redact, rememberSecret } from '../../src/platform/redact.js';
+import { resolveEndpoint, resolveSecret } from '../../src/platform/secrets.js';
 
 let dir: string;
 beforeEach(async () => {

@@ -12,6 +12,7 @@ import { createFaults, type Faults } from './faults.js';
 import { addonRoutes, createAddon, type NewAddon } from './platform/addons.js';
 import { appRoutes } from './platform/apps.js';
 import { attach, attachmentRoutes } from './platform/attachments.js';
+import { catalogueRoutes } from './platform/catalogue.js';
 import { release, releaseRoutes } from './platform/releases.js';
 import { makeCertificates } from './redis/certificates.js';
 import { startServer, type Seen } from './server.js';
@@ -140,6 +141,7 @@ export async function startHeroku(options: HerokuOptions): Promise<Heroku> {
       ...appRoutes(world),
       ...releaseRoutes(world),
       ...addonRoutes(world),
+      ...catalogueRoutes(),
       ...attachmentRoutes(world),
       ...maintenanceRoutes(world),
       ...databaseRoutes(world),

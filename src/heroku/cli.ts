@@ -1,0 +1,161 @@
+/**
+ * The real Heroku CLI, for what only it can: `redis:*`, `data:maintenances:*` and `pg:backups:*` stand on Heroku's data API, which
+ * isn't public. Everything else goes through api.ts: that has real status codes, and no secret in an argv.
+ *
+ * A command's exit code 0 is not believed: without --confirm it means "asked, and nobody answered". Who changes something looks
+ * afterwards.
+ */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { FerryError } from '../errors.js';
+import { capture } from '../platform/exec.js';
+import { redact } from '../platform/redact.js';
+import { installHeroku, lookForHeroku, QUIET, type FoundHeroku } from '../setup/heroku.js';
+import { herokuAccount } from './account.js';
+import type { Asked } from './api.js';
+
+export interface HerokuCommand extends Asked {
+  /** From the command on, such as `['redis:info', 'redis-curly-1', '--app', 'shop', '--json']`. Never a secret: `ps` shows it. */
+  args: readonly [string, ...string[]];
+  /** Of the command; it may take 3 seconds on a busy machine, and 8 to find that nobody answers. */
+  timeout?: string;
+  /** It changes something: when it is not known how it ended, it may have done so. */
+  changes: boolean;
+}
+
+export interface HerokuSaid {
+  /** As it came: it may hold a password. For a parser. */
+  stdout: string;
+  /** What it said beside, without secrets. */
+  beside: string;
+}
+
+/** Maintenances of twenty years are not a megabyte. */
+const LIMIT = 1024 * 1024;
+
+/**
+ * Runs one command of the CLI to its end.
+ *
+ * @throws FerryError ToolMissing; CredentialsRefused; NotFound; ProviderRefused; ProviderUnavailable when nothing was done;
+ *   OutcomeUnknown when something may have been; the signal's reason when aborted
+ */
+export async function heroku({ args, timeout = '90s', changes, signal }: HerokuCommand): Promise<HerokuSaid> {
+  const { cli } = herokuAccount();
+  const { command } = await herokuCli();
+  signal?.throwIfAborted();
+  // A HOME of its own, as it writes a credential helper into ~/.gitconfig and reads logins of people from ~/.netrc.
+  const home = await mkdtemp(join(tmpdir(), 'ferry-heroku-'));
+  try {
+    const label = `heroku ${args[0]}`;
+    const ended = await capture({
+      label,
+      spec: { command: [...command, ...args], timeout },
+      name: '',
+      step: '',
+      env: { ...cli, ...QUIET, HOME: home },
+      limit: LIMIT,
+      signal,
+    });
+    if (ended.exitCode === 0) return { stdout: ended.stdout, beside: ended.stderrTail };
+    throw failureOf({ label, changes, timeout, exitCode: ended.exitCode, said: ended.stderrTail });
+  } finally {
+    await rm(home, { recursive: true, force: true });
+  }
+}
+
+interface Failed {
+  label: string;
+  changes: boolean;
+  timeout: string;
+  /** Null when it was stopped. */
+  exitCode: number | null;
+  /** Its stderr. */
+  said: string;
+}
+
+/** Between it and Heroku something broke: it has tried five times then, also what must not be done twice. */
+const BROKE =
+  /ECONNRESET|ECONNREFUSED|ETIMEDOUT|EPIPE|EAI_AGAIN|ENOTFOUND|socket hang up|timed out|HTTP Error 5\d\d|Error ID: (?:internal_server_error|service_unavailable)/i;
+
+/** What a command that did not end with 0 means. Exit codes: 2 is an error of the API, 1 any other, 127 no such command. */
+export function failureOf({ label, changes, timeout, exitCode, said }: Failed): FerryError {
+  const words = wordsOf(said);
+  const text = redact(words === '' ? `exit code ${exitCode}` : words);
+  if (exitCode === null)
+    return lost({ changes, message: `${label} did not end within ${timeout} and was stopped` });
+  if (exitCode === 127 || /^(?:Nonexistent flag|Unexpected argument|Missing required)/.test(words))
+    return new FerryError(
+      'ToolMissing',
+      `this Heroku CLI does not know ${label} as it is used here. Give another version in FERRY_HEROKU_CLI, or take it from PATH`,
+    );
+  if (/HEROKU_API_KEY is invalid|Error ID: unauthorized/i.test(words))
+    return new FerryError(
+      'CredentialsRefused',
+      `${label}: Heroku says that HEROKU_API_KEY is missing or expired`,
+    );
+  if (/Error ID: rate_limit/i.test(words))
+    return new FerryError(
+      'ProviderUnavailable',
+      `${label}: Heroku lets this account wait, its limit of requests is reached`,
+    );
+  if (BROKE.test(words)) return lost({ changes, message: `${label}: ${text}` });
+  if (/Error ID: not_found|Couldn't find that|No Redis instances found/i.test(words))
+    return new FerryError('NotFound', `${label}: ${text}`);
+  return new FerryError('ProviderRefused', `${label}: ${text}`);
+}
+
+function lost({ changes, message }: { changes: boolean; message: string }): FerryError {
+  return changes
+    ? new FerryError('OutcomeUnknown', `${message}. It may have been done all the same`)
+    : new FerryError('ProviderUnavailable', message);
+}
+
+/** One line of what it says in a margin of `›`, without its warnings and its progress. */
+function wordsOf(said: string): string {
+  const lines = said.split('\n').map((line) => line.replace(/^\s*›?\s*/, '').trimEnd());
+  const from = lines.findIndex((line) => /^(?:Error|.*!):? /.test(line) && !line.startsWith('Warning:'));
+  return (from === -1 ? lines : lines.slice(from))
+    .filter((line) => line !== '')
+    .join(' ')
+    .replaceAll(/\s+/g, ' ')
+    .replace(/^Error: /, '')
+    .slice(0, 500);
+}
+
+let known: { of: string; cli: Promise<FoundHeroku> } | undefined;
+
+/**
+ * The CLI that is used: FERRY_HEROKU_CLI, PATH, or the pinned version from npm, which is installed when it is first needed.
+ *
+ * @throws FerryError ToolMissing, also where the named one, or the one on PATH, is too old
+ */
+export function herokuCli(): Promise<FoundHeroku> {
+  // Its version is asked for once: that takes a second.
+  const of = JSON.stringify(
+    ['FERRY_HEROKU_CLI', 'PATH', 'FERRY_CACHE', 'HOME'].map((name) => process.env[name]),
+  );
+  if (known?.of === of) return known.cli;
+  const cli = findOrInstall();
+  known = { of, cli };
+  cli.catch(() => {
+    if (known?.cli === cli) known = undefined;
+  });
+  return cli;
+}
+
+async function findOrInstall(): Promise<FoundHeroku> {
+  const here = await lookForHeroku();
+  if ('found' in here) return here.found;
+  if ('unfit' in here) throw new FerryError('ToolMissing', `${here.unfit.what}. ${here.unfit.next}`);
+  try {
+    return await installHeroku((line) => console.error(line));
+  } catch (error) {
+    throw new FerryError(
+      'ToolMissing',
+      redact(
+        `there is no Heroku CLI on the worker, and none could be installed: ${error instanceof Error ? error.message : String(error)}`,
+      ),
+    );
+  }
+}
