@@ -241,7 +241,7 @@ describe('told', { timeout: 120_000 }, () => {
     await expect(told(pair, sentinels)).rejects.toMatchObject({ type: 'ReadOnlyTarget' });
   });
 
-  test('a server that they do not know is refused before anything is paused', async () => {
+  slow('a server that they do not know is refused before anything is paused', async () => {
     const pair = await pairUp();
     const stranger = await serve({ name: 'r80' });
     const sentinels = await startSentinels({ port: pair.one.port });
