@@ -211,9 +211,11 @@ export async function preflightCouple(input: {
 export async function startReplication(input: {
   couple: Couple;
   backlogBytes: number;
+  /** How long the link may be down. */
+  backlogSeconds: number;
 }): Promise<{ seconds: number; guard: 'run-time user' | 'swapdb only' }> {
   return border(async (b) => {
-    const { couple, backlogBytes } = input;
+    const { couple, backlogBytes, backlogSeconds } = input;
     const { source, target } = await sidesOf(couple);
     const began = performance.now();
     await takeHold(b, [source.address, target.address]);
@@ -221,8 +223,8 @@ export async function startReplication(input: {
       const { role } = await roleOf({ client: primary });
       if (role !== 'primary')
         throw new FerryError('ReadOnlyTarget', `${shown(source.address)} is no primary any more`);
-      await keepBacklog({ client: primary, bytes: backlogBytes });
-      await keepBacklog({ client: follower, bytes: backlogBytes });
+      for (const client of [primary, follower])
+        await keepBacklog({ client, bytes: backlogBytes, seconds: backlogSeconds });
       const guard = await admit({
         primary,
         follower,

@@ -40,7 +40,7 @@ export async function redisSwitchover(raw: unknown): Promise<Receipt> {
     const followed = await r.step('Replicate', {
       does: [
         `let ${target.shown} follow ${source.shown}; whatever it holds is replaced`,
-        `keep as many changes on both that the link may be down for ${input.linkDownFor} (repl-backlog-size)`,
+        `keep as many changes on both that the link may be down for ${input.linkDownFor} (repl-backlog-size, repl-backlog-ttl)`,
         ...(backup ? [] : ['no backup was taken before it (backup: false)']),
       ],
       notes: [say.sizeOf(facts), `${say.megabytes(facts.backlogBytes)} of changes are kept`],
@@ -56,7 +56,12 @@ export async function redisSwitchover(raw: unknown): Promise<Receipt> {
         }),
         byHand: [],
       },
-      do: () => acts(moves, 'Replicate').startReplication({ couple, backlogBytes: facts.backlogBytes }),
+      do: () =>
+        acts(moves, 'Replicate').startReplication({
+          couple,
+          backlogBytes: facts.backlogBytes,
+          backlogSeconds: Math.ceil(milliseconds(input.linkDownFor) / 1_000),
+        }),
       note: (result) => (result ? `in step after ${result.seconds} s` : ''),
     });
     if (followed) r.record({ replication: followed });

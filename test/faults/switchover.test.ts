@@ -96,11 +96,13 @@ describe('redisSwitchover', { timeout: 120_000 }, () => {
   test('rolled back before the cutover: the new server is empty, and neither has a setting of ours', async () => {
     const w = await begin();
     const before = await settings(w);
-    const upgrade = await w.startSwitchover();
+    const upgrade = await w.startSwitchover({ linkDownFor: '2h' });
     await upgrade.until(
       (state) => state.gates.some(({ name, status }) => name === 'cutover' && status === 'open'),
       60_000,
     );
+    for (const side of ['source', 'target'] as const)
+      expect(await w.redis(side).config('GET', 'repl-backlog-ttl')).toEqual(['repl-backlog-ttl', '7200']);
     await upgrade.say('rollback', { by: 'ada' });
     expect(await upgrade.ended()).toMatchObject({ outcome: 'RolledBack', left: [] });
     expect(await w.redis('target').dbsize()).toBe(0);
@@ -196,7 +198,7 @@ describe('redisSwitchover', { timeout: 120_000 }, () => {
 
 /** Everything that replication and handover change. */
 async function settings(w: World): Promise<unknown> {
-  const names = ['replica-*', 'repl-diskless-load', 'repl-backlog-size', 'master*', 'tls-replication'];
+  const names = ['replica-*', 'repl-diskless-load', 'repl-backlog-*', 'master*', 'tls-replication'];
   const of = async (side: 'source' | 'target') => {
     const client = w.redis(side);
     return [

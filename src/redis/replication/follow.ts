@@ -29,7 +29,8 @@ const TLS = 'tls-replication';
 const USER = 'masteruser';
 const PASSWORD = 'masterauth';
 const BACKLOG = 'repl-backlog-size';
-const REMEMBERED = [PRIORITY, LOAD, READ_ONLY, TLS, USER, BACKLOG];
+const BACKLOG_TTL = 'repl-backlog-ttl';
+const REMEMBERED = [PRIORITY, LOAD, READ_ONLY, TLS, USER, BACKLOG, BACKLOG_TTL];
 
 /** The user that a primary knows its follower by. One for each upgrade. */
 export function replicationUser(name: string): string {
@@ -93,10 +94,13 @@ export async function admit(on: {
   return 'run-time user';
 }
 
-/** Keeps at least so many bytes of changes for whoever is away for a while. */
-export async function keepBacklog({ client, bytes }: { client: Redis; bytes: number }): Promise<void> {
-  const { [BACKLOG]: now = '0' } = await settingsOf(client);
-  if (Number(now) < bytes) await set(client, BACKLOG, String(bytes));
+/** Keeps at least so many bytes of changes, and for so many seconds, for whoever is away for a while. */
+export async function keepBacklog(on: { client: Redis; bytes: number; seconds: number }): Promise<void> {
+  const { client, bytes, seconds } = on;
+  const { [BACKLOG]: size = '0', [BACKLOG_TTL]: ttl = '0' } = await settingsOf(client);
+  if (Number(size) < bytes) await set(client, BACKLOG, String(bytes));
+  // 0: it never forgets them.
+  if (Number(ttl) > 0 && Number(ttl) < seconds) await set(client, BACKLOG_TTL, String(seconds));
 }
 
 /** Starts following; harmless when it does. `at`: where the follower reaches the primary. */
@@ -124,7 +128,7 @@ export async function restoreFollow(on: {
   const { client, before, serves = false } = on;
   if (!before.ownLogin) await set(client, PASSWORD, '');
   for (const [name, value] of Object.entries(before.settings))
-    if (!(serves && name === BACKLOG)) await set(client, name, value);
+    if (!(serves && (name === BACKLOG || name === BACKLOG_TTL))) await set(client, name, value);
 }
 
 /** Removes the user that a follower logged in as; its link ends with it. Harmless when there is none. */
@@ -177,7 +181,7 @@ export async function linkUp(on: {
 }
 
 async function settingsOf(client: Redis): Promise<Record<string, string>> {
-  const names = ['replica-*', LOAD, TLS, USER, PASSWORD, BACKLOG];
+  const names = ['replica-*', LOAD, TLS, USER, PASSWORD, BACKLOG, BACKLOG_TTL];
   const replies = await Promise.all(names.map((name) => client.call('CONFIG', 'GET', name))).catch(
     (error: unknown) => {
       throw failureOn(client, error);
