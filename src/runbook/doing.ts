@@ -152,6 +152,8 @@ export function doing(
       const background = meanwhile ? inBackground(meanwhile) : null;
       try {
         for (;;) {
+          // Its approval was withdrawn while it looked again: it was then asked at that boundary, and answered.
+          if (isApproved(gate)) break;
           const limit = deadline();
           const before = limits();
           // Where a limit was changed, whoever approves has to see the new one.

@@ -136,6 +136,96 @@ describe.runIf(process.env['FERRY_RECORD'])('recording', () => {
   });
 });
 
+describe.runIf(process.env['FERRY_RECORD'])('recording redisSwitchover', () => {
+  let s: Stage;
+  beforeAll(async () => {
+    s = await stage();
+  });
+  afterAll(() => s.close());
+
+  const file = { name: 'dump.rdb', bytes: 1_000, sha256: '0' };
+  const looked = { lag: 0, ping: 1, ops: 1, at: 1, primary: { syncs: { full: 1 } } };
+  const soaked = (more: object) => ({
+    done: true,
+    checkpoint: {
+      seconds: 1,
+      first: looked,
+      last: looked,
+      most: looked,
+      safety: { broken: null, threat: null, linkMayBeDownSeconds: 60 },
+      found: null,
+      now: {},
+      ...more,
+    },
+    curves: { latencyP99Ms: [], opsPerSecond: [], lagBytes: [] },
+  });
+
+  test('over, with its backups, and the old server decommissioned', async () => {
+    const play = await s.switchover(
+      { name: 'switched-over', gates: {}, backup: true, decommission: { kind: 'shutdown' } },
+      {
+        backUp: () => ({ folder: 'backup', seconds: 1, files: [file], keys: 10, checksum: 'right' }),
+        lookAtUse: () => ({ runId: 'a' }),
+        proveUnused: () => ({
+          checks: [passed('Nobody is connected to the old server')],
+          now: { runId: 'a' },
+        }),
+        decommission: () => ({ seconds: 1, stays: [], warning: null }),
+      },
+    );
+    await play.approve('cutover');
+    await play.approve('commit');
+    await play.approve('decommission');
+    await play.ended();
+    await save(play, 'switched-over');
+  });
+
+  test('back during the soak', async () => {
+    const play = await s.switchover(
+      { name: 'switched-back' },
+      {
+        soakReplication: async () => {
+          await s.cancelled();
+          return { ...soaked({}), done: false };
+        },
+      },
+    );
+    await play.approve('cutover');
+    await play.until(({ step }) => step === 'Soak');
+    await play.say('rollback', { by: 'ada' });
+    await play.ended();
+    await save(play, 'switched-back');
+  });
+
+  test('steered before the cutover, asked in the soak', async () => {
+    let looks = 0;
+    const play = await s.switchover(
+      {
+        name: 'steered',
+        rollbackWhen: [{ metric: 'latencyP99Ms', above: 5, for: '1s' }],
+        gates: { commit: 'auto' },
+      },
+      {
+        soakReplication: () =>
+          soaked(
+            (looks += 1) === 1 ? { found: { kind: 'breach', criterion: 0, clear: false, says: 'slow' } } : {},
+          ),
+      },
+    );
+    await play.until('AwaitingApproval');
+    await play.say('adjust', { by: 'ada', maxPause: '1s', maxLag: 5_000 });
+    await play.say('pause', { by: 'ada' });
+    await play.say('approve', { gate: 'cutover', by: 'ada' });
+    await play.say('withdraw', { gate: 'cutover', by: 'ada' });
+    await play.say('resume', { by: 'ada' });
+    await play.approve('cutover');
+    const asked = await play.until('NeedsDecision');
+    await play.say('waive', { check: asked.decision?.waivable[0] ?? '', by: 'ada' });
+    await play.ended();
+    await save(play, 'steered');
+  });
+});
+
 /** Without what tells of the machine. */
 async function save(play: Play, name: string): Promise<void> {
   // The SDK's own historyToJSON needs that one copy of protobufjs is installed, which npm doesn't see to.
@@ -154,7 +244,7 @@ describe.skipIf(process.env['FERRY_RECORD'])('replay', () => {
   beforeAll(quiet);
 
   test('there are some', () => {
-    expect(names.length).toBeGreaterThanOrEqual(5);
+    expect(names.length).toBeGreaterThanOrEqual(8);
   });
 
   test.for(names)('%s', async (name) => {

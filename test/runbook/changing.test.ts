@@ -479,6 +479,35 @@ describe.concurrent('withdraw', () => {
     expect((await play.ended()).outcome).toBe('Completed');
   });
 
+  test('while it looks again on that approval: it is asked for once more, and the next one counts', async () => {
+    const play = await s.switchover();
+    await play.until('AwaitingApproval');
+    await play.say('pause', { by: 'ada' });
+    await play.say('approve', { gate: 'cutover', by: 'ada' });
+    await play.say('withdraw', { gate: 'cutover', by: 'ada' });
+    await play.say('resume', { by: 'ada' });
+    await play.approve('cutover');
+    expect((await play.ended()).outcome).toBe('Completed');
+  });
+
+  test('a limit is changed and it is approved while it looks again: that approval counts, or is void', async () => {
+    const play = await s.switchover();
+    await play.until('AwaitingApproval');
+    await Promise.all([
+      play.say('adjust', { by: 'ada', maxLag: 5_000 }),
+      play.say('approve', { gate: 'cutover', by: 'ada' }),
+    ]);
+    const { gates, phase } = await play.until(
+      ({ phase: now, gates: [gate], refused }) =>
+        now === 'Completed' || (gate?.status === 'open' && gate.approvals.length === 0 && refused.length > 0),
+    );
+    if (phase !== 'Completed') {
+      expect(gates[0]?.approvals).toEqual([]);
+      await play.approve('cutover', 'grace');
+    }
+    expect((await play.ended()).outcome).toBe('Completed');
+  });
+
   test('while the cutover is tried it is refused; between two tries, postponed, it is taken', async () => {
     const parts = failing(({ checkpoint }) => checkpoint !== undefined);
     const play = await s.switchover({}, { handOverForward: parts.handOverForward });
