@@ -9,15 +9,15 @@ import { onTestFinished } from 'vitest';
 import { which } from '../../src/setup/run.js';
 import { SERVERS } from '../redis/servers.js';
 import { startHeroku, type Heroku, type HerokuOptions } from '../support/heroku/index.js';
+import { versionOf } from '../support/heroku/versions.js';
 
-const VERSIONS: Readonly<Record<string, string>> = { r60: '6.0', r70: '7.0', r72: '7.2', v81: '8.1' };
+const OFFERED = ['r60', 'r70', 'r72', 'v81'];
 
-/** Version → program, of what is here and speaks TLS. */
 const servers = Object.fromEntries(
-  SERVERS.flatMap(({ name, server, tls }) => {
-    const version = VERSIONS[name];
-    return version !== undefined && tls ? [[version, server]] : [];
-  }),
+  SERVERS.filter(({ name, tls }) => tls && OFFERED.includes(name)).map(({ name, server }) => [
+    versionOf(name),
+    server,
+  ]),
 );
 
 /** Ends with the running test. */
@@ -38,6 +38,23 @@ export function customer(url: string): Redis {
   client.on('error', () => undefined);
   onTestFinished(() => client.disconnect());
   return client;
+}
+
+export interface Answer {
+  status: number;
+  body: unknown;
+  headers: Headers;
+}
+
+/** @throws when the answer is dropped */
+export async function ask(heroku: Heroku, what: string, body?: unknown): Promise<Answer> {
+  const [method = '', path = ''] = what.split(' ');
+  const response = await fetch(heroku.url + path, {
+    method,
+    headers: { Authorization: `Bearer ${heroku.env['HEROKU_API_KEY']}`, 'Content-Type': 'application/json' },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+  return { status: response.status, body: await response.json(), headers: response.headers };
 }
 
 /** Null where it isn't installed. */

@@ -43,16 +43,15 @@ export function createFaults(): Faults {
       failures.clear();
     },
     take({ method, path, client }) {
-      for (const each of waiting) {
-        const { fault } = each;
-        if (fault.method !== undefined && fault.method !== method) continue;
-        if (fault.client !== undefined && fault.client !== client) continue;
-        if (!fault.path.test(path)) continue;
-        each.seen += 1;
-        const first = fault.nth ?? 1;
-        if (each.seen >= first && each.seen < first + (fault.times ?? 1)) return fault;
-      }
-      return null;
+      const matching = waiting.filter(
+        ({ fault }) =>
+          (fault.method ?? method) === method && (fault.client ?? client) === client && fault.path.test(path),
+      );
+      for (const each of matching) each.seen += 1;
+      const hit = matching.find(
+        ({ fault: { nth = 1, times = 1 }, seen }) => seen >= nth && seen < nth + times,
+      );
+      return hit?.fault ?? null;
     },
     failsNow(what) {
       const left = failures.get(what) ?? 0;

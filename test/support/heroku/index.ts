@@ -21,6 +21,7 @@ import {
   addonNamed,
   appNamed,
   configVars,
+  isGone,
   newId,
   urlsOf,
   type Account,
@@ -49,9 +50,9 @@ export interface Heroku {
   requests: Seen[];
   createApp(options: NewApp): App;
   /** Returns when it can be used. */
-  createRedis(options: Omit<NewAddon, 'app'> & { app: string }): Promise<Redis>;
+  createRedis(options: Omit<NewAddon, 'app'> & { app: string }): Promise<RedisAddon>;
   attach(options: { app: string; addon: string; as: string }): void;
-  redis(addon: string): Redis;
+  redis(addon: string): RedisAddon;
   app(name: string): App;
   configVars(app: string): Record<string, string>;
   snapshot(app: string): Snapshot;
@@ -71,13 +72,18 @@ export interface NewApp {
 }
 
 /** An add-on as it is when it is looked at. */
-export interface Redis extends Pick<Addon, 'name' | 'id' | 'status' | 'version' | 'password' | 'settings'> {
+export interface RedisAddon extends Pick<
+  Addon,
+  'name' | 'id' | 'status' | 'version' | 'password' | 'settings'
+> {
   /** As in the config var. */
   url: string;
   /** Null without a clear port. */
   clearUrl: string | null;
   tlsUrl: string;
   pid: number;
+  /** File that the server prints to; no customer sees it. */
+  log: string;
 }
 
 const TIMING: Timing = {
@@ -111,9 +117,11 @@ export async function startHeroku(options: HerokuOptions): Promise<Heroku> {
     keepsPorts: options.keepsPorts ?? true,
     faults: createFaults(),
     account,
-    background(work) {
+    background(addon, work) {
       const doing = work()
-        .catch((error: unknown) => void problems.push(error))
+        .catch((error: unknown) => {
+          if (!isGone(addon)) problems.push(error);
+        })
         .finally(() => working.delete(doing));
       working.add(doing);
     },
@@ -142,7 +150,7 @@ export async function startHeroku(options: HerokuOptions): Promise<Heroku> {
   );
   const url = `http://127.0.0.1:${portOf(server)}`;
 
-  const redis = (name: string): Redis => {
+  const redis = (name: string): RedisAddon => {
     const addon = addonNamed(world, name);
     const { id, status, version, password, settings, store } = addon;
     const { main, clear, tls } = urlsOf(addon);
@@ -157,6 +165,7 @@ export async function startHeroku(options: HerokuOptions): Promise<Heroku> {
       clearUrl: clear,
       tlsUrl: tls,
       pid: store?.pid ?? 0,
+      log: store?.log ?? '',
     };
   };
 
@@ -218,9 +227,7 @@ export async function startHeroku(options: HerokuOptions): Promise<Heroku> {
     snapshot: (name) => snapshotOf(world, name),
     billing: () => ({
       created: [...world.billed],
-      existing: [...world.addons.values()]
-        .filter(({ state }) => state !== 'deprovisioned')
-        .map(({ name }) => name),
+      existing: [...world.addons.values()].filter((addon) => !isGone(addon)).map(({ name }) => name),
     }),
     async close() {
       server.closeAllConnections();

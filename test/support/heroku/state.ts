@@ -125,8 +125,8 @@ export interface World {
   keepsPorts: boolean;
   faults: Faults;
   account: Account;
-  /** Work that no request waits for. */
-  background(work: () => Promise<void>): void;
+  /** Work for an add-on that no request waits for. What fails because the add-on is gone by then is forgotten. */
+  background(addon: Addon, work: () => Promise<void>): void;
   later(ms: number, work: () => void): NodeJS.Timeout;
 }
 
@@ -137,6 +137,9 @@ export interface Account {
   /** Requests left until 429; refilled by whoever tests that. */
   remaining: number;
 }
+
+/** Whose key it is. */
+export const OWNER = { id: '01234567-89ab-cdef-0123-456789abcdef', email: 'ada@example.com' };
 
 export const newId = (): string => randomUUID();
 export const planOfAddon = (addon: Addon): Plan => planOf(addon.plan);
@@ -171,6 +174,14 @@ export function addonOf(world: World, id: string): Addon {
 export function isSeen(world: World, addon: Addon): boolean {
   const apps = [addon.app, ...attachmentsOf(world, addon).map(({ app }) => app)];
   return apps.some((id) => world.apps.get(id)?.access === 'full');
+}
+
+export const isGone = (addon: Addon): boolean => addon.state === 'deprovisioned';
+
+/** @throws while its server is being replaced */
+export function mustRest({ name, status }: Addon): void {
+  if (status === 'upgrading' || status === 'maintenance in progress')
+    throw new ApiError(422, 'unprocessable_entity', `${name} can't be changed now: its status is ${status}.`);
 }
 
 export function attachmentsOf(world: World, addon: Addon): Attachment[] {

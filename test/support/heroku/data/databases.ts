@@ -5,7 +5,7 @@ import { offered } from '../platform/addons.js';
 import { SERVICE } from '../plans.js';
 import { failOver, prepareFollower } from '../redis/replication.js';
 import { applySettings, DEFAULTS, type Settings } from '../redis/store.js';
-import { addonNamed, planOfAddon, urlsOf, type Addon, type World } from '../state.js';
+import { addonNamed, mustRest, planOfAddon, urlsOf, type Addon, type World } from '../state.js';
 import { current, planMaintenance } from './maintenances.js';
 
 const POLICIES: Readonly<Record<string, string>> = {
@@ -45,6 +45,7 @@ export function databaseRoutes(world: World): Routes {
     [`GET ${at}/config`]: (call) => ok(settingsView(ready(call.param('addon')).settings)),
     [`PATCH ${at}/config`]: async (call) => {
       const addon = ready(call.param('addon'));
+      mustRest(addon);
       const { maxmemory_policy, timeout, notify_keyspace_events } = call.parse(settings);
       const was = addon.settings;
       addon.settings = {
@@ -66,7 +67,7 @@ export function databaseRoutes(world: World): Routes {
         });
       }
       addon.status = 'upgrading';
-      world.background(async () => {
+      world.background(addon, async () => {
         const follower = await prepareFollower(world, addon, version);
         if (!follower) return;
         await failOver(world, addon, follower);

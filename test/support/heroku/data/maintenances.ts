@@ -9,6 +9,7 @@ import {
   appOf,
   attachmentsOf,
   attachmentsTo,
+  isGone,
   type Addon,
   type Maintenance,
   type World,
@@ -32,7 +33,7 @@ export function planMaintenance(world: World, addon: Addon, target: string): voi
     timer: null,
   };
   addon.maintenances.push(maintenance);
-  world.background(async () => {
+  world.background(addon, async () => {
     const follower = await prepareFollower(world, addon, target);
     if (!follower) return;
     maintenance.follower = follower;
@@ -53,12 +54,13 @@ function setClock(world: World, addon: Addon, maintenance: Maintenance): void {
 
 function run(world: World, addon: Addon, maintenance: Maintenance): void {
   const { follower } = maintenance;
-  if (maintenance.status === 'running' || maintenance.status === 'completed' || !follower) return;
+  if (maintenance.status === 'running' || maintenance.status === 'completed') return;
+  if (!follower || isGone(addon)) return;
   if (maintenance.timer) clearTimeout(maintenance.timer);
   maintenance.status = 'running';
   maintenance.startedAt = new Date();
   addon.status = 'maintenance in progress';
-  world.background(async () => {
+  world.background(addon, async () => {
     if (world.faults.failsNow('maintenance')) {
       maintenance.status = 'pending';
     } else {
@@ -103,6 +105,7 @@ export function maintenanceRoutes(world: World): Routes {
     [`POST ${at}/run`]: (call) => {
       const addon = addonNamed(world, call.param('addon'));
       const maintenance = waiting(addon);
+      maintenance.scheduledFor = new Date();
       run(world, addon, maintenance);
       return ok(maintenanceView(world, addon, maintenance));
     },

@@ -13,7 +13,9 @@ import {
   attachmentNamed,
   attachmentsOf,
   attachmentsTo,
+  isGone,
   isSeen,
+  mustRest,
   newId,
   varNames,
   type Addon,
@@ -45,7 +47,7 @@ export function createAddon(world: World, on: NewAddon): Addon {
   const name = on.name ?? `redis-curly-${Number.parseInt(randomBytes(2).toString('hex'), 16) + 10_000}`;
   const holder = [...world.addons.values()].find((each) => each.name === name);
   // One that could not be provisioned is still shown, but holds no name.
-  if (holder?.state === 'deprovisioned') world.addons.delete(holder.id);
+  if (holder && isGone(holder)) world.addons.delete(holder.id);
   else if (holder) throw invalid('Name is already taken');
   if (!world.servers.has(version)) throw invalid(`Version ${version} is not supported: ${offered(world)}.`);
   if (plan.space !== app.space)
@@ -54,7 +56,7 @@ export function createAddon(world: World, on: NewAddon): Addon {
     );
   if (fork !== undefined && !plan.forks)
     throw invalid(`The plan ${SERVICE}:${on.plan} does not support forks.`);
-  if (fork !== undefined && !/^rediss?:\/\/[^/]+$/.test(fork))
+  if (fork !== undefined && !(URL.canParse(fork) && /^rediss?:/.test(fork)))
     throw invalid('Fork must be a redis:// or rediss:// URL.');
   const addon: Addon = {
     id: newId(),
@@ -80,7 +82,7 @@ export function createAddon(world: World, on: NewAddon): Addon {
     throw error;
   }
   world.billed.push(name);
-  world.background(() => provision(world, addon, fork));
+  world.background(addon, () => provision(world, addon, fork));
   return addon;
 }
 
@@ -93,7 +95,7 @@ async function provision(world: World, addon: Addon, fork: string | undefined): 
   await applySettings(store, addon.settings);
   if (fork !== undefined) await follow(store, fork);
   // Destroyed in the meantime.
-  if (addon.state === 'deprovisioned') return store.stop();
+  if (isGone(addon)) return store.stop();
   addon.store = store;
   addon.state = 'provisioned';
   addon.status = fork === undefined ? 'available' : 'fork in progress';
@@ -102,7 +104,7 @@ async function provision(world: World, addon: Addon, fork: string | undefined): 
   if (fork === undefined || world.faults.failsNow('fork')) return;
   if (!(await untilInSync(addon, store))) return;
   await pause(world.timing.fork);
-  if (addon.status !== 'fork in progress') return;
+  if (isGone(addon)) return;
   await promote(store);
   addon.status = 'available';
 }
@@ -116,10 +118,10 @@ function drop(world: World, addon: Addon): void {
   }
   for (const { timer, follower } of addon.maintenances) {
     if (timer) clearTimeout(timer);
-    if (follower) world.background(() => follower.stop());
+    if (follower) world.background(addon, () => follower.stop());
   }
   const { store } = addon;
-  if (store) world.background(() => store.stop());
+  if (store) world.background(addon, () => store.stop());
 }
 
 const posted = z.object({
@@ -176,6 +178,7 @@ export function addonRoutes(world: World): Routes {
       const others = attachmentsOf(world, addon).filter((each) => each.app !== app.id);
       if (others.length > 0 && force !== true)
         throw invalid(`Cannot destroy ${addon.name}: it is attached to other apps`);
+      mustRest(addon);
       drop(world, addon);
       world.addons.delete(addon.id);
       return ok(addonView(world, addon));

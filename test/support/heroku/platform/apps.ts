@@ -1,13 +1,12 @@
 /* The account, apps, their maintenance mode and their config vars. */
 import { z } from 'zod';
 import { invalid, ok, type Routes } from '../http.js';
-import { appNamed, attachmentsTo, configVars, varNames, type App, type World } from '../state.js';
+import { appNamed, attachmentsTo, configVars, OWNER, varNames, type App, type World } from '../state.js';
 import { release } from './releases.js';
 
 export function appRoutes(world: World): Routes {
   return {
-    'GET /account': () =>
-      ok({ id: '01234567-89ab-cdef-0123-456789abcdef', email: 'ada@example.com', name: 'Ada' }),
+    'GET /account': () => ok({ ...OWNER, name: 'Ada' }),
     'GET /apps': () =>
       ok([...world.apps.values()].filter(({ access }) => access === 'full').map((app) => appView(app))),
     'GET /apps/:app': (call) => ok(appView(appNamed(world, call.param('app')))),
@@ -48,7 +47,7 @@ function appView({ id, name, at, maintenance, space }: App) {
     id,
     maintenance,
     name,
-    owner: { id: '01234567-89ab-cdef-0123-456789abcdef', email: 'ada@example.com' },
+    owner: OWNER,
     process_tier: 'production',
     region: { name: 'us' },
     released_at: at,

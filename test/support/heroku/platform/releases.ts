@@ -1,7 +1,16 @@
 /* Releases, and the dynos that each of them restarts. */
 import { z } from 'zod';
 import { ApiError, invalid, notFound, ok, type Routes } from '../http.js';
-import { appNamed, newId, type App, type Dyno, type Process, type Release, type World } from '../state.js';
+import {
+  appNamed,
+  newId,
+  OWNER,
+  type App,
+  type Dyno,
+  type Process,
+  type Release,
+  type World,
+} from '../state.js';
 
 /** Whatever changes config vars: a new release, with which every dyno starts anew. */
 export function release(world: World, app: App, description: string): void {
@@ -48,10 +57,14 @@ const update = z.object({
 });
 
 export function releaseRoutes(world: World): Routes {
+  const processOf = (app: App, type: string): Process => {
+    const process = app.formation.find((each) => each.type === type || each.id === type);
+    if (!process) throw notFound('process type');
+    return process;
+  };
   const change = (app: App, updates: z.infer<typeof update>[]): void => {
     for (const { type, quantity, size } of updates) {
-      const process = app.formation.find((each) => each.type === type || each.id === type);
-      if (!process) throw notFound('process type');
+      const process = processOf(app, type);
       const relative = typeof quantity === 'string' && /^[+-]/.test(quantity);
       const next =
         quantity === undefined ? process.quantity : Number(quantity) + (relative ? process.quantity : 0);
@@ -61,12 +74,6 @@ export function releaseRoutes(world: World): Routes {
     }
     scale(world, app);
   };
-  const processOf = (app: App, type: string): Process => {
-    const process = app.formation.find((each) => each.type === type || each.id === type);
-    if (!process) throw notFound('process type');
-    return process;
-  };
-
   return {
     'GET /apps/:app/releases': (call) => {
       const app = appNamed(world, call.param('app'));
@@ -126,8 +133,6 @@ function inRange(releases: Release[], range: string, view: (each: Release) => un
   return { status: 206, body, headers: { 'Next-Range': `version ${next.version}..; max=${max}${order}` } };
 }
 
-const user = { id: '01234567-89ab-cdef-0123-456789abcdef', email: 'ada@example.com' };
-
 function releaseView(app: App, { id, version, description, at }: Release) {
   return {
     addon_plan_names: [],
@@ -140,7 +145,7 @@ function releaseView(app: App, { id, version, description, at }: Release) {
     slug: null,
     status: 'succeeded',
     updated_at: at,
-    user,
+    user: OWNER,
     version,
   };
 }

@@ -1,9 +1,9 @@
 /* Forks and failovers, both by real replication. */
 import { setTimeout as pause } from 'node:timers/promises';
-import { factsOf } from './facts.js';
-import { applySettings, startStore, type Store } from './store.js';
-import { attachmentsOf, urlsOf, appOf, type Addon, type World } from '../state.js';
+import { parseInfo } from '../../../../src/redis/info.js';
 import { release } from '../platform/releases.js';
+import { appOf, attachmentsOf, isGone, urlsOf, type Addon, type World } from '../state.js';
+import { applySettings, startStore, type Store } from './store.js';
 
 /** Has the server follow the one of that URL, as the operator does for `--fork`. */
 export async function follow(store: Store, url: string): Promise<void> {
@@ -19,10 +19,9 @@ export async function follow(store: Store, url: string): Promise<void> {
 
 /** Waits as long as it takes: for ever, when the link is down for good. Null when the add-on is gone before. */
 export async function untilInSync(addon: Addon, store: Store): Promise<Store | null> {
-  while (addon.state !== 'deprovisioned') {
-    const facts = await factsOf(store, 'replication');
-    if (facts.get('master_link_status') === 'up' && facts.get('master_sync_in_progress') === '0')
-      return store;
+  while (!isGone(addon)) {
+    const facts = parseInfo(String(await store.operate((call) => call('INFO', 'replication'))));
+    if (facts['master_link_status'] === 'up' && facts['master_sync_in_progress'] === '0') return store;
     await pause(50);
   }
   return null;

@@ -24,6 +24,8 @@ export const DEFAULTS: Readonly<Settings> = {
 export interface Store {
   version: string;
   pid: number;
+  /** What the server prints; no customer sees it. */
+  log: string;
   /** Nobody listens there when the add-on has no clear port. */
   port: number;
   /** One above the clear port, as at Heroku. */
@@ -65,6 +67,7 @@ export async function startStore(world: World, addon: Addon, version: string): P
         protocol: 2,
         disableClientInfo: true,
         enableReadyCheck: false,
+        retryStrategy: null,
       });
       client.on('error', () => undefined);
       try {
@@ -78,6 +81,7 @@ export async function startStore(world: World, addon: Addon, version: string): P
     return {
       version,
       pid: running.pid,
+      log: running.log,
       port,
       tlsPort,
       operate,
@@ -115,7 +119,8 @@ function configuration(on: { addon: Addon; version: string; dir: string; prefix:
     'save ""',
     `requirepass ${addon.password}`,
     `maxmemory ${memoryMb}mb`,
-    `maxclients ${connections}`,
+    // Some are kept for the operator and for replicas.
+    `maxclients ${connections + 10}`,
     'repl-diskless-sync-delay 0',
     ...withheld.map((command) => `rename-command ${command} ${prefix}-${command}`),
     '',
