@@ -5,7 +5,7 @@ import './faults/steering.test.js';
 import './demo/demo.test.js';
 import './faults/switchover.test.js';
 import './faults/switchover-servers.test.js';
+import './heroku/adapter.test.js';
 import './heroku/cli.test.js';
 import './repoint/sentinel.test.js';
 import './workflows/soak.test.js';
-import './heroku/adapter.test.js';

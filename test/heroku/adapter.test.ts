@@ -4,7 +4,7 @@ import { chmod, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { describe, expect, inject, it, onTestFinished, vi } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { heroku as cli, herokuCli } from '../../src/heroku/cli.js';
 import {
   setStoreSettings,
@@ -26,10 +26,10 @@ import { anyServer } from '../redis/servers.js';
 import type { HerokuOptions } from '../support/heroku/index.js';
 import { slow } from '../support/slow.js';
 import { failureOf, pointAt } from './client.js';
-import { herokuHere } from './support.js';
+import { HEROKU_CLI, herokuHere } from './support.js';
 
 /** Where the CLI could not be had, the set-up has said so. */
-const withCli = describe.skipIf(inject('herokuCli') === null);
+const missing = HEROKU_CLI === null;
 
 const OF = { addon: 'redis-curly-1', app: 'shop' };
 const WAIT = { deadline: 60_000, every: 100 };
@@ -92,7 +92,7 @@ describe('the CLI', () => {
   });
 });
 
-withCli('upgrade in place', () => {
+describe.skipIf(missing)('upgrade in place', () => {
   slow('is asked for, prepared, run and completed', async () => {
     const heroku = await shop();
     expect(await upgradeStore({ ...OF, version: '7.2' })).toMatchObject({ kind: 'maintenance', did: true });
@@ -175,7 +175,7 @@ withCli('upgrade in place', () => {
   });
 });
 
-withCli('by hand', () => {
+describe.skipIf(missing)('by hand', () => {
   slow('the URL is asked of Heroku when the command runs', async () => {
     const heroku = await shop({ plan: 'mini' });
     const endpoint = { herokuConfig: { app: 'shop', key: 'REDIS_URL' } };
@@ -195,7 +195,7 @@ withCli('by hand', () => {
   });
 });
 
-withCli('a Key-Value Store', () => {
+describe.skipIf(missing)('a Key-Value Store', () => {
   it('is told of by the real CLI', async () => {
     const heroku = await shop();
     const store = await storeInfo(OF);
