@@ -1,6 +1,6 @@
 /* The real Heroku CLI through our adapter. A call takes seconds: `npm test` holds one way through, the sweep the rest. */
 import { execFile } from 'node:child_process';
-import { chmod, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -24,6 +24,7 @@ import { resolveEndpoint } from '../../src/platform/secrets.js';
 import { breakGlassPrefix } from '../../src/redis/break-glass.js';
 import { anyServer } from '../redis/servers.js';
 import type { HerokuOptions } from '../support/heroku/index.js';
+import { installHeroku } from '../../src/setup/heroku.js';
 import { slow } from '../support/slow.js';
 import { failureOf, pointAt } from './client.js';
 import { HEROKU_CLI, herokuHere } from './support.js';
@@ -89,6 +90,20 @@ describe('the CLI', () => {
       type: 'ToolMissing',
       message: expect.stringMatching(expected),
     });
+  });
+});
+
+describe('npm', () => {
+  slow('gives the pinned one, to two who ask at once by one installation', async () => {
+    const cache = await mkdtemp(join(tmpdir(), 'ferry-adapter-'));
+    onTestFinished(() => rm(cache, { recursive: true, force: true }));
+    const said: string[] = [];
+    const [one, two] = await Promise.all([1, 2].map(() => installHeroku((line) => said.push(line), cache)));
+    expect(one).toMatchObject({ version: '11.10.0' });
+    expect(two?.command).toEqual(one?.command);
+    expect(said.filter((line) => line.startsWith('Heroku CLI 11.10.0 from npm ('))).toHaveLength(1);
+    expect(await readdir(join(cache, 'tmp'))).toEqual([]);
+    expect((await installHeroku((line) => said.push(line), cache)).from).toBe('npm (cache)');
   });
 });
 
