@@ -34,7 +34,7 @@ const ran = report.testResults.flatMap(({ name, assertionResults }) =>
 const again = new Set(ran.map(({ test }) => test));
 const earlier = [
   ...(existsSync(file) ? readFileSync(file, 'utf8') : '').matchAll(
-    /^\| (\S+\.sweep\.ts: .*) \| (\w+ \| [\d.]+) \|$/gm,
+    /^\| (\S+\.(?:sweep|test)\.ts: .*) \| (\w+ \| [\d.]+) \|$/gm,
   ),
 ].map(([, test, came]) => ({ test, came }));
 const folderOf = ({ test }) => test.split(':')[0];

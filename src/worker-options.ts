@@ -2,6 +2,7 @@
 import { fileURLToPath } from 'node:url';
 import type { DataConverter } from '@temporalio/common';
 import type { NativeConnection, WorkerOptions } from '@temporalio/worker';
+import { HEARTBEAT_EVERY } from './activities/border.js';
 import * as activities from './activities/index.js';
 import { TASK_QUEUE } from './contract.js';
 
@@ -24,9 +25,9 @@ export function workerOptions(input: {
     workflowBundle: { codePath: fileURLToPath(new URL(bundle, import.meta.url)) },
     // A worker that died keeps its sticky queue for this long: a query after its restart waits no longer (10 s by default).
     stickyQueueScheduleToStartTimeout: '1s',
-    // A running activity learns of a rollback with its next heartbeat.
-    defaultHeartbeatThrottleInterval: '500ms',
-    maxHeartbeatThrottleInterval: '500ms',
+    // A running activity learns of a rollback with its next heartbeat: none is held back.
+    defaultHeartbeatThrottleInterval: HEARTBEAT_EVERY,
+    maxHeartbeatThrottleInterval: HEARTBEAT_EVERY,
     // On Ctrl-C a copy hands back its checkpoint.
     shutdownGraceTime: '5s',
     shutdownForceTime: '15s',

@@ -6,6 +6,7 @@ import type { RedisEndpoint } from '../inputs/refs.js';
 import { backupsOf, inBackupFolder, roomAt } from '../platform/backup-folder.js';
 import { resolveEndpoint } from '../platform/secrets.js';
 import { takeBackup, type BackupFacts } from '../redis/backup/take.js';
+import { refusalOf } from '../redis/describe.js';
 import { parseInfo } from '../redis/info.js';
 import { backupChecks, savedOf } from '../redis/preflight/backup.js';
 import { onServer } from './asking.js';
@@ -56,15 +57,19 @@ export async function backUp(input: {
 export async function preflightBackup(input: { source: RedisEndpoint; backup: Backup }): Promise<Check[]> {
   return border(async (b) => {
     const address = await resolveEndpoint({ endpoint: input.source, where: 'source' });
-    const saved = await onServer(b, address, async (client) => {
+    const { saved, refusal } = await onServer(b, address, async (client) => {
       const info = parseInfo(String(await client.call('INFO')));
       const micros = Number(info['server_time_usec'] ?? 0);
-      return savedOf(info, micros > 0 ? micros / 1e6 : Date.now() / 1_000);
+      return {
+        saved: savedOf(info, micros > 0 ? micros / 1e6 : Date.now() / 1_000),
+        // Not by PSYNC itself: an old server would fork, whatever the arguments.
+        refusal: await refusalOf(client, ['REPLCONF', 'ferry', 'ferry']),
+      };
     });
     const folder = backupsOf(b.workflowId, folderOf(input.backup));
     return backupChecks({
       saved,
-      room: input.backup === false ? null : { folder, ...(await roomAt(folder)) },
+      plan: input.backup === false ? null : { folder, ...(await roomAt(folder)), refusal },
     });
   });
 }

@@ -8,7 +8,8 @@ import { redact } from '../platform/redact.js';
 import { connectionName } from '../redis/hands.js';
 import { workBegins } from './metrics.js';
 
-const HEARTBEAT_EVERY = 1_000;
+/** In milliseconds. A rollback is heard with the next heartbeat, so the way back begins no later than this. */
+export const HEARTBEAT_EVERY = 200;
 /** Progress goes to the workflow at growing intervals: some 25 signals in 10 hours, whatever the size of the data. */
 const FIRST_SIGNAL_AFTER = 2_000;
 const SIGNAL_GROWTH = 1.5;
@@ -24,7 +25,7 @@ export interface Border<Beat> {
   runId: string;
   /** Names the connections of this attempt. A later one of the same upgrade closes those of an earlier one (redis/hands.ts). */
   hand: string;
-  /** Remembers where it is; sent every second. */
+  /** Remembers where it is; sent with the next heartbeat. */
   beat: (details: Beat) => void;
   /** Shows how far it is. */
   show: (progress: Omit<Progress, 'rate' | 'at' | 'etaSeconds'>) => void;

@@ -89,9 +89,6 @@ export async function soakReplication(
     const sides = await sidesOf(couple);
     // What the attempt before this one found, and didn't live to tell, is found again.
     const before = b.last ? { ...b.last, found: null } : checkpoint;
-    // Whoever goes back is heard with the next heartbeat, and a look comes only once a second.
-    let told = before;
-    const beating = setInterval(() => told && b.beat(told), BEAT_MS);
     return onBoth(b, sides, async ({ target: primary, source: follower }) => {
       const seen = await soak({
         ...options,
@@ -100,7 +97,6 @@ export async function soakReplication(
         before,
         signal: b.signal,
         onLook: (now) => {
-          told = now;
           b.beat(now);
           b.show({
             step: 'Soak',
@@ -115,11 +111,9 @@ export async function soakReplication(
       // Cancelled at that moment: it is found again when it goes on.
       if (b.signal.aborted) return { done: false, checkpoint: { ...seen, found: null }, curves };
       return { done: true, checkpoint: seen, curves };
-    }).finally(() => clearInterval(beating));
+    });
   });
 }
-
-const BEAT_MS = 200;
 
 /** The main numbers; those that aren't known are left out. */
 function countsOf({ now, safety, last }: SoakSeen): Record<string, number> {

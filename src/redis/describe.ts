@@ -218,16 +218,19 @@ async function ask(client: Redis, mode: ServerFacts['mode']): Promise<Pick<Serve
   const why: ServerFacts['why'] = {};
   for (const [ability, command] of Object.entries(QUESTIONS) as [Ability, readonly string[]][]) {
     const refusal =
-      mode === 'sentinel' ? 'a Sentinel holds no data' : await refusalOf(client, ability, command);
+      mode === 'sentinel' ? 'a Sentinel holds no data' : await refusalOf(client, command);
     can[ability] = refusal === null;
     if (refusal !== null) why[ability] = refusal;
   }
   return { can, why };
 }
 
-async function refusalOf(
+/**
+ * Why a server does not let us run a command, in its own words; null where it does. The arguments must be such that it does
+ * nothing then.
+ */
+export async function refusalOf(
   client: Redis,
-  ability: Ability,
   [name = '', ...args]: readonly string[],
 ): Promise<string | null> {
   try {
@@ -237,7 +240,7 @@ async function refusalOf(
     const message = messageOf(error);
     if (/Connection is closed|timed out/i.test(message)) throw failureOn(client, error);
     // 6.0 takes no mode after the time, and CLIENT PAUSE without it holds reads, INFO and the worker as well.
-    if (ability === 'pauseWrites' && /syntax|wrong number of arguments|unknown subcommand/i.test(message)) {
+    if (args[0] === 'PAUSE' && /syntax|wrong number of arguments|unknown subcommand/i.test(message)) {
       return 'CLIENT PAUSE … WRITE came with Redis 6.2';
     }
     // A user limited to certain keys may run the command: on those.

@@ -1,4 +1,5 @@
 /* An upgrade whose payloads are encrypted: what Temporal stores, who can read it, and keys that change under way. */
+import { slow } from '../support/slow.js';
 import { writeFile } from 'node:fs/promises';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { Client } from '@temporalio/client';
@@ -169,7 +170,7 @@ test('a failure that ends it is encrypted, and read with its receipt', async () 
   for (const word of ['planted-', 'rejected']) expect(around(text, word)).toBe('');
 });
 
-test('keys change under way: in the file, by a restart, and by a worker that lacks one', async () => {
+slow('keys change under way: in the file, by a restart, and by a worker that lacks one', async () => {
   const worker = await w.startWorker();
   let log = '';
   worker.stderr?.on('data', (chunk: Buffer) => (log += chunk.toString()));

@@ -129,7 +129,7 @@ describe('the canary', { timeout: 120_000 }, () => {
     await expectWhole({ w, app, serving: 'target' });
   });
 
-  test('a canary that can not connect does not stop the switch, and the receipt says unknown', async () => {
+  slow('a canary that can not connect does not stop the switch, and the receipt says unknown', async () => {
     const w = await begin();
     const upgrade = await w.startSwitchover({
       gates: { cutover: 'auto', commit: 'auto' },
@@ -189,7 +189,8 @@ describe('the canary', { timeout: 120_000 }, () => {
     await until('the end of the canary', async () => !runs(pid), 20_000);
   });
 
-  test.skipIf(inject('haproxy') === null)('through HAProxy, where the applications connect', async () => {
+  slow('through HAProxy, where the applications connect', async ({ skip }) => {
+    skip(inject('haproxy') === null, 'no HAProxy here');
     const w = await begin();
     const haproxy = await startHaproxy({ source: w.source.port, target: w.target.port });
     onTestFinished(() => haproxy.stop());

@@ -1,6 +1,6 @@
 /* redisSwitchover of a server that Sentinels watch, with applications that ask them where it is. */
 import { writeFile } from 'node:fs/promises';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished } from 'vitest';
 import type { Writer } from '../redis/replication/support.js';
 import { PRIMARY, sentinelWriter, startSentinels, type Sentinels } from '../support/sentinel.js';
 import { slow } from '../support/slow.js';
@@ -69,7 +69,7 @@ describe('behind Sentinels', { timeout: 180_000 }, () => {
     expect(await expectWhole(w, 'source', app)).toEqual([]);
   });
 
-  test('to the end: the old server is left alone', async () => {
+  slow('to the end: the old server is left alone', async () => {
     const { w, sentinels } = await begin({ quick: true });
     const app = sentinelWriter(sentinels, 'list');
     const upgrade = await start(w, sentinels, { soak: '3s', gates: { cutover: 'auto', commit: 'auto' } });

@@ -81,7 +81,7 @@ describe('steering', { timeout: 180_000 }, () => {
     await expectWhole({ w, app, serving: 'target' });
   });
 
-  test('a higher lag limit begins the pause that a lower one held back', async () => {
+  slow('a higher lag limit begins the pause that a lower one held back', async () => {
     const w = await begin();
     const app = application({ world: w });
     const upgrade = await w.startSwitchover({ maxPause: '30s', maxLag: 1, gates: { commit: 'auto' } });

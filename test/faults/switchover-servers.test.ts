@@ -90,57 +90,59 @@ describe.concurrent('redisSwitchover', { timeout: 180_000 }, () => {
     },
   );
 
-  test('partitioned in the soak, under writes: the old one catches up, and going back keeps them all', async ({
-    onTestFinished: atEnd,
-  }) => {
-    const w = await begin(atEnd);
-    const network = await linked(w, atEnd);
-    const app = application({ world: w });
-    const upgrade = await w.startSwitchover({
-      reach: network.reach,
-      soak: '10m',
-      gates: { cutover: 'auto' },
-    });
-    await upgrade.until(at('Soak'), 60_000);
-    network.cut();
-    await moreWrites(app, 1_000);
-    network.mend();
-    const follower = w.redis('source');
-    await until('the link', async () =>
-      (await follower.info('replication')).includes('master_link_status:up'),
-    );
-    await upgrade.say('rollback', { by: 'ada' });
-    expect(await upgrade.ended(90_000)).toMatchObject({ outcome: 'RolledBack', left: [] });
-    await expectWhole({ w, app, serving: 'source' });
-  });
+  slow(
+    'partitioned in the soak, under writes: the old one catches up, and going back keeps them all',
+    async ({ onTestFinished: atEnd }) => {
+      const w = await begin(atEnd);
+      const network = await linked(w, atEnd);
+      const app = application({ world: w });
+      const upgrade = await w.startSwitchover({
+        reach: network.reach,
+        soak: '10m',
+        gates: { cutover: 'auto' },
+      });
+      await upgrade.until(at('Soak'), 60_000);
+      network.cut();
+      await moreWrites(app, 1_000);
+      network.mend();
+      const follower = w.redis('source');
+      await until('the link', async () =>
+        (await follower.info('replication')).includes('master_link_status:up'),
+      );
+      await upgrade.say('rollback', { by: 'ada' });
+      expect(await upgrade.ended(90_000)).toMatchObject({ outcome: 'RolledBack', left: [] });
+      await expectWhole({ w, app, serving: 'source' });
+    },
+  );
 
-  test('away for longer than the backlog holds: the old one keeps its keys, and a person is asked', async ({
-    onTestFinished: atEnd,
-  }) => {
-    const w = await begin(atEnd);
-    const network = await linked(w, atEnd);
-    const upgrade = await w.startSwitchover({
-      reach: network.reach,
-      soak: '10m',
-      gates: { cutover: 'auto' },
-    });
-    await upgrade.until(at('Soak'), 60_000);
-    const next = w.redis('target');
-    await next.config('SET', 'repl-backlog-size', '32kb');
-    // Seen by both: what a replica that seems to be there has not taken yet is kept beside the backlog.
-    network.sever();
-    for (let n = 0; n < 200; n += 1) await next.set(`large:${n}`, 'x'.repeat(10_000));
-    network.mend();
-    const asked = await upgrade.until('NeedsDecision', 60_000);
-    expect(asked.decision?.problem).toMatch(/everything anew|the link was down/);
-    expect(asked.wayBack).toMatchObject({ keepsWrites: false });
-    expect(asked.decision?.choices).not.toHaveProperty('rollback');
-    // 8.0 writes what 7.0 can't read: its keys are the old ones, all of them.
-    expect(await w.redis('source').dbsize()).toBeGreaterThanOrEqual(2_000);
-    await upgrade.say('waive', { check: 'The way back is open', by: 'ada' });
-    await upgrade.approve('commit');
-    expect(await upgrade.ended()).toMatchObject({ outcome: 'Completed' });
-  });
+  slow(
+    'away for longer than the backlog holds: the old one keeps its keys, and a person is asked',
+    async ({ onTestFinished: atEnd }) => {
+      const w = await begin(atEnd);
+      const network = await linked(w, atEnd);
+      const upgrade = await w.startSwitchover({
+        reach: network.reach,
+        soak: '10m',
+        gates: { cutover: 'auto' },
+      });
+      await upgrade.until(at('Soak'), 60_000);
+      const next = w.redis('target');
+      await next.config('SET', 'repl-backlog-size', '32kb');
+      // Seen by both: what a replica that seems to be there has not taken yet is kept beside the backlog.
+      network.sever();
+      for (let n = 0; n < 200; n += 1) await next.set(`large:${n}`, 'x'.repeat(10_000));
+      network.mend();
+      const asked = await upgrade.until('NeedsDecision', 60_000);
+      expect(asked.decision?.problem).toMatch(/everything anew|the link was down/);
+      expect(asked.wayBack).toMatchObject({ keepsWrites: false });
+      expect(asked.decision?.choices).not.toHaveProperty('rollback');
+      // 8.0 writes what 7.0 can't read: its keys are the old ones, all of them.
+      expect(await w.redis('source').dbsize()).toBeGreaterThanOrEqual(2_000);
+      await upgrade.say('waive', { check: 'The way back is open', by: 'ada' });
+      await upgrade.approve('commit');
+      expect(await upgrade.ended()).toMatchObject({ outcome: 'Completed' });
+    },
+  );
 
   test('the new server comes back empty in the soak: the old one is not wiped, and a person is asked', async ({
     onTestFinished: atEnd,

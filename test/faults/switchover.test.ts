@@ -1,6 +1,7 @@
 /* redisSwitchover under attack: workers killed in the handover, a broken way back, the card typed by hand. */
-import { writeFile } from 'node:fs/promises';
+import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Redis } from 'ioredis';
 import { describe, expect, inject, onTestFinished, test } from 'vitest';
 import { writer } from '../redis/replication/support.js';
 import { startHaproxy } from '../support/haproxy.js';
@@ -45,6 +46,52 @@ async function killed(ms: number): Promise<void> {
 describe('redisSwitchover', { timeout: 120_000 }, () => {
   test('the worker is killed 10 ms into the switch: another finishes it', () => killed(10));
   slow.each([0, 30])('the worker is killed %i ms into the switch: another finishes it', (ms) => killed(ms));
+
+  slow.each(['Back up the old server', 'Back up the new server', 'Decommission the old server'])(
+    'the worker is killed in "%s": another does it, whole and once',
+    async (title) => {
+      const w = await begin({ sourceArgs: ['--save', '3600 1'] });
+      const folder = join(w.folder, 'backups');
+      const app = application({ world: w });
+      const upgrade = await w.startSwitchover({
+        gates: { cutover: 'auto', commit: 'auto', decommission: 'auto' },
+        backup: { folder },
+        decommission: { kind: 'shutdown' },
+      });
+      await quickly(upgrade, begun(title), 60_000);
+      await replaceWorker(w);
+      const receipt = await upgrade.ended(90_000);
+      expect(receipt).toMatchObject({ outcome: 'Completed', blemishes: [] });
+      await app.stop();
+      expect(await app.missing(w.redis('target'))).toEqual([]);
+      await expectOrdinary(w.redis('target'));
+      // Nothing half beside the two whole ones.
+      const [of = ''] = await readdir(folder);
+      const taken = await readdir(join(folder, of));
+      expect(taken.map((name) => name.replace(/^backup-\w+-/, '')).toSorted()).toEqual(['after', 'before']);
+      for (const name of taken)
+        expect((await readdir(join(folder, of, name))).toSorted()).toEqual(
+          expect.arrayContaining(['dump.rdb', 'settings.json']),
+        );
+      const gone = new Redis(w.sourceUrl, { retryStrategy: null, lazyConnect: true });
+      gone.on('error', () => undefined);
+      await expect(gone.connect()).rejects.toThrow();
+    },
+  );
+
+  slow.each(['Back up the old server', 'Back up the new server'])(
+    'rolled back in "%s": every write is on the old server',
+    async (title) => {
+      const w = await begin();
+      const app = application({ world: w });
+      const upgrade = await w.startSwitchover({ gates: { cutover: 'auto' }, backup: true });
+      await quickly(upgrade, begun(title), 60_000);
+      await upgrade.signal('rollback', { by: 'ada' });
+      expect(await upgrade.ended()).toMatchObject({ outcome: 'RolledBack', left: [] });
+      await expectWhole({ w, app, serving: 'source' });
+      expect(await w.redis('target').dbsize()).toBe(0);
+    },
+  );
 
   test('rolled back before the cutover: the new server is empty, and neither has a setting of ours', async () => {
     const w = await begin();

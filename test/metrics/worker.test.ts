@@ -1,4 +1,5 @@
 /* What a worker tells Prometheus, held against the receipt: real processes, killed in the middle. */
+import { slow } from '../support/slow.js';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { freePort } from '../../src/setup/servers.js';
 import { kill9, seed } from '../faults/support.js';
@@ -116,7 +117,7 @@ test('an upgrade from its start to its receipt, over the death of the worker at 
     expect([nothing, last.get(nothing)]).toEqual([nothing, 0]);
 });
 
-test('a copy that is broken off by the death of the worker, a step that fails, a rollback', async () => {
+slow('a copy that is broken off by the death of the worker, a step that fails, a rollback', async () => {
   const KEYS = 20_000;
   await w.startWorker();
   await seed(w.redis('source'), KEYS);

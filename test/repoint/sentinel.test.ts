@@ -241,7 +241,7 @@ describe('told', { timeout: 120_000 }, () => {
     await expect(told(pair, sentinels)).rejects.toMatchObject({ type: 'ReadOnlyTarget' });
   });
 
-  test('a server that they do not know is refused before anything is paused', async () => {
+  slow('a server that they do not know is refused before anything is paused', async () => {
     const pair = await pairUp();
     const stranger = await serve({ name: 'r80' });
     const sentinels = await startSentinels({ port: pair.one.port });
@@ -388,9 +388,8 @@ describe('the checklist', { timeout: 120_000 }, () => {
   test('passes for those that watch the source; without them it refuses', async () => {
     const pair = await two();
     const { spec, all } = await startSentinels({ port: pair.one.port });
-    const list = await checks({ pair, spec });
-    expect(wrong(list)).toEqual({});
-    expect(list).toHaveLength(5);
+    await expect.poll(async () => wrong(await checks({ pair, spec }))).toEqual({});
+    expect(await checks({ pair, spec })).toHaveLength(5);
     const file = Repoint.parse({ kind: 'file', path: '/tmp/x' });
     expect(wrong(await checks({ pair, spec: file }))).toEqual({
       'No Sentinel watches either': expect.stringMatching(/connections/),
@@ -402,9 +401,10 @@ describe('the checklist', { timeout: 120_000 }, () => {
   test('one that does not answer, and one that was not given', async () => {
     const pair = await two();
     const { spec, all, places } = await startSentinels({ port: pair.one.port });
-    expect(wrong(await checks({ pair, spec: { ...spec, sentinels: places.slice(0, 2) } }))).toEqual({
-      'No other Sentinel watches either': `a Sentinel at ${places[2]}`,
-    });
+    // On a busy machine one may not answer another for a moment, which is said, too.
+    await expect
+      .poll(async () => wrong(await checks({ pair, spec: { ...spec, sentinels: places.slice(0, 2) } })))
+      .toEqual({ 'No other Sentinel watches either': `a Sentinel at ${places[2]}` });
     await all[2]!.kill9();
     expect(wrong(await checks({ pair, spec }))).toMatchObject({
       'Every Sentinel can be told': expect.stringContaining(places[2]!),
@@ -431,11 +431,13 @@ describe('the checklist', { timeout: 120_000 }, () => {
     const { spec, all, places } = await startSentinels({ port: pair.one.port, downAfterMs: 1_200 });
     await all[0]!.client.call('SENTINEL', 'MONITOR', 'second', '127.0.0.1', pair.one.port, '1');
     await all[1]!.client.call('SENTINEL', 'SET', PRIMARY, 'quorum', '3');
-    expect(wrong(await checks({ pair, spec }))).toEqual({
-      'No other Sentinel watches either': `the Sentinel at ${places[0]} watches 127.0.0.1:${pair.one.port} as second too`,
-      'The Sentinels are at rest': expect.stringContaining('different quorums'),
-      'The Sentinels outwait the pause': '1200',
-    });
+    await expect
+      .poll(async () => wrong(await checks({ pair, spec })))
+      .toEqual({
+        'No other Sentinel watches either': `the Sentinel at ${places[0]} watches 127.0.0.1:${pair.one.port} as second too`,
+        'The Sentinels are at rest': expect.stringContaining('different quorums'),
+        'The Sentinels outwait the pause': '1200',
+      });
   });
 
   test('a quorum that is not there', async () => {

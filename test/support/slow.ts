@@ -1,5 +1,5 @@
 import { test } from 'vitest';
 
-/** What takes too long for `npm test`, and runs with `npm run sweep` (see slow.sweep.ts). */
+/** What takes too long for `npm test`, and runs with `npm run sweep`, with all other tests of its file. */
 // oxlint-disable-next-line vitest/no-disabled-tests, vitest/valid-title -- no test, but what makes them
 export const slow = test.skipIf(process.env['FERRY_SWEEP'] === undefined);

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { startRedis } from '../../src/setup/servers.js';
 import { Redis } from 'ioredis';
+import { slow } from '../support/slow.js';
 import { application, binaryOf, world, type World, type WorldOptions } from '../support/world.js';
 import { seed } from './support.js';
 
@@ -93,30 +94,33 @@ describe('redisSwitchover', { timeout: 120_000 }, () => {
     );
   });
 
-  test('without: the plan says so, and how old the last save is; rejected, the old server stays', async () => {
-    const w = await begin();
-    const upgrade = await w.startSwitchover({
-      gates,
-      backup: false,
-      decommission: { kind: 'command', command: ['true'] },
-    });
-    await upgrade.until(({ phase }) => phase === 'AwaitingApproval', 60_000);
-    await upgrade.say('reject', { gate: 'decommission', by: 'ada' });
-    const receipt = await upgrade.ended();
-    expect(receipt).toMatchObject({ outcome: 'Completed', blemishes: [] });
-    expect(receipt.rejections).toMatchObject([{ gate: 'decommission', by: 'ada' }]);
-    expect(receipt.steps.map(({ title }) => title)).not.toContain('Back up the old server');
-    expect(receipt.checks.find(({ name }) => name === 'Backup')).toMatchObject({
-      status: 'warn',
-      actual: expect.stringContaining('saved'),
-    });
-    expect(receipt.steps.find(({ title }) => title === 'Decommission the old server')).toMatchObject({
-      status: 'skipped',
-    });
-    expect(await w.redis('source').dbsize()).toBe(2_000);
-  });
+  slow(
+    'without: the plan says so, and how old the last save is; rejected, the old server stays',
+    async () => {
+      const w = await begin();
+      const upgrade = await w.startSwitchover({
+        gates,
+        backup: false,
+        decommission: { kind: 'command', command: ['true'] },
+      });
+      await upgrade.until(({ phase }) => phase === 'AwaitingApproval', 60_000);
+      await upgrade.say('reject', { gate: 'decommission', by: 'ada' });
+      const receipt = await upgrade.ended();
+      expect(receipt).toMatchObject({ outcome: 'Completed', blemishes: [] });
+      expect(receipt.rejections).toMatchObject([{ gate: 'decommission', by: 'ada' }]);
+      expect(receipt.steps.map(({ title }) => title)).not.toContain('Back up the old server');
+      expect(receipt.checks.find(({ name }) => name === 'Backup')).toMatchObject({
+        status: 'warn',
+        actual: expect.stringContaining('saved'),
+      });
+      expect(receipt.steps.find(({ title }) => title === 'Decommission the old server')).toMatchObject({
+        status: 'skipped',
+      });
+      expect(await w.redis('source').dbsize()).toBe(2_000);
+    },
+  );
 
-  test('a command ends it; one that leaves it running is a warning', async () => {
+  slow('a command ends it; one that leaves it running is a warning', async () => {
     const w = await begin();
     const told = join(w.folder, 'told');
     const upgrade = await w.startSwitchover({
@@ -134,14 +138,18 @@ describe('redisSwitchover', { timeout: 120_000 }, () => {
     ).toEqual(['-after', 'before']);
   });
 
-  test('a user who may not: a person skips it, and the receipt says so', async () => {
+  test('a user who may not: Pre-flight says so; waived and then skipped, the receipt says that', async () => {
     const w = await begin();
-    await w.redis('source').call('ACL', 'SETUSER', 'mover', 'on', '>pw', '~*', '&*', '+@all', '-psync');
+    const mover = ['mover', 'on', '>pw', '~*', '&*', '+@all', '-psync', '-replconf'];
+    await w.redis('source').call('ACL', 'SETUSER', ...mover);
     const url = w.sourceUrl.replace('redis://', 'redis://mover:pw@');
     const file = join(w.folder, 'mover-url');
     await writeFile(file, url, { mode: 0o600 });
     const upgrade = await w.startSwitchover({ backup: true, gates, source: { file } });
-    const asked = await upgrade.until('NeedsDecision', 60_000);
+    const held = await upgrade.until('NeedsDecision', 60_000);
+    expect(held.decision).toMatchObject({ about: 'Pre-flight', waivable: ['The backup may be read'] });
+    await upgrade.say('waive', { check: 'The backup may be read', by: 'ada' });
+    const asked = await upgrade.until(({ decision }) => decision?.about === 'Back up the old server', 60_000);
     expect(asked.decision?.problem).toContain('+psync');
     expect(Object.keys(asked.decision?.choices ?? {})).toContain('skip');
     expect(await w.redis('source').info('replication')).toContain('connected_slaves:0');

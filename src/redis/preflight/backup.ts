@@ -31,19 +31,36 @@ export function savedOf(info: Record<string, string>, now: number): Saved {
   };
 }
 
-export function backupChecks(on: {
-  saved: Saved;
-  /** Where it goes and what is free there; null: no backup is taken. */
-  room: { folder: string; free: number | null; why: string | null } | null;
-}): Check[] {
-  const { saved, room } = on;
-  return room === null ? [ownSave(saved)] : [roomFor(saved, room)];
+export interface Planned {
+  folder: string;
+  /** Bytes that are free there; null: not known, and why. */
+  free: number | null;
+  why: string | null;
+  /** Why the server does not let itself be read as by a replica, in its own words; null: it does. */
+  refusal: string | null;
 }
 
-function roomFor(
-  { usedMemory, status }: Saved,
-  { folder, free, why }: { folder: string; free: number | null; why: string | null },
-): Check {
+/** `plan`: of the backup that is going to be taken; null: none is. */
+export function backupChecks({ saved, plan }: { saved: Saved; plan: Planned | null }): Check[] {
+  return plan === null ? [ownSave(saved)] : [readable(plan), roomFor(saved, plan)];
+}
+
+function readable({ refusal }: Planned): Check {
+  return check({
+    name: 'The backup may be read',
+    expected: 'PSYNC and REPLCONF are permitted',
+    actual: refusal ?? 'permitted',
+    ...(refusal === null
+      ? {}
+      : {
+          status: 'fail',
+          waivable: true,
+          next: 'Grant +psync and +replconf to the user, or start with `backup`: false and take a backup in another way.',
+        }),
+  });
+}
+
+function roomFor({ usedMemory, status }: Saved, { folder, free, why }: Planned): Check {
   // One of each side; a snapshot is rarely larger than what the server takes in memory.
   const needed = 2 * usedMemory;
   const fits = free !== null && free >= needed;

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { expectWholeAfterKills } from './killed.js';
+import { expectSleepersHarmless, expectWholeAfterKills } from './killed.js';
 
 /* Every instant is in the sweep; here some, of which most are between the pause and its end. */
 test('killed with -9 at some instants of the handover: it is finished, and no write is lost', async () => {
@@ -18,3 +18,17 @@ test('killed while Redis 6.0 hands over', async () => {
   const { kills } = await expectWholeAfterKills({ names: ['r60', 'r62'], at });
   expect(kills).toBeGreaterThan(at.length / 2);
 });
+
+/* Its time was over, and another attempt came: it wakes up behind that one. */
+test.each([
+  ['r70', 'r80'],
+  ['r60', 'r62'],
+] as const)(
+  'stopped while %s hands over to %s, and continued once another attempt has finished it',
+  async (...names) => {
+    const at = [32, 36, 44].flatMap((command) =>
+      (['before', 'after'] as const).map((when) => ({ when, command })),
+    );
+    expect(await expectSleepersHarmless({ names, at })).toBeGreaterThan(at.length / 2);
+  },
+);

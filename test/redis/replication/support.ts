@@ -29,6 +29,8 @@ export interface Couple {
   exchange: () => void;
   portFile: string;
   toldFile: string;
+  /** Holds the name of the attempt that Temporal waits for. */
+  currentFile: string;
   options: () => HandoverOptions;
 }
 
@@ -57,7 +59,11 @@ export async function couple(names: readonly [string, string], args: string[] = 
   });
   await follow({ client: next, at: sides.from.at });
   await linkUp({ client: next, stalledMs: 10_000, signal: new AbortController().signal });
-  const [portFile, toldFile] = [join(folder, 'port'), join(folder, 'told')];
+  const [portFile, toldFile, currentFile] = ['port', 'told', 'current'].map((name) => join(folder, name)) as [
+    string,
+    string,
+    string,
+  ];
   await writeFile(portFile, String(one.port));
   return {
     one,
@@ -68,6 +74,7 @@ export async function couple(names: readonly [string, string], args: string[] = 
     },
     portFile,
     toldFile,
+    currentFile,
     options: () => ({
       ...sides,
       capMs: 500,
@@ -85,10 +92,12 @@ export async function couple(names: readonly [string, string], args: string[] = 
 
 /** A later attempt, on any worker: finishes what there is to finish. */
 export async function again(pair: Couple, attempt: number) {
+  const name = `ferry:test:1.${attempt}`;
+  await writeFile(pair.currentFile, name);
   const told = await readFile(pair.toldFile, 'utf8').catch(() => '');
   return handOver({
     ...pair.options(),
-    name: `ferry:test:1.${attempt}`,
+    name,
     promotedBefore: told === 'promoted',
   });
 }
