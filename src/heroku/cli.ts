@@ -42,8 +42,8 @@ const LIMIT = 1024 * 1024;
  */
 export async function heroku({ args, timeout = '90s', changes, signal }: HerokuCommand): Promise<HerokuSaid> {
   const { cli } = herokuAccount();
-  const { command } = await herokuCli();
-  signal?.throwIfAborted();
+  // An installation goes on by itself: the next one who asks finds it done.
+  const { command } = await unlessAborted(herokuCli(), signal);
   // A HOME of its own, as it writes a credential helper into ~/.gitconfig and reads logins of people from ~/.netrc.
   const home = await mkdtemp(join(tmpdir(), 'ferry-heroku-'));
   try {
@@ -62,6 +62,16 @@ export async function heroku({ args, timeout = '90s', changes, signal }: HerokuC
   } finally {
     await rm(home, { recursive: true, force: true });
   }
+}
+
+async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  signal?.throwIfAborted();
+  if (signal === undefined) return work;
+  return new Promise((resolve, reject) => {
+    const stop = (): void => reject(signal.reason);
+    signal.addEventListener('abort', stop, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop));
+  });
 }
 
 interface Failed {
@@ -133,7 +143,7 @@ let known: { of: string; cli: Promise<FoundHeroku> } | undefined;
 export function herokuCli(): Promise<FoundHeroku> {
   // Its version is asked for once: that takes a second.
   const of = JSON.stringify(
-    ['FERRY_HEROKU_CLI', 'PATH', 'FERRY_CACHE', 'HOME'].map((name) => process.env[name]),
+    ['FERRY_HEROKU_CLI', 'PATH', 'FERRY_CACHE', 'XDG_CACHE_HOME', 'HOME'].map((name) => process.env[name]),
   );
   if (known?.of === of) return known.cli;
   const cli = findOrInstall();

@@ -44,7 +44,7 @@ export interface Store extends StoreSettings {
 interface Of extends Asked {
   /** The add-on's name. */
   addon: string;
-  /** The app that pays for it. */
+  /** Name of the app that pays for it. */
   app: string;
 }
 
@@ -265,9 +265,10 @@ export async function upgradeOf({
 }: Of & { version: string }): Promise<Upgrade | null> {
   const store = await storeInfo({ addon, app, signal });
   if (isVersion(store.version, version)) return { kind: 'upgraded' };
-  const maintenance = await maintenanceInfo({ addon, app, signal }).catch(orUnknownYet);
-  if (maintenance !== null && isOpen(maintenance)) return { kind: 'maintenance', maintenance };
-  return /upgrad/.test(store.status) ? { kind: 'upgrading' } : null;
+  // Mini plans have no maintenances: theirs are upgraded at once.
+  if (/^mini/i.test(store.plan)) return /upgrad/.test(store.status) ? { kind: 'upgrading' } : null;
+  const maintenance = await maintenanceInfo({ addon, app, signal });
+  return isOpen(maintenance) ? { kind: 'maintenance', maintenance } : null;
 }
 
 /**

@@ -36,7 +36,7 @@ export interface Maintenance {
 interface Of extends Asked {
   /** Name or id of the add-on. */
   addon: string;
-  /** The app that pays for it. */
+  /** Name of the app that pays for it: it confirms, too. */
   app: string;
 }
 

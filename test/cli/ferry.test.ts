@@ -333,6 +333,7 @@ describe('doctor', () => {
     });
     expect(by['FerryPhase']).toMatchObject({ status: 'ok' });
     expect(by['FERRY_HOME']?.found).toContain(home);
+    expect(by['Heroku CLI']?.found).toMatch(/^11\.|heroku@11\.10\.0/);
   });
 
   it('fails where no server answers', async () => {

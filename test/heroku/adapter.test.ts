@@ -1,8 +1,10 @@
 /* The real Heroku CLI through our adapter. A call takes seconds: `npm test` holds one way through, the sweep the rest. */
-import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { chmod, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, inject, it, onTestFinished, vi } from 'vitest';
+import { promisify } from 'node:util';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { heroku as cli, herokuCli } from '../../src/heroku/cli.js';
 import {
   setStoreSettings,
@@ -18,14 +20,17 @@ import {
   waitUntilCompleted,
   waitUntilPrepared,
 } from '../../src/heroku/maintenances.js';
+import { resolveEndpoint } from '../../src/platform/secrets.js';
+import { breakGlassPrefix } from '../../src/redis/break-glass.js';
+import { anyServer } from '../redis/servers.js';
 import type { HerokuOptions } from '../support/heroku/index.js';
-import { slow as slowly } from '../support/slow.js';
+import { installHeroku } from '../../src/setup/heroku.js';
+import { slow } from '../support/slow.js';
 import { failureOf, pointAt } from './client.js';
-import { herokuHere } from './support.js';
+import { HEROKU_CLI, herokuHere } from './support.js';
 
-const here = inject('herokuCli') !== null;
-const fast = it.skipIf(!here);
-const slow = here ? slowly : it.skip;
+/** Where the CLI could not be had, the set-up has said so. */
+const missing = HEROKU_CLI === null;
 
 const OF = { addon: 'redis-curly-1', app: 'shop' };
 const WAIT = { deadline: 60_000, every: 100 };
@@ -41,7 +46,7 @@ async function shop(options: Omit<HerokuOptions, 'servers'> & { plan?: string } 
 }
 
 describe('the CLI', () => {
-  fast('sees a private HOME, its key, and nothing else of the worker', async () => {
+  it('sees a private HOME, its key, and nothing else of the worker', async () => {
     await shop();
     const folder = await mkdtemp(join(tmpdir(), 'ferry-adapter-'));
     onTestFinished(() => rm(folder, { recursive: true, force: true }));
@@ -65,7 +70,7 @@ describe('the CLI', () => {
     expect(await readFile(join(folder, 'argv'), 'utf8')).toBe('redis:info redis-curly-1 --app shop');
   });
 
-  fast.each([
+  it.each([
     [
       'heroku/10.2.1 linux-x64 node-v20.0.0',
       /\(FERRY_HEROKU_CLI\) is 10\.2\.1, older than 11\.0\.0\. Update it/,
@@ -88,8 +93,22 @@ describe('the CLI', () => {
   });
 });
 
-describe('upgrade in place', () => {
-  fast('is asked for, prepared, run and completed', async () => {
+describe('npm', () => {
+  slow('gives the pinned one, to two who ask at once by one installation', async () => {
+    const cache = await mkdtemp(join(tmpdir(), 'ferry-adapter-'));
+    onTestFinished(() => rm(cache, { recursive: true, force: true }));
+    const said: string[] = [];
+    const [one, two] = await Promise.all([1, 2].map(() => installHeroku((line) => said.push(line), cache)));
+    expect(one).toMatchObject({ version: '11.10.0' });
+    expect(two?.command).toEqual(one?.command);
+    expect(said.filter((line) => line.startsWith('Heroku CLI 11.10.0 from npm ('))).toHaveLength(1);
+    expect(await readdir(join(cache, 'tmp'))).toEqual([]);
+    expect((await installHeroku((line) => said.push(line), cache)).from).toBe('npm (cache)');
+  });
+});
+
+describe.skipIf(missing)('upgrade in place', () => {
+  slow('is asked for, prepared, run and completed', async () => {
     const heroku = await shop();
     expect(await upgradeStore({ ...OF, version: '7.2' })).toMatchObject({ kind: 'maintenance', did: true });
     const seen: string[] = [];
@@ -171,7 +190,38 @@ describe('upgrade in place', () => {
   });
 });
 
-describe('a Key-Value Store', () => {
+describe.skipIf(missing)('by hand', () => {
+  slow('the URL is asked of Heroku when the command runs', async () => {
+    const heroku = await shop({ plan: 'mini' });
+    const endpoint = { herokuConfig: { app: 'shop', key: 'REDIS_URL' } };
+    const address = await resolveEndpoint({ endpoint, where: 'source' });
+    const line = breakGlassPrefix({ address, endpoint });
+    expect(line).toContain('heroku config:get REDIS_URL -a shop');
+    expect(line).not.toContain(heroku.redis(OF.addon).password);
+    // As on the machine of whoever types it.
+    const folder = await mkdtemp(join(tmpdir(), 'ferry-adapter-'));
+    onTestFinished(() => rm(folder, { recursive: true, force: true }));
+    await symlink(process.env['FERRY_HEROKU_CLI'] ?? '', join(folder, 'heroku'));
+    await symlink(anyServer('r70').cli ?? '', join(folder, 'redis-cli'));
+    const { stdout } = await promisify(execFile)('sh', ['-c', `${line} PING`], {
+      env: { ...heroku.env, HOME: folder, PATH: `${folder}:${process.env['PATH']}` },
+    });
+    expect(stdout).toBe('PONG\n');
+  });
+});
+
+describe.skipIf(missing)('a Key-Value Store', () => {
+  it('is told of by the real CLI', async () => {
+    const heroku = await shop();
+    const store = await storeInfo(OF);
+    expect(store).toMatchObject({ name: OF.addon, status: 'available', version: '7.0', timeout: 300 });
+    expect(JSON.stringify(store)).not.toContain(heroku.redis(OF.addon).password);
+    expect(heroku.requests.filter(({ client }) => client === 'cli').map(({ path }) => path)).toEqual([
+      '/apps/shop/addons',
+      '/redis/v0/databases/redis-curly-1',
+    ]);
+  });
+
   slow('is found by its own name among others that hold it', async () => {
     const heroku = await shop();
     await heroku.createRedis({ app: 'shop', plan: 'mini', name: 'redis-curly-12', as: 'CACHE' });

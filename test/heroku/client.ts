@@ -1,13 +1,13 @@
 /* Our client and our adapter of the CLI, pointed at an emulated Heroku. */
-import { expect, inject, onTestFinished, vi } from 'vitest';
+import { expect, onTestFinished, vi } from 'vitest';
 import { FerryError } from '../../src/errors.js';
 import type { Heroku } from '../support/heroku/index.js';
+import { HEROKU_CLI } from './support.js';
 
 /** Until the end of the test. */
 export function pointAt(heroku: Heroku): void {
   for (const [name, value] of Object.entries(heroku.env)) vi.stubEnv(name, value);
-  const cli = inject('herokuCli');
-  if (cli !== null) vi.stubEnv('FERRY_HEROKU_CLI', cli);
+  if (HEROKU_CLI !== null) vi.stubEnv('FERRY_HEROKU_CLI', HEROKU_CLI);
   onTestFinished(() => {
     vi.unstubAllEnvs();
   });

@@ -1,12 +1,10 @@
 /* The emulated Heroku with the servers of this machine, and the real CLI pointed at it. */
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
-import { onTestFinished } from 'vitest';
-import { which } from '../../src/setup/run.js';
+import { inject, onTestFinished } from 'vitest';
 import { SERVERS } from '../redis/servers.js';
 import { startHeroku, type Heroku, type HerokuOptions } from '../support/heroku/index.js';
 import { versionOf } from '../support/heroku/versions.js';
@@ -57,10 +55,8 @@ export async function ask(heroku: Heroku, what: string, body?: unknown): Promise
   return { status: response.status, body: await response.json(), headers: response.headers };
 }
 
-/** Null where it isn't installed. */
-export const HEROKU_CLI = [process.env['FERRY_HEROKU_CLI'], process.env['HEROKU_CLI'], which('heroku')].find(
-  (path): path is string => typeof path === 'string' && existsSync(path),
-);
+/** Null where there is none: the set-up has said why. */
+export const HEROKU_CLI = inject('herokuCli');
 
 export interface Said {
   code: number | null;
@@ -96,7 +92,7 @@ dns.lookup = function (name, ...words) {
 
 export async function herokuCli(heroku: Heroku): Promise<Cli> {
   const program = HEROKU_CLI;
-  if (program === undefined) throw new Error('no heroku CLI here');
+  if (program === null) throw new Error('no heroku CLI here');
   const home = await mkdtemp(join(tmpdir(), 'ferry-heroku-cli-'));
   onTestFinished(() => rm(home, { recursive: true, force: true }));
   const [hook, log] = [join(home, 'hook.cjs'), join(home, 'hosts')];

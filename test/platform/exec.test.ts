@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { FerryError } from '../../src/errors.js';
 import { CommandSpec } from '../../src/inputs/refs.js';
-import { run } from '../../src/platform/exec.js';
+import { capture, run } from '../../src/platform/exec.js';
 
 const PLANTED = 'pl4nted-Passw0rd';
 let dir: string;
@@ -133,6 +133,25 @@ it('bounds what it keeps', async () => {
   expect(stdoutTail.length).toBeLessThan(2_100);
   expect(stdoutTail.endsWith('the end\n')).toBe(true);
   expect(stderrTail.length).toBeLessThan(2_100);
+});
+
+function whole(command: string, limit = 1_000_000, timeout = '60s') {
+  const spec = CommandSpec.parse({ command, timeout });
+  return capture({ label: 'theTool', spec, name: '', step: '', limit });
+}
+
+it('gives a parser all of the output, whatever the exit code', async () => {
+  const { stdout, stdoutTail, ...rest } = await whole('seq 1 20000; echo sorry >&2; exit 3');
+  expect(stdout.trim().split('\n')).toHaveLength(20_000);
+  expect(stdoutTail.length).toBeLessThan(3_000);
+  expect(rest).toMatchObject({ exitCode: 3, stderrTail: 'sorry\n' });
+});
+
+it('gives a parser no half of it', async () => {
+  expect((await failure(whole('seq 1 20000; echo sorry >&2', 64 * 1024))).message).toBe(
+    'theTool said more than 64 kB: sorry',
+  );
+  expect((await whole('seq 1 20000; sleep 60', 64 * 1024, '500ms')).exitCode).toBeNull();
 });
 
 it('names the missing variable', async () => {

@@ -12,6 +12,7 @@ import {
 } from '../../src/setup/redis.js';
 import { findBrowser, parseBrowserVersion } from '../../src/setup/browser.js';
 import { mirrorOf } from '../../src/setup/debian.js';
+import { findHeroku, installHeroku, lookForHeroku } from '../../src/setup/heroku.js';
 import { which } from '../../src/setup/run.js';
 import { findTemporal, parseTemporalVersion } from '../../src/setup/temporal.js';
 
@@ -208,6 +209,48 @@ test("Debian's mirror is the one of the machine's own sources", () => {
     'mirror+file:/etc/apt/mirrors/debian.list',
   );
   expect(mirrorOf('', 'bookworm')).toBeNull();
+});
+
+describe('the Heroku CLI', () => {
+  beforeEach(() => {
+    vi.stubEnv('FERRY_HEROKU_CLI', '');
+  });
+
+  test('is none where there is none, and then of npm', async () => {
+    expect(await lookForHeroku(cache)).toEqual({ none: true });
+    await expect(installHeroku(say, cache)).rejects.toThrow('there is no `npm`');
+    expect(await findHeroku(say, cache)).toBeNull();
+    expect(said).toEqual([
+      'No Heroku CLI: there is no `npm` to install the Heroku CLI with. Its tests are left out.',
+    ]);
+  });
+
+  test('is the one on PATH, or the one that is named', async () => {
+    const onPath = join(path, 'heroku');
+    script(onPath, 'echo heroku/11.2.0 linux-x64 node-v20.20.2');
+    expect(await lookForHeroku(cache)).toEqual({
+      found: { command: [onPath], version: '11.2.0', from: 'PATH' },
+    });
+    const other = join(cache, 'heroku-12');
+    script(other, 'echo heroku/12.0.1 linux-x64 node-v22.1.0');
+    vi.stubEnv('FERRY_HEROKU_CLI', other);
+    expect(await lookForHeroku(cache)).toEqual({
+      found: { command: [other], version: '12.0.1', from: 'FERRY_HEROKU_CLI' },
+    });
+  });
+
+  test('that is too old is said to be, and the tests go on without it', async () => {
+    const old = join(path, 'heroku');
+    script(old, 'echo heroku/9.5.1 linux-x64 node-v16.20.2');
+    expect(await lookForHeroku(cache)).toEqual({
+      unfit: {
+        what: `the Heroku CLI ${old} (PATH) is 9.5.1, older than 11.0.0`,
+        next: expect.stringContaining('npm install --global heroku@11.10.0'),
+      },
+    });
+    expect(await findHeroku(say, cache)).toBeNull();
+    expect(said[0]).toContain('9.5.1, older than 11.0.0. Update it');
+  });
 });
 
 describe('a browser', () => {
