@@ -199,6 +199,8 @@ describe('upgrades in place', () => {
     expect((await putOff(heroku, '5')).status).toBe(422);
     const client = customer(before.url);
     await client.set('a', 1);
+    // It is on the follower.
+    expect(await client.wait(1, 10_000)).toBe(1);
     let acknowledged = 0;
     const write = async (): Promise<never> => {
       for (;;) acknowledged = await client.incr('n');
