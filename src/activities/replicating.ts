@@ -380,15 +380,16 @@ async function hand(
   const { source, target } = await sidesOf(input.couple);
   const [from, to] = direction === 'forward' ? [source, target] : [target, source];
   // Nothing is paused yet; past that point it has to do.
-  if (!promotedBefore)
-    await prepareRepoint({
-      spec: input.repoint,
-      direction,
-      name: input.name,
-      serving: { address: to.address, database: 0 },
-      leaving: from.address,
-      signal: b.signal,
-    });
+  const ready = promotedBefore
+    ? null
+    : await prepareRepoint({
+        spec: input.repoint,
+        direction,
+        name: input.name,
+        serving: { address: to.address, database: 0 },
+        leaving: from.address,
+        signal: b.signal,
+      });
   const tell = (to: HandoverSide, leaving: HandoverSide, way: 'forward' | 'back') => () =>
     repoint({
       spec: input.repoint,
@@ -396,6 +397,7 @@ async function hand(
       name: input.name,
       serving: { address: to.address, database: 0 },
       leaving: leaving.address,
+      ready: ready ?? undefined,
       // Behind the fence: its own time-out ends it, and nothing else.
       signal: NEVER,
     });
@@ -420,7 +422,7 @@ async function hand(
       repoint: tell(to, from, direction),
       repointBack: tell(from, to, direction === 'forward' ? 'back' : 'forward'),
     }),
-  );
+  ).finally(() => ready?.end());
 }
 
 /** With half a second between two of them: a busy moment passes, or a person is asked. */

@@ -12,6 +12,7 @@ import {
   lookAtSentinels,
   prepareSentinels,
   repointSentinels,
+  type OpenSentinels,
 } from './sentinel.js';
 import type { Check } from '../contract.js';
 import type { ServerAddress } from '../redis/address.js';
@@ -21,8 +22,11 @@ import { byHandWebhook, describeWebhook, repointWebhook } from './webhook.js';
 
 export type { Direction, RepointInput, Serving };
 
-/** Safe to repeat at any point, also after a crash. Returns what was done, in words. @throws FerryError */
-export async function repoint(input: RepointInput): Promise<string> {
+/**
+ * Safe to repeat at any point, also after a crash. `ready`: what prepareRepoint gave, to be quicker by. Returns what was done, in
+ * words. @throws FerryError
+ */
+export async function repoint(input: RepointInput & { ready?: Readied | undefined }): Promise<string> {
   const { spec } = input;
   switch (spec.kind) {
     case 'file':
@@ -32,7 +36,7 @@ export async function repoint(input: RepointInput): Promise<string> {
     case 'haproxy':
       return repointHaproxy({ ...input, spec });
     case 'sentinel':
-      return repointSentinels({ ...input, spec });
+      return repointSentinels({ ...input, spec, open: input.ready?.sentinels });
     default:
       return repointWebhook({ ...input, spec });
   }
@@ -47,10 +51,18 @@ export async function watchersOf(on: {
   return spec.kind === 'sentinel' ? lookAtSentinels({ spec, signal }) : null;
 }
 
-/** Looks whether repointing will do, before anything is paused. @throws FerryError */
-export async function prepareRepoint(input: RepointInput): Promise<void> {
+/** Holds connections until its end. */
+export interface Readied {
+  sentinels?: OpenSentinels;
+  end: () => void;
+}
+
+/** Looks whether repointing will do, before anything is paused, and makes ready what it takes. @throws FerryError */
+export async function prepareRepoint(input: RepointInput): Promise<Readied> {
   const { spec } = input;
-  if (spec.kind === 'sentinel') await prepareSentinels({ ...input, spec });
+  if (spec.kind !== 'sentinel') return { end: () => undefined };
+  const sentinels = await prepareSentinels({ ...input, spec });
+  return { sentinels, end: sentinels.end };
 }
 
 /** Afterwards: whether all of those who were told stand by it. */

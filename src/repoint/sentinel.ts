@@ -62,34 +62,74 @@ function placeIn(at: string): Place {
   return { host: at.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(at.slice(colon + 1)) };
 }
 
-/** Connects to all of them at once, uses those that answer, and closes. */
-async function withSentinels<T>(
-  on: { spec: Spec; signal?: AbortSignal | undefined },
-  use: (hands: Hand[], failures: string[]) => Promise<T>,
-): Promise<T> {
-  const { spec, signal } = on;
-  const clients: Redis[] = [];
-  try {
-    const settled = await Promise.allSettled(
-      (await addressesOf(spec)).map(async (address): Promise<Hand> => {
-        const client = await connect({
-          address,
-          name: CONNECTION,
-          signal,
-          connectTimeoutMs: COMMAND_TIMEOUT_MS,
-          commandTimeoutMs: COMMAND_TIMEOUT_MS,
-        });
-        clients.push(client);
-        return { client, facts: await lookAtSentinel({ client, primary: spec.primary }) };
+/** Connections to all that answered. */
+export interface OpenSentinels {
+  clients: Redis[];
+  /** Of those that didn't: a sentence each. */
+  failures: string[];
+  end: () => void;
+}
+
+type On = {
+  spec: Spec;
+  signal?: AbortSignal | undefined;
+  /** Connections that stand already; others are made, and closed, where there are none, or one of them is gone. */
+  open?: OpenSentinels | undefined;
+};
+
+/** Connects to all of them at once. */
+async function openSentinels({ spec, signal }: On): Promise<OpenSentinels> {
+  const settled = await Promise.allSettled(
+    (await addressesOf(spec)).map((address) =>
+      connect({
+        address,
+        name: CONNECTION,
+        signal,
+        connectTimeoutMs: COMMAND_TIMEOUT_MS,
+        commandTimeoutMs: COMMAND_TIMEOUT_MS,
       }),
-    );
-    signal?.throwIfAborted();
-    return await use(
-      settled.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : [])),
-      settled.flatMap((each) => (each.status === 'rejected' ? [messageOf(each.reason)] : [])),
-    );
-  } finally {
+    ),
+  );
+  const clients = settled.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []));
+  const end = (): void => {
     for (const client of clients) client.disconnect();
+  };
+  if (signal?.aborted) end();
+  signal?.throwIfAborted();
+  return { clients, failures: failuresOf(settled), end };
+}
+
+/** Looks at all that are connected. */
+async function handsOf({ clients, failures }: OpenSentinels, { primary }: Spec) {
+  const settled = await Promise.allSettled(
+    clients.map(async (client): Promise<Hand> => ({
+      client,
+      facts: await lookAtSentinel({ client, primary }),
+    })),
+  );
+  return {
+    hands: settled.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : [])),
+    failures: [...failures, ...failuresOf(settled)],
+  };
+}
+
+function failuresOf(settled: PromiseSettledResult<unknown>[]): string[] {
+  return settled.flatMap((each) => (each.status === 'rejected' ? [messageOf(each.reason)] : []));
+}
+
+/** Uses those that answer. */
+async function withSentinels<T>(on: On, use: (hands: Hand[], failures: string[]) => Promise<T>): Promise<T> {
+  if (on.open) {
+    const { hands, failures } = await handsOf(on.open, on.spec);
+    if (failures.length === on.open.failures.length) return use(hands, failures);
+  }
+  const opened = await openSentinels(on);
+  try {
+    const { hands, failures } = await handsOf(opened, on.spec);
+    on.signal?.throwIfAborted();
+    return await use(hands, failures);
+  } finally {
+    opened.end();
   }
 }
 
@@ -121,24 +161,30 @@ async function identityOf(
 
 /**
  * Waits until they know the server that is going to serve, and reach it: all of them on the way forward, and most of them on the
- * way back, which nobody should have to wait for.
+ * way back, which nobody should have to wait for. Gives the connections, so that none has to be made in the moment itself.
  * @throws FerryError when they don't within 20 seconds
  */
-export async function prepareSentinels(input: RepointInput<Spec>): Promise<void> {
+export async function prepareSentinels(input: RepointInput<Spec>): Promise<OpenSentinels> {
   const { spec, direction, serving, leaving, signal } = input;
   const until = performance.now() + DISCOVERY_MS;
+  const asked = performance.now() + ASKING_MS;
   const server = await identityOf(serving.address, signal);
   const old = leaving && (await identityOf(leaving, signal));
   const needed = direction === 'forward' ? spec.sentinels.length : mostOf(spec);
   for (;;) {
-    const problems = await withSentinels({ spec, signal }, async (hands, failures) => [
+    const open = await openSentinels({ spec, signal });
+    const { hands, failures } = await handsOf(open, spec);
+    const problems = [
       ...failures,
       ...hands.flatMap(({ facts }) => {
         const problem = unreadiness(facts, server) ?? strangeness(facts, [server, ...(old ? [old] : [])]);
         return problem === null ? [] : [`the Sentinel at ${facts.shown} ${problem}`];
       }),
-    ]);
-    if (spec.sentinels.length - problems.length >= needed) return;
+    ];
+    const enough = spec.sentinels.length - problems.length >= needed && !stillAsking(hands, server, asked);
+    if (enough && !signal?.aborted) return open;
+    open.end();
+    signal?.throwIfAborted();
     if (performance.now() > until)
       throw new FerryError('SentinelsNotReady', `Nothing was changed, since ${problems.join('; ')}`);
     await sleep(LOOK_EVERY_MS, undefined, { signal }).catch(() => {});
@@ -166,20 +212,21 @@ function unreadiness(facts: SentinelFacts, server: Place & { runId: string }): s
   return null;
 }
 
-export async function repointSentinels(input: RepointInput<Spec>): Promise<string> {
-  const { spec, serving, leaving, signal } = input;
+export async function repointSentinels(
+  input: RepointInput<Spec> & { open?: OpenSentinels | undefined },
+): Promise<string> {
+  const { spec, serving, leaving, open, signal } = input;
   const [server, old] = await Promise.all([
     identityOf(serving.address, signal),
     leaving && identityOf(leaving, signal),
   ]);
   if (server.role !== 'primary')
     throw new FerryError('ReadOnlyTarget', `${shown(server)} is no primary, so no Sentinel is told of it`);
-  const until = performance.now() + ASKING_MS;
+  // Waited for already, while it was made ready.
+  const until = open ? 0 : performance.now() + ASKING_MS;
   for (;;) {
-    const said = await withSentinels({ spec, signal }, async (hands, failures) => {
-      // One that was told a moment ago, by an attempt before this one, has yet to ask the server who it is.
-      const asking = hands.some(({ facts }) => facts.primary.runId === '' && !isAt(facts.primary, server));
-      return asking && performance.now() < until
+    const said = await withSentinels({ spec, open, signal }, async (hands, failures) => {
+      return stillAsking(hands, server, until)
         ? null
         : tell({ spec, server, old: old ?? null, hands, failures });
     });
@@ -192,7 +239,13 @@ export async function repointSentinels(input: RepointInput<Spec>): Promise<strin
   }
 }
 
-async function withoutItself(on: { spec: Spec; signal?: AbortSignal | undefined }): Promise<void> {
+/** One that was told a moment ago, of the last switch or by an attempt before this one, has yet to ask the server who it is. */
+function stillAsking(hands: Hand[], server: Place, until: number): boolean {
+  const asking = hands.some(({ facts }) => facts.primary.runId === '' && !isAt(facts.primary, server));
+  return asking && performance.now() < until;
+}
+
+async function withoutItself(on: On): Promise<void> {
   await withSentinels(on, async ([hand]) => {
     if (hand && countsItself(hand.facts))
       await resetSentinel({ client: hand.client, primary: on.spec.primary });

@@ -46,8 +46,16 @@ async function switchOver(pair: Couple, { spec }: Sentinels): Promise<void> {
   const { from, to: next } = pair.sides;
   const there = { ...to(forward ? 'forward' : 'back', next), leaving: from.address };
   const back = { ...to(forward ? 'back' : 'forward', from), leaving: next.address };
-  await prepareRepoint(there);
-  await handOver({ ...pair.options(), repoint: () => repoint(there), repointBack: () => repoint(back) });
+  const ready = await prepareRepoint(there);
+  try {
+    await handOver({
+      ...pair.options(),
+      repoint: () => repoint({ ...there, ready }),
+      repointBack: () => repoint({ ...back, ready }),
+    });
+  } finally {
+    ready.end();
+  }
   pair.exchange();
 }
 
@@ -61,12 +69,13 @@ async function promote(pair: Couple): Promise<void> {
 }
 
 async function known(sentinels: Sentinels, port: number): Promise<void> {
-  await prepareRepoint({
+  const ready = await prepareRepoint({
     spec: sentinels.spec,
     direction: 'forward',
     name: 'test',
     serving: { address: { host: '127.0.0.1', port }, database: 0 },
   });
+  ready.end();
 }
 
 const told = (pair: Couple, { spec }: Sentinels) =>
