@@ -103,7 +103,7 @@ describe.for(versionsHere())('%s', (version) => {
     await client.set('k', 'v', 'PX', 20);
     await tracker.barrier();
     tracker.take(10);
-    await expect.poll(() => tracker.has(Buffer.from('k')), { timeout: 2_000 }).toBe(true);
+    await expect.poll(() => tracker.has(Buffer.from('k'))).toBe(true);
     tracker.close();
   });
 
