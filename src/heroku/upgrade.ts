@@ -163,6 +163,9 @@ async function later({
   }
 }
 
+/** A store that has been upgraded says so by then. One that doesn't was upgraded to another version, or not at all. */
+const SHOWN_WITHIN_MS = 2 * 60_000;
+
 export interface Upgraded {
   /** The version that it says now. */
   version: string;
@@ -187,7 +190,8 @@ export async function upgradeByMaintenance({
   // Nothing more is asked than is needed: the apps are at rest, and each call of the CLI takes seconds.
   await runMaintenance(of);
   const { durationSeconds, startedAt, completedAt } = await waitUntilCompleted({ ...waiting, addon, app });
-  const store = await waitUntilAvailable({ ...waiting, addon, app, version });
+  const deadline = Math.min(waiting.deadline, SHOWN_WITHIN_MS);
+  const store = await waitUntilAvailable({ ...waiting, deadline, addon, app, version });
   return { version: store.version, seconds: durationSeconds, startedAt, completedAt };
 }
 
@@ -212,6 +216,9 @@ export async function upgradeAtOnce({
   };
 }
 
+/** As often as this in a row it must not be seen. */
+const UNSEEN = 3;
+
 /**
  * What is left of an upgrade that is not wanted any more: nothing takes it back. One that runs is waited for, so that the apps don't
  * write while it does. Null where it was never asked for.
@@ -225,12 +232,15 @@ export async function leftOfUpgrade({
   ...waiting
 }: UpgradeOf & Waiting): Promise<string | null> {
   const of = { addon, app, signal: waiting.signal };
+  let unseen = 0;
   return waitFor<string | null>({
     ...waiting,
     what: `the upgrade of ${addon} to end`,
     look: async () => {
       const upgrade = await upgradeOf({ ...of, version });
-      if (upgrade === null) return { done: null };
+      // A command that was stopped a moment ago may have got through all the same.
+      if (upgrade === null) return ++unseen < UNSEEN ? { yet: 'nothing to be seen' } : { done: null };
+      unseen = 0;
       if (upgrade.kind === 'upgraded')
         return { done: `${addon} runs ${version}: an upgrade in place can not be taken back` };
       if (upgrade.kind === 'upgrading') return { yet: 'it is being upgraded' };

@@ -174,7 +174,6 @@ export async function herokuInPlace(raw: unknown): Promise<Receipt> {
           says: 'give every app the maintenance mode that it had',
           call: call('restoreMaintenanceMode', { apps }),
           byHand: found.byHand.maintenance,
-          independent: true,
         },
         do: () =>
           acts(changes, 'Turn maintenance mode on').ensureMaintenanceMode({
@@ -190,7 +189,6 @@ export async function herokuInPlace(raw: unknown): Promise<Receipt> {
           says: 'scale every app back to exactly what ran',
           call: call('restoreFormation', { apps }),
           byHand: found.byHand.scale,
-          independent: true,
         },
         do: () => acts(changes, 'Scale down the workers').scaleDownWorkers({ apps }),
         note: (result) => (result ? `${result.stopped} dynos ended` : ''),
