@@ -180,7 +180,9 @@ describe.skipIf(CLI === null)('herokuInPlace', () => {
 
     expect(await failure({ app: 'Shop!', targetVersion: 'newest' })).toMatchObject({
       type: 'InvalidInput',
-      message: expect.stringMatching(/`app` must be an app's name.*`targetVersion` must be a version/) as string,
+      message: expect.stringMatching(
+        /`app` must be an app's name.*`targetVersion` must be a version/,
+      ) as string,
     });
     expect(await failure({ addon: 'redis-unknown-1' })).toMatchObject({
       type: 'NotFound',
