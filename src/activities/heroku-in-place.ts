@@ -49,14 +49,15 @@ export async function describeInPlace(input: { settings: HerokuInPlaceSettings }
     const facts = await factsOf(b, addon);
     const { version, from } = await herokuCli();
     const of = { addon: facts.addon.name, app: facts.addon.billingApp.name, signal: b.signal };
-    const { rows: _, ...store } = await storeInfo(of);
+    // A second or more each.
+    const [{ rows: _, ...store }, maintenance] = await Promise.all([storeInfo(of), maintenanceInfo(of)]);
     const uses = facts.apps.find(({ name }) => name === app) ?? facts.apps[0];
     const reached =
       uses === undefined ? { keyspace: null, why: 'no app that may be seen uses it' } : await reach(b, uses);
     return {
       ...facts,
       store,
-      maintenance: await maintenanceInfo(of),
+      maintenance,
       atOnce: isUpgradedAtOnce(facts.addon.plan),
       cli: { version, from },
       keyspace: reached.keyspace,
