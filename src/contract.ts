@@ -11,7 +11,11 @@ export const TASK_QUEUE = 'redis-ferry';
 export const PHASE_ATTRIBUTE = 'FerryPhase';
 
 /** Workflow types that can be started, with the part of the workflow ID that stands between `upgrade/` and the name. */
-export const STRATEGIES = { redisCopy: 'redis', redisSwitchover: 'redis' } as const;
+export const STRATEGIES = {
+  redisCopy: 'redis',
+  redisSwitchover: 'redis',
+  herokuInPlace: 'heroku',
+} as const;
 export type Strategy = keyof typeof STRATEGIES;
 
 /** `upgrade/<provider>/<name>`: one target, one upgrade at a time. */
@@ -66,6 +70,9 @@ export interface Check {
   next?: string;
   waivable: boolean;
   waivedBy?: string;
+  /** No program can see it: a person ticks it by its name, and it passes. */
+  tickable?: true;
+  tickedBy?: string;
 }
 
 export type StepStatus =
@@ -288,6 +295,8 @@ export interface UndoResult {
   note?: string;
   /** Titles of earlier steps that must stay as they are now, and why. */
   keep?: { steps: string[]; because: string };
+  /** What can't be undone and is still there, in sentences for the receipt. */
+  left?: string[];
   /** For the receipt, as a strategy's own: what was measured on the way back. */
   facts?: Record<string, unknown>;
   blemishes?: string[];
@@ -423,7 +432,7 @@ export const MESSAGES: Record<MessageName, string> = {
     'Answer a decision: {"choice": "retry", "by": "your name"}; "note" may be added. The choices are in state.decision',
   waive:
     'Waive a failed check by its name: {"check": "Target has room", "by": "your name"}; "note" may be added',
-  tick: 'Tick a follow-up by its name: {"item": "Terraform", "by": "your name"}',
+  tick: 'Tick a follow-up, or an item of the checklist, by its name: {"item": "Terraform", "by": "your name"}',
   skip: 'Skip the step that failed, where the decision offers it: {"by": "your name"}; "note" may be added',
   retry: 'Try the failed step again: {"by": "your name"}; "note" may be added',
   pause:
