@@ -30,6 +30,7 @@ const EXAMPLES = {
     },
     soak: '24h',
   },
+  herokuInPlace: { name: 'cache', app: 'shop', addon: 'redis-curly-1', targetVersion: '7.2' },
 };
 
 /** Fields whose schema leaves to their names what they are. */

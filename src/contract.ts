@@ -11,7 +11,11 @@ export const TASK_QUEUE = 'redis-ferry';
 export const PHASE_ATTRIBUTE = 'FerryPhase';
 
 /** Workflow types that can be started, with the part of the workflow ID that stands between `upgrade/` and the name. */
-export const STRATEGIES = { redisCopy: 'redis', redisSwitchover: 'redis' } as const;
+export const STRATEGIES = {
+  redisCopy: 'redis',
+  redisSwitchover: 'redis',
+  herokuInPlace: 'heroku',
+} as const;
 export type Strategy = keyof typeof STRATEGIES;
 
 /** `upgrade/<provider>/<name>`: one target, one upgrade at a time. */

@@ -3,6 +3,7 @@
  * Nothing here runs an upgrade; a worker does (`ferry worker`).
  */
 import type { Strategy } from './contract.js';
+import { HerokuInPlaceInput } from './inputs/heroku-in-place.js';
 import { RedisCopyInput } from './inputs/redis-copy.js';
 import { RedisSwitchoverInput } from './inputs/redis-switchover.js';
 
@@ -49,6 +50,11 @@ export {
 } from './contract.js';
 export { dataConverter } from './codec/converter.js';
 export { FAILURES, isFailureType, type FailureType } from './errors.js';
+export {
+  HEROKU_IN_PLACE_GATES,
+  HerokuInPlaceInput,
+  type HerokuInPlaceSettings,
+} from './inputs/heroku-in-place.js';
 export { REDIS_COPY_GATES, RedisCopyInput, type RedisCopySettings } from './inputs/redis-copy.js';
 export {
   REDIS_SWITCHOVER_GATES,
@@ -60,4 +66,5 @@ export {
 export const SCHEMAS = {
   redisCopy: RedisCopyInput,
   redisSwitchover: RedisSwitchoverInput,
+  herokuInPlace: HerokuInPlaceInput,
 } as const satisfies Record<Strategy, unknown>;

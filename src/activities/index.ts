@@ -23,5 +23,14 @@ export {
 } from './replicating.js';
 export { readCanary } from './canary.js';
 export { measureServer, soakReplication, validateCouple } from './soaking.js';
+export {
+  describeAddOn,
+  ensureMaintenanceMode,
+  restoreApps,
+  restoreFormation,
+  restoreMaintenanceMode,
+  scaleDownWorkers,
+  waitForDynos,
+} from './heroku-apps.js';
 export { notify, runAction, runProbes } from './outside.js';
 export { readDebris, saveReceipt, surroundings, whoHolds, writeJournal } from './keeping.js';

@@ -11,10 +11,15 @@ export interface Scale {
   size?: string | undefined;
 }
 
+/** As it is: with its size. */
+export interface ExactScale extends Scale {
+  size: string;
+}
+
 const Reply = z.object({ type: z.string(), quantity: z.number(), size: z.string() });
 
 /** By type. What it gives is what `scale` takes to restore it exactly. @throws as `request` */
-export async function formationOf({ app, signal }: Asked & { app: string }): Promise<Array<Required<Scale>>> {
+export async function formationOf({ app, signal }: Asked & { app: string }): Promise<Array<ExactScale>> {
   const formation = await requestList({
     path: path('apps', app, 'formation'),
     item: Reply,
@@ -34,7 +39,7 @@ export async function scale({
   app,
   to,
   signal,
-}: Asked & { app: string; to: readonly Scale[] }): Promise<{ was: Array<Required<Scale>>; did: boolean }> {
+}: Asked & { app: string; to: readonly Scale[] }): Promise<{ was: Array<ExactScale>; did: boolean }> {
   const was = await formationOf({ app, signal });
   const updates = missingFrom(was, to);
   if (updates.length > 0)

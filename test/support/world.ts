@@ -131,23 +131,8 @@ export async function world(options: WorldOptions = {}): Promise<World> {
     name: `t${randomBytes(5).toString('hex')}`,
     worker: null,
     async startWorker(more = {}) {
-      const child = spawn(process.execPath, [join(process.env['FERRY_TEST_DIST'] ?? 'dist', 'worker.js')], {
-        env: { PATH: process.env['PATH'] ?? '', HOME: folder, ...env, ...more },
-        stdio: ['ignore', 'ignore', 'pipe'],
-      });
-      children.add(child);
-      child.on('exit', () => children.delete(child));
-      self.worker = child;
-      let said = '';
-      await new Promise<void>((ready, fail) => {
-        child.stderr.on('data', (chunk: Buffer) => {
-          said += chunk.toString();
-          if (said.includes('worker ready')) ready();
-          else if (process.env['FERRY_TEST_LOUD']) process.stderr.write(chunk);
-        });
-        child.on('exit', (code) => fail(new Error(`the worker ended (${code}): ${said}`)));
-      });
-      return child;
+      self.worker = await spawnWorker({ env: { HOME: folder, ...env, ...more }, children });
+      return self.worker;
     },
     redis(side, db = 0) {
       const client = new Redis(`${urls[side]}/${db}`, { lazyConnect: false, maxRetriesPerRequest: null });
@@ -180,12 +165,7 @@ export async function world(options: WorldOptions = {}): Promise<World> {
       }),
     async close() {
       for (const handle of handles) await handle.terminate('the test is over').catch(() => {});
-      for (const child of children) {
-        child.kill('SIGKILL');
-        await new Promise((gone) =>
-          child.exitCode === null && child.signalCode === null ? child.once('exit', gone) : gone(undefined),
-        );
-      }
+      await killAll(children);
       for (const client of connections) client.disconnect();
       // Those of now: a test may have started one again.
       await Promise.all([self.source.stop(), self.target.stop(), connection.close()]);
@@ -193,6 +173,42 @@ export async function world(options: WorldOptions = {}): Promise<World> {
     },
   };
   return self;
+}
+
+/** A worker process of its own that is ready; it is in `children` for as long as it lives. */
+export async function spawnWorker({
+  env,
+  children,
+}: {
+  env: Record<string, string>;
+  children: Set<ChildProcess>;
+}): Promise<ChildProcess> {
+  const child = spawn(process.execPath, [join(process.env['FERRY_TEST_DIST'] ?? 'dist', 'worker.js')], {
+    env: { PATH: process.env['PATH'] ?? '', ...env },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  children.add(child);
+  child.on('exit', () => children.delete(child));
+  let said = '';
+  await new Promise<void>((ready, fail) => {
+    child.stderr.on('data', (chunk: Buffer) => {
+      said += chunk.toString();
+      if (said.includes('worker ready')) ready();
+      else if (process.env['FERRY_TEST_LOUD']) process.stderr.write(chunk);
+    });
+    child.on('exit', (code) => fail(new Error(`the worker ended (${code}): ${said}`)));
+  });
+  return child;
+}
+
+/** Ends them, and returns when they have gone. */
+export async function killAll(children: ReadonlySet<ChildProcess>): Promise<void> {
+  for (const child of children) {
+    child.kill('SIGKILL');
+    await new Promise((gone) =>
+      child.exitCode === null && child.signalCode === null ? child.once('exit', gone) : gone(undefined),
+    );
+  }
 }
 
 export function upgradeOf(handle: WorkflowHandle, id: string): Upgrade {
