@@ -1,17 +1,11 @@
 /** A fork of a Key-Value Store at Heroku: made, waited for, promoted app by app; given back and destroyed again where it is undone. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { UndoResult } from '../contract.js';
+import type { Check, UndoResult } from '../contract.js';
 import { FerryError } from '../errors.js';
-import {
-  addOnInfo,
-  createAddOn,
-  destroyAddOn,
-  findAddOn,
-  waitUntilProvisioned,
-} from '../heroku/add-ons.js';
+import { addOnInfo, createAddOn, destroyAddOn, findAddOn, waitUntilProvisioned } from '../heroku/add-ons.js';
 import { attach, attachmentsOf, attachmentsOn, detach } from '../heroku/attachments.js';
 import { waitForRelease } from '../heroku/dynos.js';
-import { setStoreSettings, storeInfo, type StoreSettings } from '../heroku/key-value-store.js';
+import { isVersion, setStoreSettings, storeInfo, type StoreSettings } from '../heroku/key-value-store.js';
 import { maintenanceInfo, type Maintenance } from '../heroku/maintenances.js';
 import { plansOf, type Plan } from '../heroku/plans.js';
 import { newestRelease } from '../heroku/releases.js';
@@ -20,6 +14,7 @@ import type { RedisEndpoint } from '../inputs/refs.js';
 import { resolveEndpoint } from '../platform/secrets.js';
 import { useOf, usedMore, wroteMore, type Use } from '../redis/decommission/use.js';
 import { describe, type ServerFacts } from '../redis/describe.js';
+import { check } from '../redis/preflight/check.js';
 import { isDeaf, lookAtFork, wordsOf } from '../redis/replication/forked.js';
 import { onServer } from './asking.js';
 import { border, type Border } from './border.js';
@@ -120,8 +115,7 @@ export async function attachNames({
     const addon = await addOnInfo({ addon: name, signal: b.signal });
     let did = false;
     for (const [app, of] of byApp(names)) {
-      for (const as of of)
-        did = (await attach({ addon, app, as, replace, signal: b.signal })).did || did;
+      for (const as of of) did = (await attach({ addon, app, as, replace, signal: b.signal })).did || did;
       await untilRestarted(b, app, restartWithin);
     }
     return did ? {} : { note: 'it was so already' };
@@ -359,7 +353,7 @@ export async function destroyOld(input: {
   /** Attachments on other apps than the one that pays: Heroku destroys nothing that they have. */
   elsewhere: Name[];
   server: RedisEndpoint;
-  seen: Use;
+  seen: Use | null;
   restartWithin: number;
 }): Promise<{ was: 'there' | 'gone' }> {
   return border(async (b) => {
@@ -368,12 +362,87 @@ export async function destroyOld(input: {
     if (found === null || found.state.startsWith('deprovision')) return { was: 'gone' as const };
     const address = await resolveEndpoint({ endpoint: input.server, where: input.addon });
     const now = await onServer(b, address, (client) => useOf({ client }));
-    const used = usedMore({ seen: input.seen, now });
+    const used = input.seen === null ? 'nobody has looked' : usedMore({ seen: input.seen, now });
     if (used !== null) throw new FerryError('StillUsed', `${input.addon} is still used: ${used}`);
     for (const [app, of] of byApp(input.elsewhere)) {
       for (const as of of) await detach({ addon: found, app, as, signal });
       await untilRestarted(b, app, input.restartWithin);
     }
     return destroyAddOn({ addon: found.id, signal });
+  });
+}
+
+/** Whether every app has what it is to have, and whether the old one was written to after all. */
+export async function validateFork(input: {
+  fork: string;
+  names: Name[];
+  /** Pays for it. */
+  app: string;
+  version: string;
+  server: RedisEndpoint;
+  old: { addon: string; server: RedisEndpoint; since: Use | null };
+}): Promise<{ checks: Check[]; wrote: string | null }> {
+  return border(async (b) => {
+    const { signal } = b;
+    const { fork, names, app, version, server, old } = input;
+    const attached = (await attachmentsOf({ addon: fork, signal })).map(
+      (each) => `${each.name} of ${each.app}`,
+    );
+    const wanted = names.map(({ app: of, as }) => `${as} of ${of}`);
+    const store = await storeInfo({ addon: fork, app, signal });
+    const forked = await onServer(b, await resolveEndpoint({ endpoint: server, where: fork }), (client) =>
+      lookAtFork({ client }),
+    );
+    const now = await onServer(
+      b,
+      await resolveEndpoint({ endpoint: old.server, where: old.addon }),
+      (client) => useOf({ client }),
+    );
+    const wrote = old.since === null ? 'what, is not known' : wroteMore({ seen: old.since, now });
+    const lists = (all: readonly string[]): string => all.toSorted().join(', ') || 'nothing';
+    return {
+      wrote,
+      checks: [
+        check({
+          name: 'Every app has the fork',
+          expected: lists(wanted),
+          actual: lists(attached),
+          ...(lists(wanted) === lists(attached)
+            ? {}
+            : {
+                status: 'fail' as const,
+                next: 'Somebody changed the attachments meanwhile. Look at them, then retry.',
+              }),
+        }),
+        check({
+          name: 'The fork runs the version',
+          expected: version,
+          actual: `${store.version}, ${store.status}`,
+          ...(isVersion(store.version, version) && store.status === 'available'
+            ? {}
+            : { status: 'fail' as const, next: 'Look at it with `heroku redis:info`, then retry.' }),
+        }),
+        check({
+          name: 'The fork takes writes',
+          expected: 'it has parted from its leader',
+          actual: wordsOf(forked),
+          ...(forked.parted
+            ? {}
+            : { status: 'fail' as const, next: 'Ask Heroku why it did not, or go back.' }),
+        }),
+        check({
+          name: 'Nothing was written to the old add-on since the comparison',
+          expected: 'no write',
+          actual: wrote ?? 'none',
+          ...(wrote === null
+            ? {}
+            : {
+                status: 'fail' as const,
+                waivable: true,
+                next: 'What was written there is not on the fork: carry it over by hand, or waive it when it is of no use.',
+              }),
+        }),
+      ],
+    };
   });
 }

@@ -28,12 +28,17 @@ export async function leaderUrl({
   const key = await tlsKeyOf({ app, as, signal });
   const url = await configVar({ app, key, signal });
   if (url === null)
-    throw new FerryError('MissingSecret', `the app ${app} has no config variable ${key}: nothing can be forked`);
+    throw new FerryError(
+      'MissingSecret',
+      `the app ${app} has no config variable ${key}: nothing can be forked`,
+    );
   const parsed = URL.canParse(url) ? new URL(url) : null;
   if (parsed === null || !/^rediss?:$/.test(parsed.protocol))
     throw new FerryError('UnexpectedReply', `${key} of the app ${app} holds no Redis URL`);
   if (over === 'tls' || parsed.protocol === 'redis:') return url;
-  const clear = key.endsWith('_TLS_URL') ? await configVar({ app, key: `${as}_URL`, signal }) : clearOf(parsed);
+  const clear = key.endsWith('_TLS_URL')
+    ? await configVar({ app, key: `${as}_URL`, signal })
+    : clearOf(parsed);
   if (!clear?.startsWith('redis:'))
     throw new FerryError('MissingSecret', `the app ${app} has no address of ${as} without TLS`);
   rememberSecret(clear);

@@ -1,30 +1,15 @@
 /** Input of `herokuFork`. */
 import { z } from 'zod';
 import { commonFields, gatesField } from './common.js';
+import { AppName, herokuFields } from './heroku.js';
 import { Duration } from './refs.js';
 
 export const HEROKU_FORK_GATES = ['start', 'promote', 'destroy'] as const;
 
-const AppName = z.string().regex(/^[a-z][a-z0-9-]{1,29}$/, 'must be the name of an app on Heroku');
-
 export const HerokuForkInput = z
   .strictObject({
     ...commonFields,
-    app: AppName.meta({
-      description: 'An app that uses the add-on. The app that pays for it pays for the fork',
-      examples: ['shop'],
-    }),
-    addon: z
-      .string()
-      .regex(
-        /^[a-z0-9][a-z0-9-]{1,99}$/,
-        "must be the add-on's own name, such as redis-curly-1, not that of an attachment",
-      )
-      .meta({ description: 'The Key-Value Store to upgrade, by its own name', examples: ['redis-curly-1'] }),
-    targetVersion: z
-      .string()
-      .regex(/^\d+\.\d+$/, 'must be a version such as "7.2"')
-      .meta({ description: 'The version that the fork is to have', examples: ['7.2'] }),
+    ...herokuFields,
     mode: z.enum(['maintenance', 'degraded']).meta({
       description:
         'How writes are stopped. "maintenance": every app is in maintenance mode, its dynos other than web at 0. "degraded": the apps stay up, without a Redis',
@@ -46,7 +31,7 @@ export const HerokuForkInput = z
       .meta({ description: "The fork's plan; default: today's", examples: ['premium-0'] }),
     forkOverClearPort: z.boolean().default(false).meta({
       description:
-        "Where a fork over TLS never reaches its leader: destroy it, and make another one over the clear port (redis://). The data and the password then go unencrypted between the two. Without it, a person is asked",
+        'Where a fork over TLS never reaches its leader: destroy it, and make another one over the clear port (redis://). The data and the password then go unencrypted between the two. Without it, a person is asked',
     }),
     forkWithin: Duration.default('1h').meta({
       description: 'How long a fork may take until it is in sync and can be used',

@@ -226,7 +226,10 @@ function primary({ fork: { server } }: Found): Check {
     'a primary',
     server.role === 'primary'
       ? { actual: `${server.product === 'valkey' ? 'Valkey' : 'Redis'} ${server.version}, a primary` }
-      : { actual: `a ${server.role}`, fail: 'It is a fork that has not parted from its leader. Wait for it.' },
+      : {
+          actual: `a ${server.role}`,
+          fail: 'It is a fork that has not parted from its leader. Wait for it.',
+        },
   );
 }
 
