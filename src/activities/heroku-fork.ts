@@ -56,7 +56,12 @@ export async function describeFork(input: {
   return border(async ({ signal, hand }) => {
     const { addon, service, at, apps } = input;
     const of = { addon, app: at.app, signal };
-    const { version, status, maxmemoryPolicy, timeout, keyspaceNotifications } = await storeInfo(of);
+    const [store, maintenance, plans] = await Promise.all([
+      storeInfo(of),
+      maintenanceInfo(of),
+      plansOf({ service, signal }),
+    ]);
+    const { version, status, maxmemoryPolicy, timeout, keyspaceNotifications } = store;
     const taken: string[] = [];
     for (const app of apps)
       for (const each of await attachmentsOn({ app, signal }))
@@ -69,8 +74,8 @@ export async function describeFork(input: {
     });
     return {
       store: { version, status, maxmemoryPolicy, timeout, keyspaceNotifications },
-      maintenance: await maintenanceInfo(of),
-      plans: await plansOf({ service, signal }),
+      maintenance,
+      plans,
       taken,
       ending: key.slice(at.as.length),
       secure,
