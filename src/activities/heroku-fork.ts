@@ -1,9 +1,17 @@
 /** A fork of a Key-Value Store at Heroku: made, waited for, promoted app by app; given back and destroyed again where it is undone. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Redis } from 'ioredis';
 import type { Check, UndoResult } from '../contract.js';
 import { FerryError } from '../errors.js';
-import { addOnInfo, createAddOn, destroyAddOn, findAddOn, waitUntilProvisioned } from '../heroku/add-ons.js';
-import { attach, attachmentsOf, attachmentsOn, detach } from '../heroku/attachments.js';
+import {
+  addOnInfo,
+  createAddOn,
+  destroyAddOn,
+  findAddOn,
+  waitUntilProvisioned,
+  type AddOn,
+} from '../heroku/add-ons.js';
+import { attach, attachmentsOf, attachmentsOn, detach, findAttachment } from '../heroku/attachments.js';
 import { waitForRelease } from '../heroku/dynos.js';
 import { isVersion, setStoreSettings, storeInfo, type StoreSettings } from '../heroku/key-value-store.js';
 import { maintenanceInfo, type Maintenance } from '../heroku/maintenances.js';
@@ -84,20 +92,26 @@ export async function describeFork(input: {
   });
 }
 
-/** Where the databases of both that hold keys are, and how the old one is used, before they are compared. */
+/** The databases that hold keys on either side, and how the old one is used, before they are compared. */
 export async function lookAtBoth(input: {
   old: RedisEndpoint;
   fork: RedisEndpoint;
-}): Promise<{ databases: number[]; old: Use; fork: Use }> {
+}): Promise<{ databases: number[]; old: Use }> {
   return border(async (b) => {
-    const look = async (endpoint: RedisEndpoint, where: string) => {
-      const address = await resolveEndpoint({ endpoint, where });
-      const { databases } = await describe({ address, name: b.hand, signal: b.signal });
-      return { databases, use: await onServer(b, address, (client) => useOf({ client })) };
-    };
-    const [old, fork] = [await look(input.old, 'the old add-on'), await look(input.fork, 'the fork')];
-    const databases = new Set([...Object.keys(old.databases), ...Object.keys(fork.databases)].map(Number));
-    return { databases: [...databases.add(0)].toSorted((a, c) => a - c), old: old.use, fork: fork.use };
+    const asked = async <T>(endpoint: RedisEndpoint, use: (client: Redis) => Promise<T>): Promise<T> =>
+      onServer(b, await resolveEndpoint({ endpoint, where: 'the add-on' }), use);
+    const keyspace = async (client: Redis): Promise<number[]> =>
+      [...String(await client.call('INFO', 'keyspace')).matchAll(/^db(\d+):/gm)].map(([, number]) =>
+        Number(number),
+      );
+    // First: what is written from here on shows, in whichever database.
+    const use = await asked(input.old, (client) => useOf({ client }));
+    const databases = new Set([
+      0,
+      ...(await asked(input.old, keyspace)),
+      ...(await asked(input.fork, keyspace)),
+    ]);
+    return { databases: [...databases].toSorted((a, c) => a - c), old: use };
   });
 }
 
@@ -109,22 +123,33 @@ interface Attaching {
   restartWithin: number;
 }
 
-/** Attaches the add-on under each of these names, and takes a name from whatever else has it, with `replace`. */
+/** Attaches the add-on under each of these names. A name is taken `from` these add-ons, and from no other that has got it meanwhile. */
 export async function attachNames({
   addon: name,
   names,
-  replace,
+  from,
   restartWithin,
-}: Attaching & { replace: boolean }): Promise<UndoResult> {
+}: Attaching & { from: string[] }): Promise<UndoResult> {
   return border(async (b) => {
     const addon = await addOnInfo({ addon: name, signal: b.signal });
     let did = false;
     for (const [app, of] of byApp(names)) {
-      for (const as of of) did = (await attach({ addon, app, as, replace, signal: b.signal })).did || did;
+      for (const as of of) did = (await take(b, addon, { app, as }, from)) || did;
       await untilRestarted(b, app, restartWithin);
     }
     return did ? {} : { note: 'it was so already' };
   });
+}
+
+async function take(
+  { signal }: Pick<Border<never>, 'signal'>,
+  addon: AddOn,
+  { app, as }: Name,
+  from: readonly string[],
+): Promise<boolean> {
+  const holder = await findAttachment({ app, as, signal });
+  const replace = holder !== null && from.includes(holder.addon.name);
+  return (await attach({ addon, app, as, replace, signal })).did;
 }
 
 /** Detaches it from each of these names. One that has become another add-on's is left alone. */
@@ -323,7 +348,7 @@ export async function giveBack(input: GivingBack): Promise<UndoResult> {
     // Its last attachment can't be taken away from it on the app that pays.
     if (fork !== null) await attach({ addon: fork, ...keptAs, signal });
     for (const [app, of] of byApp(names)) {
-      for (const as of of) await attach({ addon: old, app, as, replace: true, signal });
+      for (const as of of) await take(b, old, { app, as }, [forkName]);
       await untilRestarted(b, app, restartWithin);
     }
     if (fork === null) return { note: 'the fork has gone' };
@@ -386,7 +411,7 @@ export async function validateFork(input: {
   version: string;
   server: RedisEndpoint;
   old: { addon: string; server: RedisEndpoint; since: Use | null };
-}): Promise<{ checks: Check[]; wrote: string | null }> {
+}): Promise<{ checks: Check[]; wrote: string | null; use: Use }> {
   return border(async (b) => {
     const { signal } = b;
     const { fork, names, app, version, server, old } = input;
@@ -407,6 +432,7 @@ export async function validateFork(input: {
     const lists = (all: readonly string[]): string => all.toSorted().join(', ') || 'nothing';
     return {
       wrote,
+      use: now,
       checks: [
         check({
           name: 'Every app has the fork',

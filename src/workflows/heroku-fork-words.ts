@@ -17,6 +17,28 @@ export function namesOf(names: readonly Name[]): string {
     .join(', ');
 }
 
+/** For the receipt: what each app had, and how the store was set. */
+export function asFound({ use, fork: { store } }: Found): Record<string, unknown> {
+  return {
+    plan: use.addon.plan,
+    settings: {
+      maxmemoryPolicy: store.maxmemoryPolicy,
+      timeout: store.timeout,
+      keyspaceNotifications: store.keyspaceNotifications,
+    },
+    apps: Object.fromEntries(
+      use.apps.map(({ name, attachments, maintenance, formation }) => [
+        name,
+        {
+          attachments,
+          maintenance,
+          formation: formation.map(({ type, quantity, size }) => `${type}=${quantity}:${size}`),
+        },
+      ]),
+    ),
+  };
+}
+
 type Price = HerokuFacts['addon']['price'];
 
 export function price(of: Price): string {

@@ -33,6 +33,7 @@ export async function herokuFork(raw: unknown): Promise<Receipt> {
       addon: addon.name,
       versions: { before: facts.store.version, after: input.targetVersion },
       apps,
+      before: say.asFound(found),
     });
     await r.checks('Pre-flight', async () => preflight(input, found, Date.now()));
 
@@ -84,7 +85,7 @@ export async function herokuFork(raw: unknown): Promise<Receipt> {
         acts(changes, 'Keep the old one as OLD_REDIS').attachNames({
           ...attaching,
           names: oldNames,
-          replace: false,
+          from: [],
         }),
     });
     if (!maintained)
@@ -97,7 +98,7 @@ export async function herokuFork(raw: unknown): Promise<Receipt> {
         impact: say.DEGRADED,
         undo: {
           says: `attach ${addon.name} again as ${say.namesOf(on.names)}`,
-          call: call('attachNames', { ...attaching, names: on.names, replace: true }),
+          call: call('attachNames', { ...attaching, names: on.names, from: [...on.forks] }),
           byHand: say.byHand.attach(addon.name, on.names, { replace: false }),
         },
         do: () =>
@@ -151,21 +152,21 @@ export async function herokuFork(raw: unknown): Promise<Receipt> {
         holds: { steps: ['Make the fork'], because: `${fork} is kept: an app may be using it` },
       },
       do: async () => {
-        // From here on an app may write there.
-        r.wayBack({
-          keepsWrites: false,
-          loses: say.loses(fork, input, { billing, apps, from: `${on.first}_URL`, to: on.oldKey }),
-        });
         if (compared)
           await acts(reads, 'Nobody has written to the old one').proveUnwritten({
             server: old,
             shown: addon.name,
             since: compared.old,
           });
+        // From here on an app may write there.
+        r.wayBack({
+          keepsWrites: false,
+          loses: say.loses(fork, input, { billing, apps, from: `${on.first}_URL`, to: on.oldKey }),
+        });
         await acts(changes, 'Promote the fork').attachNames({
           addon: fork,
           names,
-          replace: true,
+          from: [addon.name],
           restartWithin: RESTART_MS,
         });
         return null;
@@ -194,7 +195,7 @@ export async function herokuFork(raw: unknown): Promise<Receipt> {
         call: call('attachNames', {
           addon: fork,
           names: [on.forkName],
-          replace: false,
+          from: [],
           restartWithin: RESTART_MS,
         }),
         byHand: say.byHand.attach(fork, [on.forkName], { replace: false }),
@@ -233,9 +234,14 @@ export async function herokuFork(raw: unknown): Promise<Receipt> {
     }
 
     // ---- Afterwards.
+    let left: Use | null = null;
     await r.checks('Validate', async () => {
       await acts(changes, 'Wait for the dynos').waitForDynos({ apps });
-      const { checks, wrote } = await acts({ ...reads, startToCloseTimeout: '5m' }, 'Validate').validateFork({
+      const {
+        checks,
+        wrote,
+        use: used,
+      } = await acts({ ...reads, startToCloseTimeout: '5m' }, 'Validate').validateFork({
         fork,
         names: on.names,
         version: input.targetVersion,
@@ -243,6 +249,7 @@ export async function herokuFork(raw: unknown): Promise<Receipt> {
         server: forkAt(on.first),
         app: billing,
       });
+      left = used;
       if (wrote !== null)
         r.blemish(
           `${addon.name} was written to after the comparison, and ${fork} does not have that: ${wrote}`,
@@ -253,9 +260,7 @@ export async function herokuFork(raw: unknown): Promise<Receipt> {
       });
       return [...checks, ...probes.map(say.probeCheck)];
     });
-    let left: Use | null = null;
     await r.checks('Watch for stragglers', async () => {
-      left = await acts(reads, 'Remember how the old one is used').lookAtUse({ server: old });
       const { checkpoint: seen } = await r.resumable((checkpoint?: WatchOutcome['checkpoint']) =>
         acts(moves, 'Watch the old one for clients that stayed').watchStragglers({
           sides: on.sides(on.first, [0]),
@@ -467,6 +472,7 @@ interface Compared {
   facts: Record<string, unknown>;
   /** As it was used before. */
   old: Use;
+  /** As it was used after. */
   fork: Use;
 }
 
@@ -495,10 +501,12 @@ async function comparing(
     shown: old,
     since: before.old,
   });
+  // Asked afterwards: the comparison tries writes that are refused.
+  const forkUse = await acts(reads, 'Remember how the fork is used').lookAtUse({ server: fork });
   return {
     keys: result.keysCompared,
     facts: say.comparison(result),
     old: before.old,
-    fork: before.fork,
+    fork: forkUse,
   };
 }

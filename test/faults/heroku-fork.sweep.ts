@@ -84,6 +84,12 @@ async function reached(upgrade: Upgrade, holds: (state: State) => boolean, ms = 
 
 const at = (title: string) => (state: State) => state.step === title;
 
+/** However long it takes to get there. */
+async function approve(upgrade: Upgrade, gate: string): Promise<void> {
+  await reached(upgrade, ({ gates }) => gates.some(({ name, status }) => name === gate && status === 'open'));
+  await upgrade.approve(gate);
+}
+
 function expectAsBefore({ w, before }: On): void {
   expect(w.apps()).toEqual(before);
   expect(w.heroku.billing().existing).toEqual([OLD]);
@@ -182,7 +188,7 @@ describe.skipIf(CLI === null)('herokuFork', { timeout: 240_000 }, () => {
 
   test('a stuck fork, with leave for the clear port: the first is destroyed, then one more is made', async () => {
     const on = await begin('degraded', { trustsSelfSigned: false, input: { forkOverClearPort: true } });
-    await on.upgrade.approve('destroy');
+    await approve(on.upgrade, 'destroy');
     const receipt = await on.upgrade.ended();
     expect(receipt).toMatchObject({ outcome: 'Completed', facts: { fork: { over: 'clear' } } });
     expect(receipt.warnings.join()).toContain('self-signed');
@@ -190,7 +196,7 @@ describe.skipIf(CLI === null)('herokuFork', { timeout: 240_000 }, () => {
     const { created } = on.w.heroku.billing();
     expect(created).toHaveLength(3);
     const posts = on.w.heroku.requests.filter(
-      ({ method, path }) => (method === 'POST' || method === 'DELETE') && /\/addons(\/|$)/.test(path),
+      ({ method, path }) => (method === 'POST' || method === 'DELETE') && /^\/apps\/[^/]+\/addons/.test(path),
     );
     // Made, destroyed, made; and the old one at the end.
     expect(posts.map(({ method }) => method)).toEqual(['POST', 'DELETE', 'POST', 'DELETE']);
@@ -209,7 +215,7 @@ describe.skipIf(CLI === null)('herokuFork', { timeout: 240_000 }, () => {
     const again = await begin('maintenance', { trustsSelfSigned: false });
     await again.upgrade.until('NeedsDecision', 90_000);
     await again.upgrade.say('decide', { choice: 'continue', by: 'ada' });
-    await again.upgrade.approve('destroy');
+    await approve(again.upgrade, 'destroy');
     expect(await again.upgrade.ended()).toMatchObject({ outcome: 'Completed' });
     await expectUpgraded(again, { destroyed: true });
   });
@@ -244,7 +250,7 @@ describe.skipIf(CLI === null)('herokuFork', { timeout: 240_000 }, () => {
     const { decision } = await on.upgrade.until('NeedsDecision', 60_000);
     expect(decision?.problem).toContain('stray:');
     await on.upgrade.say('waive', { check: 'Nobody writes to the old add-on any more', by: 'ada' });
-    await on.upgrade.approve('destroy');
+    await approve(on.upgrade, 'destroy');
     const asked = await on.upgrade.until('NeedsDecision', 60_000);
     expect(asked.decision?.problem).toContain('set ×30');
     expect(on.w.heroku.billing().existing).toContain(OLD);
@@ -258,11 +264,11 @@ describe.skipIf(CLI === null)('herokuFork', { timeout: 240_000 }, () => {
     );
     const stray = customer(on.w.heroku.redis(OLD).url);
     await stray.set('stray', 'would be lost');
-    await on.upgrade.approve('promote');
+    await approve(on.upgrade, 'promote');
     const { decision } = await on.upgrade.until('NeedsDecision', 60_000);
     expect(decision?.problem).toContain('was used although no app should write to it');
     expect(on.w.heroku.snapshot('shop').attachments).toContain(`REDIS → ${OLD}`);
-    await on.upgrade.say('decide', { choice: 'rollbackLosingWrites', by: 'ada' });
+    await on.upgrade.say('decide', { choice: 'rollback', by: 'ada' });
     expect(await on.upgrade.ended()).toMatchObject({ outcome: 'RolledBack', left: [] });
     expectAsBefore(on);
     expect(await stray.get('stray')).toBe('would be lost');
@@ -285,7 +291,7 @@ describe.skipIf(CLI === null)('herokuFork', { timeout: 240_000 }, () => {
       const dynos = ['shop', 'shop-canary'].map((app) => dyno(on.w, app));
       await sleep(500);
       await on.w.startWorker();
-      await on.upgrade.approve('destroy');
+      await approve(on.upgrade, 'destroy');
       expect(await on.upgrade.ended()).toMatchObject({ outcome: 'Completed', blemishes: [] });
       await sleep(500);
       for (const each of dynos) await each.stop();
@@ -305,7 +311,7 @@ describe.skipIf(CLI === null)('herokuFork', { timeout: 240_000 }, () => {
     const app = customer(url());
     await app.set('session:new', 'made since');
     await upgrade.signal('rollback', { by: 'ada' });
-    const { decision } = await upgrade.until('NeedsDecision');
+    const { decision } = await upgrade.until('NeedsDecision', 60_000);
     const copy: unknown = JSON.parse(/--input '(\{.*?\})'/.exec(decision?.problem ?? '')?.[1] ?? 'null');
     expect(copy).not.toBeNull();
     // As it says: nobody writes, then the copy, then back.
