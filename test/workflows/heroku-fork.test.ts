@@ -21,6 +21,13 @@ describe.skipIf(CLI === null)('herokuFork', { timeout: 120_000 }, () => {
       redis.disconnect();
       const before = w.apps();
       const upgrade = await w.start('herokuFork', { ...input, mode });
+      await upgrade.until('AwaitingApproval', 60_000);
+      const plan = JSON.stringify(await upgrade.handle.query('plan'));
+      expect(plan).toContain(
+        '15.00 $ a month for the fork (heroku-redis:premium-0), 15.00 $ a month for redis',
+      );
+      expect(plan).toContain(mode === 'degraded' ? 'the apps run without Redis' : 'the maintenance page');
+      expect(plan).not.toContain('rediss:/');
       await upgrade.approve('start');
       await upgrade.approve('promote');
       await upgrade.approve('destroy');
@@ -42,4 +49,39 @@ describe.skipIf(CLI === null)('herokuFork', { timeout: 120_000 }, () => {
       const after = customer(w.heroku.redis(fork).url);
       expect(await after.dbsize()).toBe(500);
     });
+
+  test('bad input: nothing is changed, and each is said', async () => {
+    const w = await herokuWorld({ plan: 'mini' });
+    const before = w.apps();
+    const start = (name: string, more: Record<string, unknown>) =>
+      w.start('herokuFork', { ...input, mode: 'degraded', name: `${w.name}-${name}`, ...more });
+    const mode = await start('mode', { mode: 'quick' });
+    expect(await mode.failure()).toMatchObject({ type: 'InvalidInput' });
+    const unknown = await start('addon', { addon: 'redis-nobody-9' });
+    expect(await unknown.failure()).toMatchObject({ type: 'NotFound' });
+    // The whole list at once.
+    const many = await start('many', { app: 'shopp', apps: ['shop'], targetVersion: '6.0' });
+    const { type, message } = await many.failure();
+    expect(type).toBe('PreflightFailed');
+    expect(message).toContain('it is attached to shop, shop-canary');
+    expect(message).toContain('shop-canary would go on writing to the old one');
+    expect(message).toContain('6.0, which is older');
+    expect(message).toMatch(/heroku-redis:mini, which does not.*premium-0, premium-1/);
+    w.heroku.account.keyIsExpired = true;
+    const expired = await start('key', {});
+    expect(await expired.failure()).toMatchObject({ type: 'CredentialsRefused' });
+    w.heroku.account.keyIsExpired = false;
+    expect(w.apps()).toEqual(before);
+    expect(w.heroku.billing().created).toEqual(['redis-curly-1']);
+  });
+
+  test('what a terminated upgrade has left is not taken for how things are', async () => {
+    const w = await herokuWorld();
+    w.heroku.attach({ app: 'shop-canary', addon: 'redis-curly-1', as: 'OLD_REDIS' });
+    const upgrade = await w.start('herokuFork', { ...input, mode: 'degraded', dryRun: true });
+    const { type, message } = await upgrade.failure();
+    expect(type).toBe('PreflightFailed');
+    expect(message).toContain('OLD_REDIS of shop-canary (redis-curly-1)');
+    expect(message).toContain('ferry recover');
+  });
 });
