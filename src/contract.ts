@@ -71,6 +71,9 @@ export interface Check {
   next?: string;
   waivable: boolean;
   waivedBy?: string;
+  /** No program can see it: a person ticks it by its name, and it passes. */
+  tickable?: true;
+  tickedBy?: string;
 }
 
 export type StepStatus =
@@ -293,6 +296,8 @@ export interface UndoResult {
   note?: string;
   /** Titles of earlier steps that must stay as they are now, and why. */
   keep?: { steps: string[]; because: string };
+  /** What can't be undone and is still there, in sentences for the receipt. */
+  left?: string[];
   /** For the receipt, as a strategy's own: what was measured on the way back. */
   facts?: Record<string, unknown>;
   blemishes?: string[];
@@ -428,7 +433,7 @@ export const MESSAGES: Record<MessageName, string> = {
     'Answer a decision: {"choice": "retry", "by": "your name"}; "note" may be added. The choices are in state.decision',
   waive:
     'Waive a failed check by its name: {"check": "Target has room", "by": "your name"}; "note" may be added',
-  tick: 'Tick a follow-up by its name: {"item": "Terraform", "by": "your name"}',
+  tick: 'Tick a follow-up, or an item of the checklist, by its name: {"item": "Terraform", "by": "your name"}',
   skip: 'Skip the step that failed, where the decision offers it: {"by": "your name"}; "note" may be added',
   retry: 'Try the failed step again: {"by": "your name"}; "note" may be added',
   pause:

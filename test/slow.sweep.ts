@@ -7,5 +7,7 @@ import './faults/switchover.test.js';
 import './faults/switchover-servers.test.js';
 import './heroku/cli.test.js';
 import './repoint/sentinel.test.js';
+import './workflows/heroku-in-place.test.js';
 import './workflows/soak.test.js';
+import './faults/heroku-in-place.test.js';
 import './heroku/adapter.test.js';

@@ -17,7 +17,7 @@ const ARROWS: Record<string, string[]> = {
   redis: [],
   repoint: ['redis', 'platform'],
   platform: ['redis', 'heroku'],
-  heroku: ['platform', 'setup'],
+  heroku: ['platform', 'redis', 'setup'],
   codec: ['platform'],
   metrics: ['activities', 'runbook'],
   receipt: ['platform'],
@@ -108,7 +108,7 @@ describe('structure', () => {
     );
   });
 
-  test.each(['redis-copy', 'redis-switchover', 'heroku-fork'])(
+  test.each(['redis-copy', 'redis-switchover', 'heroku-in-place', 'heroku-fork'])(
     'the steps of %s are the headings of its runbook page, in order',
     (strategy) => {
       const text = readFileSync(join(SRC, `workflows/${strategy}.ts`), 'utf8');

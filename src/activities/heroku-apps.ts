@@ -12,7 +12,7 @@ import {
 import { maintenanceByHand, scaleByHand } from '../heroku/by-hand.js';
 import { useOfAddOn, type AddOnUse } from '../heroku/usage.js';
 import { listJournals, pendingUndos } from '../platform/journal.js';
-import { border } from './border.js';
+import { border, type Border } from './border.js';
 
 export type { AddOnUse, AppUse } from '../heroku/usage.js';
 export type { AppBefore } from '../heroku/standstill.js';
@@ -28,16 +28,21 @@ export interface HerokuFacts extends AddOnUse {
 
 /** @throws FerryError NotFound where there is no such add-on */
 export async function describeAddOn({ addon }: { addon: string }): Promise<HerokuFacts> {
-  return border(async (b) => {
-    const use = await useOfAddOn({ addon, signal: b.signal });
-    const apps = use.apps.map(before);
-    return {
-      ...use,
-      before: apps,
-      notUndone: await notUndoneTo({ apps, runId: b.runId }),
-      byHand: { scale: scaleByHand(apps), maintenance: maintenanceByHand(apps) },
-    };
-  });
+  return border((b) => factsOf(b, addon));
+}
+
+export async function factsOf(
+  b: Pick<Border<never>, 'signal' | 'runId'>,
+  addon: string,
+): Promise<HerokuFacts> {
+  const use = await useOfAddOn({ addon, signal: b.signal });
+  const apps = use.apps.map(before);
+  return {
+    ...use,
+    before: apps,
+    notUndone: await notUndoneTo({ apps, runId: b.runId }),
+    byHand: { scale: scaleByHand(apps), maintenance: maintenanceByHand(apps) },
+  };
 }
 
 /** What another run has brought to rest must not be taken for what the app has. */
@@ -73,7 +78,7 @@ export async function restoreMaintenanceMode(input: { apps: AppBefore[] }): Prom
 /** How long dynos may take to end: Heroku kills them 30 s after it has asked. */
 const ENDING_MS = 3 * 60_000;
 /** How long dynos may take to start. */
-const STARTING_MS = 10 * 60_000;
+export const STARTING_MS = 10 * 60_000;
 
 /** Every process type but web, by one request an app; returns when none of these dynos runs. */
 export async function scaleDownWorkers(input: { apps: AppBefore[] }): Promise<{ stopped: number }> {

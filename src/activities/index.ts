@@ -32,6 +32,18 @@ export {
   scaleDownWorkers,
   waitForDynos,
 } from './heroku-apps.js';
+export {
+  askForUpgrade,
+  countStoreKeys,
+  describeInPlace,
+  preflightUpgrade,
+  runUpgrade,
+  settleUpgrade,
+  snapshotStore,
+  validateUpgrade,
+  waitForMaintenance,
+  watchMaintenance,
+} from './heroku-in-place.js';
 export { notify, runAction, runProbes } from './outside.js';
 export { readDebris, saveReceipt, surroundings, whoHolds, writeJournal } from './keeping.js';
 export {

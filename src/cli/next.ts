@@ -73,10 +73,14 @@ export function nextCommands(state: State): NextCommand[] {
           command: `ferry decide ${id} ${choice}`,
           does,
         })),
-        ...(state.decision?.waivable ?? []).map((check) => ({
-          command: `ferry waive ${id} ${quote(check)}`,
-          does: 'go on although this check failed; the receipt says who',
-        })),
+        ...(state.decision?.waivable ?? []).map((check) =>
+          isTickable(state, check)
+            ? { command: `ferry tick ${id} ${quote(check)}`, does: 'say that it is so' }
+            : {
+                command: `ferry waive ${id} ${quote(check)}`,
+                does: 'go on although this check failed; the receipt says who',
+              },
+        ),
       ];
     case 'Paused':
       return [{ command: `ferry resume ${id}`, does: 'go on' }, ...rollback];
@@ -116,4 +120,9 @@ export function nextCommands(state: State): NextCommand[] {
     case 'Aborted':
       return [{ command: `ferry receipt ${id}`, does: 'what it did, measured and was told' }];
   }
+}
+
+/** No program can see it: a person says that it is so. */
+function isTickable(state: State, name: string): boolean {
+  return state.checks.some((check) => check.name === name && check.tickable);
 }

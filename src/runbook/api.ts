@@ -63,10 +63,10 @@ export interface Runbook {
   step<T>(title: string, spec: ReadStep<T> | WriteStep<T>): Promise<T>;
   /** A checklist. Failed checks hold the upgrade until they pass or are waived by name. `does`: sentences for the plan. */
   checks(title: string, read: () => Promise<Check[]>, does?: string[]): Promise<void>;
-  /** Waits for approval. False where it is optional and was left out. */
+  /** Waits for approval. False where it is optional and was left out, or where it was over before. */
   gate(name: string, question: string, options?: GateOptions): Promise<boolean>;
   /** Waits for the maintenance window, if there is one; refuses what no longer fits into it. */
-  window(title: string, takesMs: number): Promise<void>;
+  window(title: string, takesMs: number, options?: Attended): Promise<void>;
   /** After it nothing can be undone. A gate stands before it. */
   pointOfNoReturn(title: string, because: string, finish: Undo): Promise<void>;
   /**
@@ -134,9 +134,15 @@ export interface TriesOn<Checkpoint> {
 export type Tries<Checkpoint, Outcome> =
   { done: false; checkpoint: Checkpoint } | { done: true; outcome: Outcome };
 
-export interface GateOptions {
+/** A wait for people, or for a moment, that something else may end. */
+export interface Attended {
   /** Runs in the background and is stopped, and awaited, before the next step. */
   meanwhile?: () => Promise<unknown>;
+  /** True once there is nothing to wait for any more. */
+  over?: () => boolean;
+}
+
+export interface GateOptions extends Attended {
   /**
    * Looks again, once something was changed already: the sentences of the plan's steps, by title, as they are now. An approval for
    * others is void.
@@ -164,6 +170,17 @@ export interface Upgrade {
   facts: Record<string, unknown>;
   blemishes: string[];
   plots: Map<string, Plot>;
+}
+
+/** The check with what people have said of the one that it takes the place of. */
+export function carriedOver(check: Check, known: Check | undefined): Check {
+  if (check.tickable && known?.tickedBy !== undefined) return ticked(check, known.tickedBy);
+  return known?.waivedBy === undefined ? check : { ...check, waivedBy: known.waivedBy };
+}
+
+export function ticked(check: Check, by: string): Check {
+  const { next: _, ...rest } = check;
+  return { ...rest, status: 'pass', actual: `ticked by ${by}`, tickedBy: by, waivable: false };
 }
 
 export function gateTitle(name: string): string {

@@ -12,6 +12,7 @@ import {
 import { RetryState } from '@temporalio/common';
 import type { StepState, Told } from '../contract.js';
 import type { Runbook, Tries, TriesOn, Upgrade } from './api.js';
+import { inBackground } from './background.js';
 import { problemOf, toldBy } from './failure.js';
 
 export type Cutover = Pick<Runbook, 'window' | 'cutover'>;
@@ -31,10 +32,11 @@ export function cuttingOver(
   }
 
   /** Waits for the window, and for the moment that it was postponed to. */
-  async function moment(title: string, takesMs: number): Promise<void> {
+  async function moment(title: string, takesMs: number, over: () => boolean = () => false): Promise<void> {
     let step: StepState | null = null;
     for (;;) {
       const { window, notBefore, postponedBy } = state.settings;
+      if (over()) break;
       if (!window && postponedTo() <= Date.now()) break;
       step ??= ledger.stepOf(title, 'window');
       if (window && Math.max(Date.now(), postponedTo()) + takesMs > Date.parse(window.closesAt)) {
@@ -60,6 +62,7 @@ export function cuttingOver(
           steering.wantsBack !== null ||
           steering.paused !== null ||
           steering.reopened !== null ||
+          over() ||
           state.settings.window !== window ||
           state.settings.notBefore !== notBefore,
         early,
@@ -75,10 +78,16 @@ export function cuttingOver(
   }
 
   return {
-    async window(title, takesMs) {
+    async window(title, takesMs, { meanwhile, over } = {}) {
       await boundary();
       steering.cutover ??= { title, takesMs, standing: 'ahead', reached: false };
-      await moment(title, takesMs);
+      const waits = state.settings.window !== undefined || postponedTo() > Date.now();
+      const background = meanwhile && waits ? inBackground(meanwhile) : null;
+      try {
+        await moment(title, takesMs, over);
+      } finally {
+        await background?.stop();
+      }
       steering.cutover.reached = true;
     },
     async cutover<Checkpoint, Outcome>(

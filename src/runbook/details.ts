@@ -4,7 +4,7 @@
  * The UI keeps line breaks as they are, and runs everything inside an item of a list together: so no lists here, but lines, and wide
  * spaces before what belongs to the line above.
  */
-import type { Decision, GateState, Phase, Plan, State, StepState, StepStatus } from '../contract.js';
+import type { Check, Decision, GateState, Phase, Plan, State, StepState, StepStatus } from '../contract.js';
 import { ENDED } from '../contract.js';
 import { duration } from '../receipt/words.js';
 
@@ -42,7 +42,7 @@ export function details(state: State, plan: Plan | null): string {
   const open = state.gates.find((gate) => gate.status === 'open');
   const paragraphs = [
     ...(state.decision
-      ? decision(state.decision)
+      ? decision(state.decision, state.checks)
       : open
         ? gate(open)
         : [`### ${WORDS[state.phase]}: ${state.reason}`]),
@@ -77,7 +77,10 @@ function gate({ name, question, approvals, needs, deadline }: GateState): string
   ];
 }
 
-function decision({ about, problem, choices, waivable, deadline }: Decision): string[] {
+function decision(
+  { about, problem, choices, waivable, deadline }: Decision,
+  checks: readonly Check[],
+): string[] {
   const [first = 'retry'] = Object.keys(choices);
   return [
     `### Needs a decision: ${about}`,
@@ -86,8 +89,10 @@ function decision({ about, problem, choices, waivable, deadline }: Decision): st
     fenced('json', `{"choice": "${first}", "by": "your name"}`),
     [
       ...Object.entries(choices).map(([choice, effect]) => `\`${choice}\`: ${effect}`),
-      ...waivable.map(
-        (check) => `or \`waive\` the check: \`{"check": ${JSON.stringify(check)}, "by": "your name"}\``,
+      ...waivable.map((name) =>
+        checks.some((check) => check.name === name && check.tickable)
+          ? `or \`tick\` it, once it is so: \`{"item": ${JSON.stringify(name)}, "by": "your name"}\``
+          : `or \`waive\` the check: \`{"check": ${JSON.stringify(name)}, "by": "your name"}\``,
       ),
     ].join('\n'),
   ];

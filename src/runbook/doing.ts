@@ -1,8 +1,9 @@
 /** Doing: the body's steps for real. Between two of them people are heard; a step that fails asks what to do. */
 import { CancellationScope, CancelledFailure, isCancellation } from '@temporalio/workflow';
 import type { Check, GateState, Phase, StepState, Told } from '../contract.js';
-import { counted, gateTitle, type GateOptions, type Runbook, type Upgrade } from './api.js';
+import { carriedOver, counted, gateTitle, type GateOptions, type Runbook, type Upgrade } from './api.js';
 import { tally } from './counters.js';
+import { inBackground } from './background.js';
 import { cuttingOver } from './cutover.js';
 import { problemOf, toldBy, whole } from './failure.js';
 import { now } from './ledger.js';
@@ -103,13 +104,10 @@ export function doing(
     for (let found = first; ; found = null) {
       const fresh = found ?? (await attempt(step, read, null));
       const names = new Set(fresh.map((check) => check.name));
-      const waivers = new Map(state.checks.map((check) => [check.name, check.waivedBy]));
+      const known = new Map(state.checks.map((check) => [check.name, check]));
       state.checks = [
         ...state.checks.filter((check) => !names.has(check.name)),
-        ...fresh.map((check) => {
-          const waivedBy = waivers.get(check.name);
-          return waivedBy === undefined ? check : { ...check, waivedBy };
-        }),
+        ...fresh.map((check) => carriedOver(check, known.get(check.name))),
       ];
       const failed = state.checks.filter(
         (check) => names.has(check.name) && check.status === 'fail' && check.waivedBy === undefined,
@@ -140,7 +138,7 @@ export function doing(
   }
 
   async function untilApproved(gate: GateState, step: StepState, options: GateOptions): Promise<boolean> {
-    const { meanwhile, again } = options;
+    const { meanwhile, again, over = () => false } = options;
     const limits = (): string => `${state.settings.maxPause} ${state.settings.maxLag}`;
     /** Looks again, once something was changed. True when the plan is another one, and the approvals are void. */
     const changed = async (): Promise<boolean> => {
@@ -163,9 +161,15 @@ export function doing(
           ledger.mark(step, 'waiting');
           ledger.phase('AwaitingApproval', gate.question);
           await untilAnswered(
-            () => isApproved(gate) || isLeftOut(gate) || steering.wantsBack !== null || outdated(),
+            () => isApproved(gate) || isLeftOut(gate) || steering.wantsBack !== null || outdated() || over(),
             limit,
           );
+          if (over() && !isApproved(gate) && !steering.leaving) {
+            gate.status = 'planned';
+            ledger.mark(step, 'skipped', 'there was nothing left to approve');
+            ledger.phase('Running', `Gate "${gate.name}" is not needed as it was asked`);
+            return false;
+          }
           if (isLeftOut(gate)) {
             const by = steering.rejections.findLast((answer) => answer.gate === gate.name)?.by ?? 'somebody';
             ledger.mark(step, 'skipped', `left out by ${by}`);
@@ -369,23 +373,4 @@ function isApproved(gate: GateState): boolean {
 /** Rejected, where that takes nothing back. */
 function isLeftOut(gate: GateState): boolean {
   return gate.optional === true && gate.status === 'rejected';
-}
-
-/** Runs beside a wait, in a scope of its own; `stop` cancels it and waits for its end. */
-function inBackground(work: () => Promise<unknown>): { stop: () => Promise<void>; failure: () => unknown } {
-  const scope = new CancellationScope({ cancellable: true });
-  let failure: unknown = null;
-  const ended = scope.run(work).catch((error: unknown) => {
-    if (!isCancellation(error)) failure = error;
-  });
-  return {
-    stop: async () => {
-      scope.cancel();
-      // Awaited where a cancel of the way forward can't cut it short: the next step must not meet it.
-      await CancellationScope.nonCancellable(async () => {
-        await ended;
-      });
-    },
-    failure: () => failure,
-  };
 }

@@ -1,6 +1,6 @@
 /** Planning: the body is run once with its writes left out, and what it would do is written down. */
 import type { Check, GateState, Plan, PlanStep, StepState } from '../contract.js';
-import { counted, gateTitle, type Runbook, type Upgrade } from './api.js';
+import { carriedOver, counted, gateTitle, type Runbook, type Upgrade } from './api.js';
 import { ending, problemOf, whole } from './failure.js';
 import { planChanges, planHash } from './plan.js';
 
@@ -176,11 +176,8 @@ export function planning(upgrade: Upgrade) {
     });
     const gates = new Map(state.gates.map((gate) => [gate.name, gate]));
     state.gates = gatesOfPlan.map((gate) => gates.get(gate.name) ?? gate);
-    const waivers = new Map(state.checks.map((check) => [check.name, check.waivedBy]));
-    state.checks = plan.checks.map((check) => {
-      const waivedBy = waivers.get(check.name);
-      return waivedBy === undefined ? check : { ...check, waivedBy };
-    });
+    const known = new Map(state.checks.map((check) => [check.name, check]));
+    state.checks = plan.checks.map((check) => carriedOver(check, known.get(check.name)));
     ledger.show();
   }
 

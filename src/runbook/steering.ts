@@ -15,6 +15,7 @@ import {
   type Messages,
 } from '../contract.js';
 import { parseMessage } from '../inputs/messages.js';
+import { ticked } from './api.js';
 import { refusal } from './failure.js';
 import { now, type Ledger } from './ledger.js';
 import { changing, person } from './settings.js';
@@ -204,6 +205,15 @@ export function steer(ledger: Ledger): Steering {
     },
     tick({ item, by }) {
       const followUp = state.followUps.find((candidate) => candidate.item === item);
+      const check = state.checks.find((candidate) => candidate.name === item && candidate.tickable);
+      if (!followUp && check) {
+        if (check.status === 'pass')
+          throw refusal(`"${item}" is ticked already${check.tickedBy ? `, by ${check.tickedBy}` : ''}.`);
+        return () => {
+          state.checks = state.checks.map((each) => (each === check ? ticked(check, by) : each));
+          return `Ticked: ${item}.`;
+        };
+      }
       if (!followUp)
         throw refusal(
           `There is no follow-up "${item}". Follow-ups: ${state.followUps.map((candidate) => candidate.item).join(', ') || 'none'}.`,

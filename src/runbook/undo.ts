@@ -162,6 +162,7 @@ export function undoStack(
         if (result) learn(result);
         ledger.state.impact = ledger.state.impact.filter((impact) => impact.step !== step.title);
         for (const title of result?.keep?.steps ?? []) await keep(title, result?.keep?.because ?? '');
+        for (const each of result?.left ?? []) if (!left.includes(each)) left.push(each);
         await note('undone', step.title, entry.seq);
         continue;
       } catch (error) {

@@ -71,7 +71,9 @@ export function waiting(ledger: Ledger, steering: Steering, settings: () => { de
     const waived = () =>
       waivable.length > 0 &&
       waivable.every((name) =>
-        state.checks.some((check) => check.name === name && check.waivedBy !== undefined),
+        state.checks.some(
+          (check) => check.name === name && (check.waivedBy !== undefined || check.status === 'pass'),
+        ),
       );
     try {
       // Leaving cancels the scope around most questions, but not of those that are asked outside of it.
@@ -93,7 +95,7 @@ export function waiting(ledger: Ledger, steering: Steering, settings: () => { de
       choice
         ? `Decided: ${choice.choice}`
         : waived()
-          ? 'The failed checks were waived'
+          ? 'The failed checks were ticked or waived'
           : 'There is nothing to decide any more',
     );
     return choice?.choice ?? (waived() ? 'waived' : 'withdrawn');
