@@ -2,6 +2,9 @@
  * What happens to herokuFork on its way: rollback asked, the worker killed, Heroku failing, a fork that is stuck, clients that stay. Each
  * app is then exactly as before, or exactly upgraded; one fork at most; nothing is billed twice; no acknowledged write is lost.
  */
+import { execFile } from 'node:child_process';
+import { dirname } from 'node:path';
+import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import type { Receipt, State } from '../../src/contract.js';
 import { customer } from '../heroku/support.js';
@@ -274,6 +277,48 @@ describe.skipIf(CLI === null)('herokuFork', { timeout: 240_000 }, () => {
     expect(await stray.get('stray')).toBe('would be lost');
   });
 
+  test('settings that a fork does not bring along are carried over', async () => {
+    const on = await begin('maintenance', { worker: false });
+    const { settings } = on.w.heroku.redis(OLD);
+    Object.assign(settings, {
+      maxmemory_policy: 'volatile-ttl',
+      timeout: 600,
+      notify_keyspace_events: 'KEA',
+    });
+    await on.w.startWorker();
+    await approve(on.upgrade, 'destroy');
+    const receipt = await on.upgrade.ended();
+    expect(receipt).toMatchObject({ outcome: 'Completed' });
+    const fork = await expectUpgraded(on, { destroyed: true });
+    expect(on.w.heroku.redis(fork).settings).toEqual(settings);
+    expect(receipt.facts['settings']).toContain('timeout: 300 → 600');
+  });
+
+  for (const mode of ['maintenance', 'degraded'] as const)
+    test(`${mode}, terminated before the promotion: the card restores service, and recover the rest`, async () => {
+      const on = await begin(mode, { input: { gates: { start: 'auto' } } });
+      const { w, upgrade, before } = on;
+      const state = await reached(upgrade, ({ gates }) =>
+        gates.some(({ name, status }) => name === 'promote' && status === 'open'),
+      );
+      await upgrade.handle.terminate('to see what is left');
+      // Not one of what was there is taken for how things are.
+      const second = await w.start('herokuFork', { ...INPUT, mode, name: `${w.name}-2` });
+      expect((await second.failure()).message).toContain('ferry recover');
+      await byHand(w, state.breakGlass);
+      for (const [app, was] of Object.entries(before)) {
+        const now = w.apps()[app];
+        expect(now).toMatchObject({ maintenance: was.maintenance, formation: was.formation });
+        expect(now?.attachments).toEqual(expect.arrayContaining(was.attachments));
+      }
+      await w.client.workflow.execute('recover', {
+        taskQueue: w.taskQueue,
+        workflowId: `recover/${upgrade.id}`,
+        args: [{ workflowId: upgrade.id, by: 'ada' }],
+      });
+      expectAsBefore(on);
+    });
+
   test('rejecting the destruction leaves the old one, as OLD_REDIS', async () => {
     const on = await begin('maintenance');
     await on.upgrade.until(
@@ -329,6 +374,15 @@ describe.skipIf(CLI === null)('herokuFork', { timeout: 240_000 }, () => {
     expect(w.heroku.billing().existing).toHaveLength(2);
   });
 });
+
+/** The card as a person types it: what is so already is said, and the next line is typed. */
+async function byHand(w: HerokuWorld, lines: readonly string[]): Promise<void> {
+  expect(lines.join()).toContain('heroku ');
+  const { PATH = '' } = process.env;
+  await promisify(execFile)('sh', ['-c', `${lines.join('\n')}\ntrue`], {
+    env: { ...w.env, PATH: `${dirname(CLI ?? '')}:${PATH}` },
+  });
+}
 
 /** A dyno that writes: it reads its config variable when it is started, as it is with every release. */
 function dyno(w: HerokuWorld, app: string) {

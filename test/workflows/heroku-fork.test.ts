@@ -12,11 +12,27 @@ const input = {
   keepOldFor: '1s',
 };
 
+/** Everything that Temporal stores, with each payload as text. */
+function legible(value: unknown): string {
+  const exported = JSON.stringify(value, (_, inner: unknown) =>
+    inner instanceof Uint8Array
+      ? Buffer.from(inner).toString('utf8')
+      : typeof inner === 'bigint'
+        ? String(inner)
+        : inner,
+  );
+  const data = [...exported.matchAll(/"data":"([A-Za-z0-9+/=]+)"/g)].map(([, text]) =>
+    Buffer.from(text ?? '', 'base64').toString('utf8'),
+  );
+  return [exported, ...data].join('\n');
+}
+
 describe.skipIf(CLI === null)('herokuFork', { timeout: 120_000 }, () => {
   for (const mode of ['maintenance', 'degraded'] as const)
     test(`the whole of it, mode ${mode}`, async () => {
       const w = await herokuWorld({ trustsSelfSigned: true });
-      const redis = customer(w.heroku.redis('redis-curly-1').url);
+      const { url, password } = w.heroku.redis('redis-curly-1');
+      const redis = customer(url);
       for (let n = 0; n < 500; n += 1) await redis.set(`seed:${n}`, `v${n}`, 'PX', 600_000 + n);
       redis.disconnect();
       const before = w.apps();
@@ -46,8 +62,17 @@ describe.skipIf(CLI === null)('herokuFork', { timeout: 120_000 }, () => {
           attachments: was.attachments.map(named),
         });
       }
-      const after = customer(w.heroku.redis(fork).url);
-      expect(await after.dbsize()).toBe(500);
+      const after = w.heroku.redis(fork);
+      expect(await customer(after.url).dbsize()).toBe(500);
+      // By the API, from a body; and in nothing that Temporal keeps.
+      const [made] = w.heroku.requests.filter(
+        ({ method, path }) => method === 'POST' && path === '/apps/shop/addons',
+      );
+      expect(made).toMatchObject({ client: 'other', body: { config: { fork: url, version: '7.2' } } });
+      const history = legible(await upgrade.handle.fetchHistory());
+      expect(history).toContain('OLD_REDIS_URL');
+      for (const secret of [password, after.password, w.heroku.account.key])
+        expect(history).not.toContain(secret);
     });
 
   test('bad input: nothing is changed, and each is said', async () => {
