@@ -163,12 +163,13 @@ export async function herokuFork(raw: unknown): Promise<Receipt> {
           keepsWrites: false,
           loses: say.loses(fork, input, { billing, apps, from: `${on.first}_URL`, to: on.oldKey }),
         });
-        await acts(changes, 'Promote the fork').attachNames({
-          addon: fork,
-          names,
-          from: [addon.name],
-          restartWithin: RESTART_MS,
-        });
+        for (const app of new Set(names.map((each) => each.app)))
+          await acts(changes, `Promote the fork on ${app}`).attachNames({
+            addon: fork,
+            names: names.filter((each) => each.app === app),
+            from: [addon.name],
+            restartWithin: RESTART_MS,
+          });
         return null;
       },
     });
@@ -303,10 +304,10 @@ export async function herokuFork(raw: unknown): Promise<Receipt> {
       return checks;
     });
     const elsewhere = oldNames.filter(({ app }) => app !== billing);
-    const destroying = () => ({ addon: addon.name, elsewhere, server: old, restartWithin: RESTART_MS });
+    const destroying = { addon: addon.name, elsewhere, server: old };
     await r.pointOfNoReturn('Point of no return', `${addon.name} is destroyed from here on`, {
       says: `destroy ${addon.name}, unless it is used`,
-      call: call('destroyOld', { ...destroying(), seen }),
+      call: call('destroyOld', { ...destroying, seen }),
       byHand: [],
     });
     await r.step('Destroy the old add-on', {
@@ -319,7 +320,7 @@ export async function herokuFork(raw: unknown): Promise<Receipt> {
       undo: { none: 'it is gone; the fork has what it held' },
       skippable: true,
       do: async () => {
-        await acts(changes, 'Destroy the old add-on').destroyOld({ ...destroying(), seen });
+        await acts(changes, 'Destroy the old add-on').destroyOld({ ...destroying, seen });
         return null;
       },
     });
@@ -375,7 +376,8 @@ function layout(input: HerokuForkSettings, { use, fork: facts, apps }: Found) {
     herokuConfig: { app: billing, key: `${as}_URL` },
     tls: { insecure: true },
   });
-  const id = workflowInfo().runId.slice(0, 8);
+  // Its end: the beginning of a run ID is the time, and an upgrade begun in the same minute would take the fork for its own.
+  const id = workflowInfo().runId.replaceAll('-', '').slice(-12);
   return {
     billing,
     names,
