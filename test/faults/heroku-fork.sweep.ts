@@ -7,12 +7,12 @@ import { dirname } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import type { Receipt, State } from '../../src/contract.js';
-import { customer } from '../heroku/support.js';
+import { ask, customer } from '../heroku/support.js';
 import type { Fault } from '../support/heroku/faults.js';
 import type { Snapshot } from '../support/heroku/snapshot.js';
 import { CLI, herokuWorld, type HerokuWorld, type HerokuWorldOptions } from '../support/heroku-world.js';
 import { sleep, type Upgrade } from '../support/world.js';
-import { kill9 } from './support.js';
+import { begun, kill9 } from './support.js';
 
 const OLD = 'redis-curly-1';
 type Mode = 'maintenance' | 'degraded';
@@ -85,8 +85,6 @@ async function reached(upgrade: Upgrade, holds: (state: State) => boolean, ms = 
   }
 }
 
-const at = (title: string) => (state: State) => state.step === title;
-
 /** However long it takes to get there. */
 async function approve(upgrade: Upgrade, gate: string): Promise<void> {
   await reached(upgrade, ({ gates }) => gates.some(({ name, status }) => name === gate && status === 'open'));
@@ -135,7 +133,7 @@ describe.skipIf(CLI === null)('herokuFork', { timeout: 240_000 }, () => {
     for (const step of STEPS[mode])
       test(`${mode}: rollback asked in "${step}"`, async () => {
         const on = await begin(mode, { input: { keepOldFor: '10m' } });
-        await reached(on.upgrade, at(step));
+        await reached(on.upgrade, begun(step));
         expect(await goBack(on.upgrade)).toMatchObject({ outcome: 'RolledBack', left: [] });
         expectAsBefore(on);
       });
@@ -145,8 +143,7 @@ describe.skipIf(CLI === null)('herokuFork', { timeout: 240_000 }, () => {
         const on = await begin(mode, {
           input: { gates: { start: 'auto', promote: 'auto', destroy: 'auto' }, keepOldFor: '3s' },
         });
-        // The last may be over before it is seen.
-        await reached(on.upgrade, (state) => at(step)(state) || state.receipt !== undefined);
+        await reached(on.upgrade, begun(step));
         await kill9(on.w.worker);
         await on.w.startWorker();
         expect(await on.upgrade.ended(150_000)).toMatchObject({ outcome: 'Completed', blemishes: [] });
@@ -242,9 +239,28 @@ describe.skipIf(CLI === null)('herokuFork', { timeout: 240_000 }, () => {
     expectAsBefore(on);
   });
 
+  test('what can not be upgraded is refused, with all reasons at once', async () => {
+    const w = await herokuWorld({ timing: { scheduled: 3_600_000 } });
+    w.heroku.createApp({ name: 'partner' });
+    w.heroku.attach({ app: 'partner', addon: OLD, as: 'REDIS' });
+    w.heroku.app('partner').access = 'hidden';
+    const asked = await ask(w.heroku, `POST /redis/v0/databases/${OLD}/upgrade`, { version: '7.2' });
+    expect(asked.status).toBe(200);
+    const before = w.apps();
+    const { apps: _, ...all } = INPUT;
+    const upgrade = await w.start('herokuFork', { ...all, mode: 'degraded', plan: 'premium-99' });
+    const { type, message } = await upgrade.failure();
+    expect(type).toBe('PreflightFailed');
+    expect(message).toContain('not to partner');
+    expect(message).toContain('premium-99, which is not offered');
+    expect(message).toMatch(/it runs by itself at .*; Heroku requires it by /);
+    expect(message).toContain(`heroku data:maintenances:schedule ${OLD} -a shop`);
+    expect(w.apps()).toEqual(before);
+  });
+
   test('who still writes to the old one is seen, and it is not destroyed', async () => {
     const on = await begin('degraded', { input: { keepOldFor: '6s' } });
-    await reached(on.upgrade, at('Watch for stragglers'));
+    await reached(on.upgrade, begun('Watch for stragglers'));
     const stray = customer(on.w.heroku.redis(OLD).url);
     for (let n = 0; n < 30; n += 1) {
       await stray.set(`stray:${n}`, 'lost');
@@ -351,7 +367,7 @@ describe.skipIf(CLI === null)('herokuFork', { timeout: 240_000 }, () => {
   test('back after the promotion: what was written meanwhile stays on the fork, or is carried back first', async () => {
     const on = await begin('degraded', { input: { keepOldFor: '10m' } });
     const { w, upgrade } = on;
-    await reached(upgrade, at('Watch for stragglers'));
+    await reached(upgrade, begun('Watch for stragglers'));
     const url = () => w.heroku.configVars('shop')['REDIS_URL'] ?? '';
     const app = customer(url());
     await app.set('session:new', 'made since');
