@@ -67,7 +67,9 @@ function touches(args: unknown, app: string): boolean {
 
 /** Of all of them. Those that were in it stay in it. */
 export async function ensureMaintenanceMode(input: { apps: string[] }): Promise<{ turnedOn: string[] }> {
-  return border((b) => maintenanceOn({ apps: input.apps, signal: b.signal }));
+  return border((b) =>
+    maintenanceOn({ apps: input.apps, confirm: () => b.stillCurrent(), signal: b.signal }),
+  );
 }
 
 /** An undo, and the way forward at the end: each gets the maintenance mode that it had. */
@@ -83,7 +85,13 @@ export const STARTING_MS = 10 * 60_000;
 /** Every process type but web, by one request an app; returns when none of these dynos runs. */
 export async function scaleDownWorkers(input: { apps: AppBefore[] }): Promise<{ stopped: number }> {
   return border((b) =>
-    workersDown({ apps: input.apps, deadline: ENDING_MS, every: 1_000, signal: b.signal }),
+    workersDown({
+      apps: input.apps,
+      confirm: () => b.stillCurrent(),
+      deadline: ENDING_MS,
+      every: 1_000,
+      signal: b.signal,
+    }),
   );
 }
 

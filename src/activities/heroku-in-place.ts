@@ -152,7 +152,10 @@ interface Of {
 
 /** Can't be taken back. `refused`: Heroku doesn't offer the version. */
 export async function askForUpgrade(of: Of): Promise<Awaited<ReturnType<typeof requestUpgrade>>> {
-  return border((b) => requestUpgrade({ ...of, signal: b.signal }));
+  return border(async (b) => {
+    await b.stillCurrent();
+    return requestUpgrade({ ...of, signal: b.signal });
+  });
 }
 
 /** A CLI call takes seconds, and preparing takes minutes. */
@@ -190,6 +193,7 @@ export async function runUpgrade(
 ): Promise<{ refused: string } | ({ refused: null } & Upgraded)> {
   return border(async (b) => {
     const waiting = { ...named(of), deadline: left(of), every: 2_000, signal: b.signal };
+    await b.stillCurrent();
     return of.atOnce ? upgradeAtOnce(waiting) : { refused: null, ...(await upgradeByMaintenance(waiting)) };
   });
 }

@@ -2,7 +2,8 @@
  * One request to Heroku's Platform API.
  *
  * What only reads is tried again here. What changes something never is: a reply that got lost says nothing of the effect, and a
- * second POST made a second add-on. It is an OutcomeUnknown then: the verbs look, act, and look again.
+ * second POST made a second add-on. It is an OutcomeUnknown then: the verbs look, act, and look again. Nor is it cut off: an abort is heard
+ * once it is answered.
  *
  * Source: https://devcenter.heroku.com/articles/platform-api-reference
  */
@@ -156,7 +157,8 @@ type Once = { response: Response; text: string } | { why: string; notSent: boole
 
 async function once<T>({ method = 'GET', path, body, headers, signal }: Request<T>): Promise<Once> {
   const { key, api } = herokuAccount();
-  const limit = timeLimit({ ms: ANSWER_MS, signal });
+  // What changes something is never cut off: it could take effect after an undo has found that there is nothing to undo.
+  const limit = timeLimit({ ms: ANSWER_MS, signal: method === 'GET' ? signal : undefined });
   try {
     const response = await fetch(`${api}${path}`, {
       method,

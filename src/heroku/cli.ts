@@ -55,8 +55,10 @@ export async function heroku({ args, timeout = '90s', changes, signal }: HerokuC
       step: '',
       env: { ...cli, ...QUIET, HOME: home },
       limit: LIMIT,
-      signal,
+      // What changes something is never cut off: it could take effect after an undo has found that there is nothing to undo.
+      signal: changes ? undefined : signal,
     });
+    signal?.throwIfAborted();
     if (ended.exitCode === 0) return { stdout: ended.stdout, beside: ended.stderrTail };
     throw failureOf({ label, changes, timeout, exitCode: ended.exitCode, said: ended.stderrTail });
   } finally {

@@ -23,13 +23,20 @@ export function workersOf({ formation }: Pick<AppUse, 'formation'>): Array<Exact
   return formation.filter(({ type, quantity }) => type !== 'web' && quantity > 0);
 }
 
-/** Names of those that were not in it before. @throws as `request` */
+/** Throws where it is not this one's turn any more: an attempt that slept could undo what an undo has given back since. */
+interface InTurn {
+  confirm: () => Promise<void>;
+}
+
+/** Names of those that were not in it before. @throws as `request` and `confirm` */
 export async function maintenanceOn({
   apps,
+  confirm,
   signal,
-}: Asked & { apps: readonly string[] }): Promise<{ turnedOn: string[] }> {
+}: Asked & InTurn & { apps: readonly string[] }): Promise<{ turnedOn: string[] }> {
   const turnedOn: string[] = [];
   for (const app of apps) {
+    await confirm();
     const { was } = await setMaintenanceMode({ app, on: true, signal });
     if (!was) turnedOn.push(app);
   }
@@ -57,12 +64,14 @@ export async function maintenanceAsBefore({
  */
 export async function workersDown({
   apps,
+  confirm,
   ...waiting
-}: Waiting & { apps: readonly AppBefore[] }): Promise<{ stopped: number }> {
+}: Waiting & InTurn & { apps: readonly AppBefore[] }): Promise<{ stopped: number }> {
   let stopped = 0;
   for (const app of apps) {
     const to = workersOf(app).map(({ type }) => ({ type, quantity: 0 }));
     if (to.length === 0) continue;
+    await confirm();
     await scale({ app: app.name, to, signal: waiting.signal });
     stopped += workersOf(app).reduce((sum, { quantity }) => sum + quantity, 0);
   }

@@ -9,14 +9,14 @@ import type { Receipt } from '../contract.js';
 import type { HerokuFacts } from '../activities/heroku-apps.js';
 import type { Hour } from '../activities/heroku-in-place.js';
 import { HerokuInPlaceInput } from '../inputs/heroku-in-place.js';
-import { acts, call, changes, follows, inspects, looks, moves } from '../runbook/acts.js';
+import { acts, call, changes, follows, inspects, moves, reads } from '../runbook/acts.js';
 import { ending, problemOf } from '../runbook/failure.js';
 import { runbook } from '../runbook/runbook.js';
 import { FINISH } from '../runbook/undo.js';
 import * as say from './heroku-in-place-words.js';
 
 /** The CLI takes seconds a call, and may have to be installed first. */
-const asks = { ...looks, startToCloseTimeout: '10m' } as const;
+const asks = { ...reads, startToCloseTimeout: '10m' } as const;
 /** From the apps coming to rest until they are back. */
 const TAKES_MS = 5 * 60_000;
 const UNSEEN: Hour = { status: 'preparing', scheduledFor: null, requiredBy: null, window: null };
@@ -138,7 +138,7 @@ export async function herokuInPlace(raw: unknown): Promise<Receipt> {
             meanwhile: watch,
             over: () => prepared.news,
             again: async () =>
-              say.atRest(await acts(looks, 'Look at the apps again').describeAddOn({ addon: addon.id })),
+              say.atRest(await acts(reads, 'Look at the apps again').describeAddOn({ addon: addon.id })),
           },
         );
       }
@@ -160,7 +160,7 @@ export async function herokuInPlace(raw: unknown): Promise<Receipt> {
         does: ['look how every app runs right now: that is what it is given back'],
         foresee: facts,
         read: async () =>
-          mustBeFree(await acts(looks, 'Look at the apps again').describeAddOn({ addon: addon.id })),
+          mustBeFree(await acts(reads, 'Look at the apps again').describeAddOn({ addon: addon.id })),
         note: (seen) => say.downNotes(seen).join('; '),
       });
       const apps = found.before;
@@ -197,7 +197,7 @@ export async function herokuInPlace(raw: unknown): Promise<Receipt> {
         does: ['count the keys that do not expire, to compare afterwards'],
         foresee: null,
         skippable: true,
-        read: async () => (uses ? acts(looks, 'Count the keys').countStoreKeys({ uses }) : null),
+        read: async () => (uses ? acts(reads, 'Count the keys').countStoreKeys({ uses }) : null),
         note: (result) =>
           result ? `${result.lasting.toLocaleString('en')} that do not expire` : 'not reached',
       });

@@ -114,7 +114,7 @@ it('moves a Redis by the command line alone, from the plan to the receipt', asyn
   await app.stop();
   expect(watched).toMatchObject({ code: 0 });
   expect(watched.out).toContain('✓ Switch the applications over');
-  expect(watched.out).toContain(`ferry approve ${w.name} cutover`);
+  expect(watched.out).toContain(`ferry approve upgrade/redis/${w.name} cutover`);
   expect(watched.out).toContain(`Receipt of redisCopy ${w.name}: Completed, clean`);
   expect(await app.missing(w.redis('target'))).toEqual([]);
 
@@ -142,7 +142,9 @@ it('rolls back when somebody says no, and ends with 4', async () => {
     'start=auto',
     '--watch',
   );
-  await expect.poll(() => upgrade.said(), { timeout: 30_000 }).toContain(`ferry reject ${w.name} cutover`);
+  await expect
+    .poll(() => upgrade.said(), { timeout: 30_000 })
+    .toContain(`ferry reject upgrade/redis/${w.name} cutover`);
   expect(await ferry('reject', w.name, 'cutover', '--note', 'not tonight').ended).toMatchObject({ code: 0 });
   const ended = await upgrade.ended;
   expect(ended).toMatchObject({ code: 4 });

@@ -80,11 +80,11 @@ describe('start', () => {
     const first = await ferry(['start', 'redisCopy', '-i', inputOf(name)], { env });
     expect(first).toMatchObject({ code: 0, out: '' });
     expect(first.err).toContain(`Started upgrade/redis/${name}`);
-    expect(first.err).toContain(`ferry state ${name} --watch`);
+    expect(first.err).toContain(`ferry state upgrade/redis/${name} --watch`);
     const second = await ferry(['start', 'redisCopy', '-i', inputOf(name)], { env });
     expect(second.code).toBe(1);
     expect(second.err).toContain(`upgrade/redis/${name} runs already`);
-    expect(second.err).toContain(`ferry state ${name} --watch`);
+    expect(second.err).toContain(`ferry state upgrade/redis/${name} --watch`);
   });
 
   it('shows the plan and ends, with --plan', async () => {
@@ -123,7 +123,7 @@ describe('looking', () => {
     const { code, out } = await ferry(['state', name], { env });
     expect(code).toBe(3);
     expect(out).toContain('● Awaiting approval');
-    expect(out).toContain(`ferry approve ${name} cutover`);
+    expect(out).toContain(`ferry approve upgrade/redis/${name} cutover`);
     const json = await ferry(['state', `upgrade/redis/${name}`, '--json'], { env });
     expect(json.code).toBe(3);
     expect(JSON.parse(json.out)).toMatchObject({
@@ -195,7 +195,7 @@ describe('looking', () => {
     expect(code).toBe(3);
     expect(out).toContain('\u001b[0J');
     expect(out.endsWith('\u001b[?25h')).toBe(true);
-    expect(err).toContain(`It goes on without you. To look again: ferry state ${name} --watch`);
+    expect(err).toContain(`It goes on without you. To look again: ferry state upgrade/redis/${name} --watch`);
   });
 
   it('tells a terminated one from one that ended, and recovers it', async () => {
@@ -205,7 +205,7 @@ describe('looking', () => {
     const { code, out } = await ferry(['state', name], { env });
     expect(code).toBe(1);
     expect(out).toContain('● Terminated');
-    expect(out).toContain(`ferry recover ${name}`);
+    expect(out).toContain(`ferry recover upgrade/redis/${name}`);
     expect((await ferry(['receipt', name], { env })).code).toBe(1);
     const recovered = await ferry(['recover', name], { env });
     expect(recovered.code).toBe(0);

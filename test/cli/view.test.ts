@@ -35,8 +35,8 @@ describe('the whole view', () => {
 
         Way back      open, loses nothing, takes about 1 s
 
-        ferry pause sessions     hold it at the next safe place
-        ferry rollback sessions  undo everything done so far"
+        ferry pause upgrade/redis/sessions     hold it at the next safe place
+        ferry rollback upgrade/redis/sessions  undo everything done so far"
     `);
   });
 
@@ -70,10 +70,10 @@ describe('the whole view', () => {
         Warnings      The webhook answered 503.
         Refused       approve cutover by Ana Lima: has approved already
 
-        ferry approve sessions cutover   go on
-        ferry reject sessions cutover    roll back
-        ferry withdraw sessions cutover  take your approval back, if you are Ana Lima
-        ferry plan sessions              see what it will do"
+        ferry approve upgrade/redis/sessions cutover   go on
+        ferry reject upgrade/redis/sessions cutover    roll back
+        ferry withdraw upgrade/redis/sessions cutover  take your approval back, if you are Ana Lima
+        ferry plan upgrade/redis/sessions              see what it will do"
     `);
   });
 
@@ -99,10 +99,10 @@ describe('the whole view', () => {
 
         Way back      open, loses nothing, takes about 1 s
 
-        ferry decide sessions retry                 check again
-        ferry decide sessions rollback              undo everything; takes about 1 s
-        ferry decide sessions stop                  stop here and leave everything as it is
-        ferry waive sessions 'Ben'\\''s login page'  go on although this check failed; the receipt says…"
+        ferry decide upgrade/redis/sessions retry         check again
+        ferry decide upgrade/redis/sessions rollback      undo everything; takes about 1 s
+        ferry decide upgrade/redis/sessions stop          stop here and leave everything as it is
+        ferry waive upgrade/redis/sessions 'Ben'\\''s login page'  go on although this check failed; the…"
     `);
   });
 
@@ -170,10 +170,10 @@ describe('only what changed', () => {
       02:05:00  ✓ cutover approved by Ana Lima
       02:05:00  Awaiting approval: Waits for approval of "cutover"
       02:05:00    Switch the applications to redis-new:6379?
-      02:05:00    ferry approve sessions cutover   (go on)
-      02:05:00    ferry reject sessions cutover   (roll back)
-      02:05:00    ferry withdraw sessions cutover   (take your approval back, if you are Ana Lima)
-      02:05:00    ferry plan sessions   (see what it will do)
+      02:05:00    ferry approve upgrade/redis/sessions cutover   (go on)
+      02:05:00    ferry reject upgrade/redis/sessions cutover   (roll back)
+      02:05:00    ferry withdraw upgrade/redis/sessions cutover   (take your approval back, if you are Ana Lima)
+      02:05:00    ferry plan upgrade/redis/sessions   (see what it will do)
       02:05:00  break glass (restores service by hand):
       02:05:00    redis-cli -u "$OLD_REDIS_URL" CLIENT UNPAUSE
       02:05:00    kubectl scale deployment web --replicas=3 --namespace a-rather-long-namespace-name-for-a-test"
@@ -195,10 +195,10 @@ describe('only what changed', () => {
       02:05:00  ✓ cutover approved by Ana Lima
       02:05:00  Awaiting approval: Waits for approval of "cutover"
       02:05:00    Switch the applications to redis-new:6379?
-      02:05:00    ferry approve sessions cutover   (go on)
-      02:05:00    ferry reject sessions cutover   (roll back)
-      02:05:00    ferry withdraw sessions cutover   (take your approval back, if you are Ana Lima)
-      02:05:00    ferry plan sessions   (see what it will do)
+      02:05:00    ferry approve upgrade/redis/sessions cutover   (go on)
+      02:05:00    ferry reject upgrade/redis/sessions cutover   (roll back)
+      02:05:00    ferry withdraw upgrade/redis/sessions cutover   (take your approval back, if you are Ana Lima)
+      02:05:00    ferry plan upgrade/redis/sessions   (see what it will do)
       02:05:00  break glass (restores service by hand):
       02:05:00    redis-cli -u "$OLD_REDIS_URL" CLIENT UNPAUSE
       02:05:00    kubectl scale deployment web --replicas=3 --namespace a-rather-long-namespace-name-for-a-test"
@@ -224,16 +224,16 @@ describe('what to type next', () => {
   it('offers a rollback only where there is a way back, and names the loss', () => {
     const paused = { ...COPYING, phase: 'Paused' } as const;
     expect(nextCommands(paused).map(({ command }) => command)).toEqual([
-      'ferry resume sessions',
-      'ferry rollback sessions',
+      'ferry resume upgrade/redis/sessions',
+      'ferry rollback upgrade/redis/sessions',
     ]);
     const losing = { ...paused, wayBack: AT_GATE.wayBack };
     expect(nextCommands(losing).at(-1)).toEqual({
-      command: 'ferry rollback sessions --accept-loss',
+      command: 'ferry rollback upgrade/redis/sessions --accept-loss',
       does: 'undo everything, and lose about 1,200 writes',
     });
     const none = { ...paused, wayBack: { ...paused.wayBack, possible: false } };
-    expect(nextCommands(none).map(({ command }) => command)).toEqual(['ferry resume sessions']);
+    expect(nextCommands(none).map(({ command }) => command)).toEqual(['ferry resume upgrade/redis/sessions']);
   });
 
   it('has something for every end', () => {

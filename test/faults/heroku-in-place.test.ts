@@ -7,7 +7,7 @@ import type { Receipt, State } from '../../src/contract.js';
 import { CLI, herokuWorld, type HerokuWorld } from '../support/heroku-world.js';
 import type { Effect, Fault } from '../support/heroku/faults.js';
 import { slow } from '../support/slow.js';
-import type { Upgrade } from '../support/world.js';
+import { sleep, type Upgrade } from '../support/world.js';
 
 const LONG = { timeout: 400_000 };
 const ADDON = 'redis-curly-1';
@@ -132,6 +132,28 @@ describe.skipIf(CLI === null)('herokuInPlace, disturbed', () => {
       isWhole(w, before, receipt);
     },
   );
+
+  slow('a worker that slept through its turn changes nothing any more', LONG, async () => {
+    const w = await herokuWorld();
+    const before = w.apps();
+    w.heroku.faults.add({ does: 'slow', ms: 4_000, method: 'PATCH', path: /^\/apps\/shop\/formation$/ });
+    const upgrade = await start(w);
+    await upgrade.until(at('Scale down the workers'), 180_000);
+    await expect
+      .poll(() =>
+        w.heroku.requests.some(({ method, path }) => method === 'PATCH' && path === '/apps/shop/formation'),
+      )
+      .toBe(true);
+    const asleep = w.worker;
+    asleep?.kill('SIGSTOP');
+    await w.startWorker();
+    await upgrade.say('rollback', { by: 'ada' });
+    const receipt = await upgrade.ended(180_000);
+    expect(receipt.outcome).toBe('RolledBack');
+    asleep?.kill('SIGCONT');
+    await sleep(8_000);
+    isWhole(w, before, receipt);
+  });
 
   slow('terminated with the apps at rest: `recover` gives them back', LONG, async () => {
     const w = await herokuWorld();

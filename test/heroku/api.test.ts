@@ -59,6 +59,17 @@ describe('what reads', () => {
 });
 
 describe('what changes something', () => {
+  it('is not cut off: nothing takes effect after its end', async () => {
+    const heroku = await shop();
+    heroku.faults.add({ does: 'slow', ms: 500, method: 'PATCH', path: /^\/apps\/shop$/ });
+    const stop = new AbortController();
+    const asked = setMaintenanceMode({ app: 'shop', on: true, signal: stop.signal });
+    await expect.poll(() => heroku.requests.some(({ method }) => method === 'PATCH')).toBe(true);
+    stop.abort(new Error('rolled back'));
+    await asked.catch(() => undefined);
+    expect(heroku.app('shop').maintenance).toBe(true);
+  });
+
   it.each([
     ['an error of Heroku', { does: 'error', status: 500 }],
     ['a dropped connection', { does: 'drop' }],

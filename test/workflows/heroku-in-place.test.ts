@@ -273,10 +273,10 @@ describe.skipIf(CLI === null)('herokuInPlace', () => {
   });
 
   slow('it is put off before its hour, and then runs by itself all the same', LONG, async () => {
-    const w = await herokuWorld({ timing: { scheduled: 45_000, week: 60_000 } });
+    const w = await herokuWorld({ timing: { scheduled: 150_000, week: 300_000 } });
     await fill(w);
     const before = w.apps();
-    const upgrade = await begun(w, { postponeBefore: '15s' });
+    const upgrade = await begun(w, { postponeBefore: '140s' });
     const put = await upgrade.until(
       ({ warnings }) => warnings.some((each) => each.includes('was put off to')),
       120_000,
@@ -301,9 +301,9 @@ describe.skipIf(CLI === null)('herokuInPlace', () => {
   });
 
   slow('it can not be put off beyond the day it is required by', LONG, async () => {
-    const w = await herokuWorld({ timing: { scheduled: 60_000, required: 3_600_000 } });
+    const w = await herokuWorld({ timing: { scheduled: 100_000, required: 3_600_000 } });
     const before = w.apps();
-    const upgrade = await begun(w, { postponeBefore: '50s' });
+    const upgrade = await begun(w, { postponeBefore: '95s' });
     const state = await upgrade.until(
       ({ gates }) =>
         gates.some(
