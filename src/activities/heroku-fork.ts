@@ -138,12 +138,14 @@ export async function attachNames({
   });
 }
 
+/** An attempt that slept through its turn takes no name any more: an undo may have given it back since. */
 async function take(
-  { signal }: Pick<Border<never>, 'signal'>,
+  { signal, stillCurrent }: Pick<Border<never>, 'signal' | 'stillCurrent'>,
   addon: AddOn,
   { app, as }: Name,
   from: readonly string[],
 ): Promise<boolean> {
+  await stillCurrent();
   const holder = await findAttachment({ app, as, signal });
   const replace = holder !== null && from.includes(holder.addon.name);
   return (await attach({ addon, app, as, replace, signal })).did;
@@ -154,7 +156,10 @@ export async function detachNames({ addon: name, names, restartWithin }: Attachi
   return border(async (b) => {
     const addon = await findAddOn({ addon: name, signal: b.signal });
     if (addon === null) return { note: 'the add-on has gone' };
-    for (const each of names) await detach({ addon, ...each, signal: b.signal });
+    for (const each of names) {
+      await b.stillCurrent();
+      await detach({ addon, ...each, signal: b.signal });
+    }
     await untilRestarted(b, names, restartWithin);
     return {};
   });
@@ -184,14 +189,18 @@ export async function makeFork(input: {
   leader: string;
   over: 'tls' | 'clear';
 }): Promise<{ name: string }> {
-  return border(async ({ signal }) => {
+  return border(async ({ signal, stillCurrent }) => {
     const { app, name, plan, version, attachment, leader, over } = input;
     await createAddOn({
       app,
       name,
       plan,
       attachment,
-      config: async () => ({ fork: await leaderUrl({ app, as: leader, over, signal }), version }),
+      config: async () => {
+        // Asked for right before it is made.
+        await stillCurrent();
+        return { fork: await leaderUrl({ app, as: leader, over, signal }), version };
+      },
       signal,
     });
     return { name };
@@ -381,6 +390,7 @@ export async function destroyOld(input: {
     const now = await onServer(b, address, (client) => useOf({ client }));
     const used = input.seen === null ? 'nobody has looked' : usedMore({ seen: input.seen, now });
     if (used !== null) throw new FerryError('StillUsed', `${input.addon} is still used: ${used}`);
+    await b.stillCurrent();
     for (const each of input.elsewhere) await detach({ addon: found, ...each, signal });
     return destroyAddOn({ addon: found.id, signal });
   });
