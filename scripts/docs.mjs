@@ -30,6 +30,15 @@ const EXAMPLES = {
     },
     soak: '24h',
   },
+  herokuFork: {
+    name: 'cache',
+    app: 'shop',
+    addon: 'redis-curly-1',
+    targetVersion: '7.2',
+    mode: 'degraded',
+    apps: ['shop-canary', 'shop'],
+    keepOldFor: '24h',
+  },
   herokuInPlace: { name: 'cache', app: 'shop', addon: 'redis-curly-1', targetVersion: '7.2' },
 };
 

@@ -15,6 +15,7 @@ export const STRATEGIES = {
   redisCopy: 'redis',
   redisSwitchover: 'redis',
   herokuInPlace: 'heroku',
+  herokuFork: 'heroku',
 } as const;
 export type Strategy = keyof typeof STRATEGIES;
 

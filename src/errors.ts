@@ -96,6 +96,10 @@ export const FAILURES = {
     next: 'Read the reply in the message, look at the provider what the state is, then decide. The tool or the service may have changed.',
   },
   NotReady: { retry: false, next: 'Look at the provider how far it is. A retry waits once more.' },
+  ForkStuck: {
+    retry: false,
+    next: 'Roll back, which destroys the fork and gives the apps back what they had; or wait, when Heroku says that it mends it.',
+  },
   MaintenanceFailed: {
     retry: false,
     next: 'Look at the maintenances of the add-on (`heroku data:maintenances:info`), then decide.',

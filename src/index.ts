@@ -3,6 +3,7 @@
  * Nothing here runs an upgrade; a worker does (`ferry worker`).
  */
 import type { Strategy } from './contract.js';
+import { HerokuForkInput } from './inputs/heroku-fork.js';
 import { HerokuInPlaceInput } from './inputs/heroku-in-place.js';
 import { RedisCopyInput } from './inputs/redis-copy.js';
 import { RedisSwitchoverInput } from './inputs/redis-switchover.js';
@@ -50,6 +51,7 @@ export {
 } from './contract.js';
 export { dataConverter } from './codec/converter.js';
 export { FAILURES, isFailureType, type FailureType } from './errors.js';
+export { HEROKU_FORK_GATES, HerokuForkInput, type HerokuForkSettings } from './inputs/heroku-fork.js';
 export {
   HEROKU_IN_PLACE_GATES,
   HerokuInPlaceInput,
@@ -67,4 +69,5 @@ export const SCHEMAS = {
   redisCopy: RedisCopyInput,
   redisSwitchover: RedisSwitchoverInput,
   herokuInPlace: HerokuInPlaceInput,
+  herokuFork: HerokuForkInput,
 } as const satisfies Record<Strategy, unknown>;

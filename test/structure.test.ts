@@ -108,7 +108,7 @@ describe('structure', () => {
     );
   });
 
-  test.each(['redis-copy', 'redis-switchover', 'heroku-in-place'])(
+  test.each(['redis-copy', 'redis-switchover', 'heroku-in-place', 'heroku-fork'])(
     'the steps of %s are the headings of its runbook page, in order',
     (strategy) => {
       const text = readFileSync(join(SRC, `workflows/${strategy}.ts`), 'utf8');

@@ -22,10 +22,16 @@ export async function lookAtUse({ server }: { server: RedisEndpoint }): Promise<
   });
 }
 
-export async function proveUnused(input: { server: RedisEndpoint; since: Use }): Promise<UseSince> {
+/** `moment`: since when nobody was to use it, in words. */
+export async function proveUnused(input: {
+  server: RedisEndpoint;
+  since: Use;
+  moment?: string | undefined;
+}): Promise<UseSince> {
   return border(async (b) => {
     const address = await resolveEndpoint({ endpoint: input.server, where: 'source' });
-    return useSince({ since: input.since, now: await onServer(b, address, (client) => useOf({ client })) });
+    const now = await onServer(b, address, (client) => useOf({ client }));
+    return useSince({ since: input.since, now, moment: input.moment });
   });
 }
 

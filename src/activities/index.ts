@@ -46,3 +46,17 @@ export {
 } from './heroku-in-place.js';
 export { notify, runAction, runProbes } from './outside.js';
 export { readDebris, saveReceipt, surroundings, whoHolds, writeJournal } from './keeping.js';
+export {
+  attachNames,
+  carrySettings,
+  describeFork,
+  destroyForks,
+  destroyOld,
+  detachNames,
+  giveBack,
+  lookAtBoth,
+  makeFork,
+  proveUnwritten,
+  validateFork,
+  waitForFork,
+} from './heroku-fork.js';

@@ -217,8 +217,7 @@ async function ask(client: Redis, mode: ServerFacts['mode']): Promise<Pick<Serve
   const can = {} as Record<Ability, boolean>;
   const why: ServerFacts['why'] = {};
   for (const [ability, command] of Object.entries(QUESTIONS) as [Ability, readonly string[]][]) {
-    const refusal =
-      mode === 'sentinel' ? 'a Sentinel holds no data' : await refusalOf(client, command);
+    const refusal = mode === 'sentinel' ? 'a Sentinel holds no data' : await refusalOf(client, command);
     can[ability] = refusal === null;
     if (refusal !== null) why[ability] = refusal;
   }

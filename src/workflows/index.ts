@@ -1,4 +1,5 @@
 /** Every workflow type, by name. */
+export { herokuFork } from './heroku-fork.js';
 export { herokuInPlace } from './heroku-in-place.js';
 export { redisCopy } from './redis-copy.js';
 export { redisSwitchover } from './redis-switchover.js';

@@ -109,18 +109,36 @@ export interface UseSince {
   now: Use;
 }
 
-/** `since`: right after the way back was closed. */
-export function useSince({ since, now }: { since: Use; now: Use }): UseSince {
-  return { checks: [connected(now), written(since, now), read(since, now)], now };
+/** Since when nobody was to use it, in words. */
+const CLOSED = 'the way back was closed';
+
+/** `since`: right after the way back was closed, or what `moment` says. */
+export function useSince({
+  since,
+  now,
+  moment = CLOSED,
+}: {
+  since: Use;
+  now: Use;
+  moment?: string | undefined;
+}): UseSince {
+  return { checks: [connected(now), written(since, now, moment), read(since, now, moment)], now };
+}
+
+/** What was written since, in words; null when nothing was. A restart, after which nothing is known, counts as a write. */
+export function wroteMore({ seen, now }: { seen: Use; now: Use }): string | null {
+  if (seen.runId !== now.runId) return 'it was restarted since';
+  const wrote = more(seen, now, 'write');
+  if (wrote.length > 0) return `it was written to since (${wrote.join(', ')})`;
+  return changed(seen, now) > 0 ? 'it was written to since' : null;
 }
 
 /** What came after a person looked, in words; null when nothing did. */
 export function usedMore({ seen, now }: { seen: Use; now: Use }): string | null {
-  if (seen.runId !== now.runId) return 'it was restarted since';
-  const [wrote, got] = [more(seen, now, 'write'), more(seen, now, 'read')];
-  if (wrote.length > 0) return `it was written to since (${wrote.join(', ')})`;
+  const wrote = wroteMore({ seen, now });
+  if (wrote !== null) return wrote;
+  const got = more(seen, now, 'read');
   if (got.length > 0) return `it was read since (${got.join(', ')})`;
-  if (changed(seen, now) > 0) return 'it was written to since';
   const known = new Set(seen.clients?.map(({ address }) => address));
   const fresh = now.clients?.filter(({ address }) => !known.has(address)) ?? [];
   if (fresh.length > 0 || now.replicas > seen.replicas)
@@ -151,7 +169,7 @@ function connected({ clients, clientCount, monitors, replicas }: Use): Check {
   });
 }
 
-function written(since: Use, now: Use): Check {
+function written(since: Use, now: Use, moment: string): Check {
   const calls = more(since, now, 'write');
   const changes = changed(since, now);
   const trouble =
@@ -164,7 +182,7 @@ function written(since: Use, now: Use): Check {
           : null;
   return check({
     name: 'Nothing was written to the old server',
-    expected: 'no write since the way back was closed',
+    expected: `no write since ${moment}`,
     actual:
       trouble ?? `none; ${count(now.keys, 'key')}, ${count(now.expired - since.expired, 'key')} expired`,
     ...(trouble === null
@@ -177,11 +195,11 @@ function written(since: Use, now: Use): Check {
   });
 }
 
-function read(since: Use, now: Use): Check {
+function read(since: Use, now: Use, moment: string): Check {
   const calls = more(since, now, 'read');
   return check({
     name: 'Nothing was read from the old server',
-    expected: 'no read since the way back was closed',
+    expected: `no read since ${moment}`,
     actual: now.calls === null ? 'not known: COMMAND is not permitted' : calls.join(', ') || 'none',
     ...(calls.length > 0
       ? {
