@@ -165,8 +165,8 @@ export async function detachNames({ addon: name, names, restartWithin }: Attachi
   });
 }
 
-/** Half a request a second and app, of 4,500 an hour. */
-const LOOK_AT_DYNOS = 2_000;
+/** Two requests a look, one app at a time: a restart takes less than a minute, and 4,500 an hour are allowed. */
+const LOOK_AT_DYNOS = 1_000;
 
 /** Only a dyno that was started since has the config variables of now, and one that still runs may write with those of before. */
 async function untilRestarted(
