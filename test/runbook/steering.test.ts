@@ -418,7 +418,8 @@ describe.concurrent('the maintenance window', () => {
   const at = (ms: number) => new Date(Date.now() + ms).toISOString();
 
   test('the cutover waits for it', async () => {
-    const opensAt = at(3_000);
+    // Later than a busy machine takes to get there.
+    const opensAt = at(12_000);
     const play = await s.play({ window: { opensAt, closesAt: at(600_000) } });
     const state = await play.until('AwaitingWindow');
     expect(state.reason).toBe(`The window opens at ${opensAt}`);

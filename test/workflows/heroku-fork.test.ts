@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { customer } from '../heroku/support.js';
 import { CLI, herokuWorld } from '../support/heroku-world.js';
+import { slow } from '../support/slow.js';
 
 const input = {
   app: 'shop',
@@ -28,8 +29,11 @@ function legible(value: unknown): string {
 }
 
 describe.skipIf(CLI === null)('herokuFork', { timeout: 240_000 }, () => {
-  for (const mode of ['maintenance', 'degraded'] as const)
-    test(`the whole of it, mode ${mode}`, async () => {
+  for (const [mode, one] of [
+    ['maintenance', slow],
+    ['degraded', test],
+  ] as const)
+    one(`the whole of it, mode ${mode}`, async () => {
       const w = await herokuWorld({ trustsSelfSigned: true });
       const { url, password } = w.heroku.redis('redis-curly-1');
       const redis = customer(url);
@@ -51,7 +55,6 @@ describe.skipIf(CLI === null)('herokuFork', { timeout: 240_000 }, () => {
         await upgrade.approve(gate);
       }
       const receipt = await upgrade.ended();
-      if (process.env['SHOW']) console.log(JSON.stringify(receipt, null, 1));
       expect(receipt).toMatchObject({ outcome: 'Completed', blemishes: [] });
       const [fork = ''] = w.heroku.billing().existing;
       expect(w.heroku.billing().existing).toEqual([fork]);
