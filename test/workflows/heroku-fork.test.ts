@@ -28,58 +28,56 @@ function legible(value: unknown): string {
   return [exported, ...data].join('\n');
 }
 
-describe.skipIf(CLI === null)('herokuFork', { timeout: 240_000 }, () => {
-  for (const [mode, one] of [
-    ['maintenance', slow],
-    ['degraded', test],
-  ] as const)
-    one(`the whole of it, mode ${mode}`, async () => {
-      const w = await herokuWorld({ trustsSelfSigned: true });
-      const { url, password } = w.heroku.redis('redis-curly-1');
-      const redis = customer(url);
-      for (let n = 0; n < 500; n += 1) await redis.set(`seed:${n}`, `v${n}`, 'PX', 600_000 + n);
-      redis.disconnect();
-      const before = w.apps();
-      const upgrade = await w.start('herokuFork', { ...input, mode });
-      await upgrade.until('AwaitingApproval', 60_000);
-      const plan = JSON.stringify(await upgrade.handle.query('plan'));
-      expect(plan).toContain(
-        '15.00 $ a month for the fork (heroku-redis:premium-0), 15.00 $ a month for redis',
-      );
-      expect(plan).toContain(mode === 'degraded' ? 'the apps run without Redis' : 'the maintenance page');
-      for (const gate of ['start', 'promote', 'destroy']) {
-        await upgrade.until(
-          ({ gates }) => gates.some(({ name, status }) => name === gate && status === 'open'),
-          120_000,
-        );
-        await upgrade.approve(gate);
-      }
-      const receipt = await upgrade.ended();
-      expect(receipt).toMatchObject({ outcome: 'Completed', blemishes: [] });
-      const [fork = ''] = w.heroku.billing().existing;
-      expect(w.heroku.billing().existing).toEqual([fork]);
-      const named = (text: string) => text.replace('redis-curly-1', fork);
-      for (const [app, was] of Object.entries(before)) {
-        const now = w.apps()[app];
-        expect(now).toMatchObject({
-          maintenance: was.maintenance,
-          formation: was.formation,
-          dynos: was.dynos,
-          attachments: was.attachments.map(named),
-        });
-      }
-      const after = w.heroku.redis(fork);
-      expect(await customer(after.url).dbsize()).toBe(500);
-      // By the API, from a body; and in nothing that Temporal keeps.
-      const [made] = w.heroku.requests.filter(
-        ({ method, path }) => method === 'POST' && path === '/apps/shop/addons',
-      );
-      expect(made).toMatchObject({ client: 'other', body: { config: { fork: url, version: '7.2' } } });
-      const history = legible(await upgrade.handle.fetchHistory());
-      expect(history).toContain('OLD_REDIS_URL');
-      for (const secret of [password, after.password, w.heroku.account.key])
-        expect(history).not.toContain(secret);
+/** Each gate is approved as it opens. */
+async function whole(mode: 'maintenance' | 'degraded'): Promise<void> {
+  const w = await herokuWorld({ trustsSelfSigned: true });
+  const { url, password } = w.heroku.redis('redis-curly-1');
+  const redis = customer(url);
+  for (let n = 0; n < 500; n += 1) await redis.set(`seed:${n}`, `v${n}`, 'PX', 600_000 + n);
+  redis.disconnect();
+  const before = w.apps();
+  const upgrade = await w.start('herokuFork', { ...input, mode });
+  await upgrade.until('AwaitingApproval', 60_000);
+  const plan = JSON.stringify(await upgrade.handle.query('plan'));
+  expect(plan).toContain('15.00 $ a month for the fork (heroku-redis:premium-0), 15.00 $ a month for redis');
+  expect(plan).toContain(mode === 'degraded' ? 'the apps run without Redis' : 'the maintenance page');
+  for (const gate of ['start', 'promote', 'destroy']) {
+    await upgrade.until(
+      ({ gates }) => gates.some(({ name, status }) => name === gate && status === 'open'),
+      120_000,
+    );
+    await upgrade.approve(gate);
+  }
+  const receipt = await upgrade.ended();
+  expect(receipt).toMatchObject({ outcome: 'Completed', blemishes: [] });
+  const [fork = ''] = w.heroku.billing().existing;
+  expect(w.heroku.billing().existing).toEqual([fork]);
+  const named = (text: string) => text.replace('redis-curly-1', fork);
+  for (const [app, was] of Object.entries(before)) {
+    const now = w.apps()[app];
+    expect(now).toMatchObject({
+      maintenance: was.maintenance,
+      formation: was.formation,
+      dynos: was.dynos,
+      attachments: was.attachments.map(named),
     });
+  }
+  const after = w.heroku.redis(fork);
+  expect(await customer(after.url).dbsize()).toBe(500);
+  // By the API, from a body; and in nothing that Temporal keeps.
+  const [made] = w.heroku.requests.filter(
+    ({ method, path }) => method === 'POST' && path === '/apps/shop/addons',
+  );
+  expect(made).toMatchObject({ client: 'other', body: { config: { fork: url, version: '7.2' } } });
+  const history = legible(await upgrade.handle.fetchHistory());
+  expect(history).toContain('OLD_REDIS_URL');
+  for (const secret of [password, after.password, w.heroku.account.key])
+    expect(history).not.toContain(secret);
+}
+
+describe.skipIf(CLI === null)('herokuFork', { timeout: 240_000 }, () => {
+  test('the whole of it, mode degraded', () => whole('degraded'));
+  slow('the whole of it, mode maintenance', () => whole('maintenance'));
 
   test('bad input: nothing is changed, and each is said', async () => {
     const w = await herokuWorld({ plan: 'mini' });
