@@ -5,7 +5,7 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, openSync, rmSync } from 'node:fs';
+import { mkdtempSync, openSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -80,9 +80,11 @@ async function demo() {
   const upgrade = start('ferry', ['dist/cli/main.js', ...words], reach, 'inherit');
   const [exit] = await once(upgrade, 'exit');
   say('');
-  say(`Of ${apps.join(' and ')} now, as \`heroku addons\` shows it:`);
-  const { stdout } = await configOf(env, apps[0]);
-  for (const [name, of] of stdout) say(`  ${apps[0]}: ${name} is ${of}`);
+  say('Attached now, at the emulated Heroku:');
+  for (const app of apps)
+    for (const { name, addon: of } of await ask(env, `/apps/${app}/addon-attachments`))
+      say(`  ${app}: ${name} is ${of.name}`);
+  say(`Receipt and logs stay in ${folder}`);
   return exit ?? 1;
 }
 
@@ -112,11 +114,6 @@ function ask(env, path) {
   }).then((response) => response.json());
 }
 
-async function configOf(env, app) {
-  const attachments = await ask(env, `/apps/${app}/addon-attachments`);
-  return { stdout: attachments.map(({ name, addon }) => [name, addon.name]) };
-}
-
 /** Something to bring along. */
 async function seed(env) {
   const { Redis } = await import('ioredis');
@@ -136,6 +133,5 @@ async function end(exit) {
     if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL');
   }
   await temporal?.stop();
-  if (exit === 0) rmSync(folder, { recursive: true, force: true });
   process.exit(exit);
 }

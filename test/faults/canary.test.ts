@@ -103,7 +103,7 @@ describe('the canary', { timeout: 120_000 }, () => {
     await expectNoneLeft(w, upgrade);
   });
 
-  test('the worker is killed in the middle of the switch: what the canary saw still arrives', async () => {
+  slow('the worker is killed in the middle of the switch: what the canary saw still arrives', async () => {
     const w = await begin();
     const app = application({ world: w });
     const upgrade = await w.startSwitchover({

@@ -14,6 +14,7 @@ import {
   writesPaused,
   until,
 } from './support.js';
+import { cases } from '../support/slow.js';
 
 async function inWorld(use: (w: World) => Promise<void>): Promise<void> {
   const w = await world();
@@ -123,7 +124,7 @@ describe.concurrent('the worker is killed', { timeout: 120_000 }, () => {
       await expectWhole({ w, app, serving: 'target' });
     }));
 
-  for (const moment of [0, 10, 20, 'fenced'] as const) {
+  for (const moment of cases<number | 'fenced'>([10, 'fenced'], [0, 20])) {
     test(`the worker is killed ${moment === 'fenced' ? 'as the fence stands' : `${moment} ms after the pause began`}`, () =>
       inWorld(async (w) => {
         await seed(w.redis('source'), 5_000);

@@ -15,6 +15,7 @@ import {
   until,
   type Application,
 } from './support.js';
+import { cases } from '../support/slow.js';
 
 type Way = 'signal' | 'update' | 'cancel' | 'reject';
 
@@ -72,7 +73,7 @@ describe.concurrent('rollback', { timeout: 120_000 }, () => {
   test('at the first gate, by a Cancel', () =>
     expectGoesBack({ way: 'cancel', reach: (upgrade) => upgrade.until('AwaitingApproval') }));
 
-  for (const way of ['signal', 'cancel'] as const) {
+  for (const way of cases<'signal' | 'cancel'>(['signal'], ['cancel'])) {
     test(`in the middle of the copy, by ${way}`, () =>
       expectGoesBack({
         way,
@@ -132,7 +133,7 @@ describe.concurrent('rollback', { timeout: 120_000 }, () => {
       },
     }));
 
-  for (const delay of [0, 20]) {
+  for (const delay of cases([20], [0])) {
     test(`${delay} ms after the switch began, by Update`, () =>
       expectGoesBack({
         way: 'update',
@@ -150,13 +151,19 @@ describe.concurrent('rollback', { timeout: 120_000 }, () => {
       }));
   }
 
-  for (const [way, file, options] of [
-    ['signal', false, {}],
-    ['cancel', true, {}],
-    // What these write the old one does not read.
-    ['update', false, { source: 'r62', target: 'r70' }],
-    ['cancel', true, { source: 'r70', target: 'v9' }],
-  ] as const) {
+  for (const [way, file, options] of cases<
+    readonly ['signal' | 'cancel' | 'update', boolean, { source?: string; target?: string }]
+  >(
+    [
+      ['cancel', true, {}],
+      // What this writes the old one does not read.
+      ['update', false, { source: 'r62', target: 'r70' }],
+    ],
+    [
+      ['signal', false, {}],
+      ['cancel', true, { source: 'r70', target: 'v9' }],
+    ],
+  )) {
     const { source = 'r70', target = 'r70' } = { ...options } as WorldOptions;
     test(`after the switch ${source} → ${target}, by ${way}: with every write made since`, () =>
       expectGoesBack({

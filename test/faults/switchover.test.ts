@@ -126,22 +126,25 @@ describe('redisSwitchover', { timeout: 120_000 }, () => {
     expect(await w.redis('target').dbsize()).toBe(0);
   });
 
-  test('a command that the old server does not know breaks the way back: a person is asked at once', async () => {
-    const w = await begin({ source: 'r70', target: 'r80' });
-    const upgrade = await w.startSwitchover({ soak: '10m', gates: { cutover: 'auto' } });
-    await upgrade.until(at('Soak'), 60_000);
-    const next = w.redis('target');
-    await next.hset('session:1', 'user', 'ada');
-    await next.call('HEXPIRE', 'session:1', '60', 'FIELDS', '1', 'user');
-    const asked = await upgrade.until('NeedsDecision');
-    expect(asked.decision?.problem).toContain('does not know');
-    expect(asked.wayBack).toMatchObject({ possible: true, keepsWrites: false });
-    expect(asked.decision?.choices).not.toHaveProperty('rollback');
-    await upgrade.say('waive', { check: 'The way back is open', by: 'ada' });
-    await upgrade.approve('commit');
-    expect(await upgrade.ended()).toMatchObject({ outcome: 'Completed' });
-    expect(await next.exists('session:1')).toBe(1);
-  });
+  slow(
+    'a command that the old server does not know breaks the way back: a person is asked at once',
+    async () => {
+      const w = await begin({ source: 'r70', target: 'r80' });
+      const upgrade = await w.startSwitchover({ soak: '10m', gates: { cutover: 'auto' } });
+      await upgrade.until(at('Soak'), 60_000);
+      const next = w.redis('target');
+      await next.hset('session:1', 'user', 'ada');
+      await next.call('HEXPIRE', 'session:1', '60', 'FIELDS', '1', 'user');
+      const asked = await upgrade.until('NeedsDecision');
+      expect(asked.decision?.problem).toContain('does not know');
+      expect(asked.wayBack).toMatchObject({ possible: true, keepsWrites: false });
+      expect(asked.decision?.choices).not.toHaveProperty('rollback');
+      await upgrade.say('waive', { check: 'The way back is open', by: 'ada' });
+      await upgrade.approve('commit');
+      expect(await upgrade.ended()).toMatchObject({ outcome: 'Completed' });
+      expect(await next.exists('session:1')).toBe(1);
+    },
+  );
 
   test('the card, typed when nobody is left: the applications are sent to the promoted server', async () => {
     const w = await begin();

@@ -18,6 +18,7 @@ import {
   until,
   type Application,
 } from './support.js';
+import { cases } from '../support/slow.js';
 
 async function recover(w: World, upgrade: Upgrade, leave?: string[]): Promise<Recovery> {
   return w.client.workflow.execute('recover', {
@@ -102,7 +103,7 @@ describe.concurrent('terminated', { timeout: 120_000 }, () => {
       named: /"Copy every key" was done and never undone/,
     }));
 
-  for (const withWorker of [false, true]) {
+  for (const withWorker of cases([true], [false])) {
     test(`in the switch, with the fence standing${withWorker ? ', and its worker with it' : ''}`, () =>
       expectRecovers({
         withWorker,
@@ -115,7 +116,7 @@ describe.concurrent('terminated', { timeout: 120_000 }, () => {
       }));
   }
 
-  for (const withWorker of [false, true]) {
+  for (const withWorker of cases([true], [false])) {
     test(`after the switch${withWorker ? ', and its worker with it' : ''}: with every write made since`, () =>
       expectRecovers({
         withWorker,

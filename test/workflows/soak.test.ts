@@ -241,7 +241,7 @@ describe('the way back', { timeout: 180_000 }, () => {
   );
 });
 
-test(
+slow(
   'paused, resumed, and through a dead worker: the soak keeps what it measured',
   { timeout: 120_000 },
   async () => {
