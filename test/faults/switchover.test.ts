@@ -93,6 +93,26 @@ describe('redisSwitchover', { timeout: 120_000 }, () => {
     },
   );
 
+  test('the applications can not be told: the old server takes over again; tried once more, it goes through', async () => {
+    const w = await begin();
+    const app = application({ world: w });
+    const told = join(w.folder, 'may be told');
+    const upgrade = await w.startSwitchover({
+      gates: { cutover: 'auto', commit: 'auto' },
+      repoint: {
+        kind: 'command',
+        command: `if [ "$FERRY_DIRECTION" = forward ] && [ ! -e '${told}' ]; then exit 1; fi; printf '%s\\n' "$FERRY_URL" > '${w.addressFile}'`,
+      },
+    });
+    const asked = await upgrade.until('NeedsDecision', 60_000);
+    expect(asked.decision?.about).toBe('Switch the applications over');
+    expect((await w.redis('source').role())[0]).toBe('master');
+    await writeFile(told, '');
+    await upgrade.say('retry', { by: 'ada' });
+    expect(await upgrade.ended()).toMatchObject({ outcome: 'Completed' });
+    await expectWhole({ w, app, serving: 'target' });
+  });
+
   test('rolled back before the cutover: the new server is empty, and neither has a setting of ours', async () => {
     const w = await begin();
     const before = await settings(w);

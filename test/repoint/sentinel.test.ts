@@ -232,7 +232,7 @@ describe('told', { timeout: 120_000 }, () => {
     expect(await first!.names()).toBe(pair.one.port);
   });
 
-  test('a single one, in its own name', async () => {
+  slow('a single one, in its own name', async () => {
     const pair = await pairUp();
     const sentinels = await startSentinels({ port: pair.one.port, count: 1 });
     await switchOver(pair, sentinels);

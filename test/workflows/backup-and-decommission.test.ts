@@ -138,7 +138,7 @@ describe('redisSwitchover', { timeout: 120_000 }, () => {
     ).toEqual(['-after', 'before']);
   });
 
-  test('a user who may not: Pre-flight says so; waived and then skipped, the receipt says that', async () => {
+  slow('a user who may not: Pre-flight says so; waived and then skipped, the receipt says that', async () => {
     const w = await begin();
     const mover = ['mover', 'on', '>pw', '~*', '&*', '+@all', '-psync', '-replconf'];
     await w.redis('source').call('ACL', 'SETUSER', ...mover);

@@ -444,6 +444,8 @@ async function takeBack(options: HandoverOptions, old: Redis, error: unknown): P
     givenUp: 0,
     signal: NEVER,
   });
+  // All is as it was in front of it: it may be tried again.
+  await options.stillCurrent('begun');
 }
 
 function round(ms: number): number {

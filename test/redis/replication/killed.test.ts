@@ -1,9 +1,10 @@
 import { expect, test } from 'vitest';
+import { cases } from '../../support/slow.js';
 import { expectSleepersHarmless, expectWholeAfterKills } from './killed.js';
 
 /* Every instant is in the sweep; here some, of which most are between the pause and its end. */
 test('killed with -9 at some instants of the handover: it is finished, and no write is lost', async () => {
-  const at = [16, 24, 30, 34, 38, 42, 46, 50].flatMap((command) =>
+  const at = cases([16, 30, 38, 46], [24, 34, 42, 50]).flatMap((command) =>
     (['before', 'after'] as const).map((when) => ({ when, command })),
   );
   const { kills } = await expectWholeAfterKills({ names: ['r70', 'r80'], at });
@@ -12,7 +13,7 @@ test('killed with -9 at some instants of the handover: it is finished, and no wr
 
 /* There the fence is another one: see fence-by-role.ts. */
 test('killed while Redis 6.0 hands over', async () => {
-  const at = [26, 30, 34, 38, 42, 46, 50, 54, 58, 62].flatMap((command) =>
+  const at = cases([30, 38, 46, 54, 62], [26, 34, 42, 50, 58]).flatMap((command) =>
     (['before', 'after'] as const).map((when) => ({ when, command })),
   );
   const { kills } = await expectWholeAfterKills({ names: ['r60', 'r62'], at });
