@@ -21,6 +21,7 @@ import type { RedisEndpoint } from '../inputs/refs.js';
 import { resolveEndpoint } from '../platform/secrets.js';
 import { useOf, usedMore, wroteMore, type Use } from '../redis/decommission/use.js';
 import { describe, type ServerFacts } from '../redis/describe.js';
+import { keyspaceIn, parseInfo } from '../redis/info.js';
 import { check } from '../redis/preflight/check.js';
 import { isDeaf, lookAtFork, wordsOf } from '../redis/replication/forked.js';
 import { onServer } from './asking.js';
@@ -100,9 +101,7 @@ export async function lookAtBoth(input: {
     const asked = async <T>(endpoint: RedisEndpoint, use: (client: Redis) => Promise<T>): Promise<T> =>
       onServer(b, await resolveEndpoint({ endpoint, where: 'the add-on' }), use);
     const keyspace = async (client: Redis): Promise<number[]> =>
-      [...String(await client.call('INFO', 'keyspace')).matchAll(/^db(\d+):/gm)].map(([, number]) =>
-        Number(number),
-      );
+      Object.keys(keyspaceIn(parseInfo(String(await client.call('INFO', 'keyspace'))))).map(Number);
     // First: what is written from here on shows, in whichever database.
     const use = await asked(input.old, (client) => useOf({ client }));
     const databases = new Set([

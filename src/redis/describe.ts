@@ -6,7 +6,7 @@ import { failureOn, messageOf, withClient } from './connect.js';
 import { shown, type ServerAddress } from './address.js';
 import { clientsIn, type ClientFacts } from './clients.js';
 import { fenceOf, type FenceKind } from './fence.js';
-import { atLeast, pairsOf, parseInfo } from './info.js';
+import { atLeast, keyspaceIn, pairsOf, parseInfo, type Keyspace } from './info.js';
 
 /** What the connecting user may do. */
 export type Ability =
@@ -36,7 +36,7 @@ export interface ServerFacts {
   primary: string | null;
   mode: 'standalone' | 'cluster' | 'sentinel';
   /** Those that hold keys. */
-  databases: Record<string, { keys: number; expires: number }>;
+  databases: Keyspace;
   /** How many databases it is configured for; null where CONFIG GET isn't permitted. */
   databaseCount: number | null;
   /** Bytes. */
@@ -129,7 +129,7 @@ export async function describe(input: {
           ? `${info['master_host'] ?? '?'}:${info['master_port'] ?? '?'}`
           : null,
       mode,
-      databases: databasesOf(info),
+      databases: keyspaceIn(info),
       databaseCount: settings?.['databases'] === undefined ? null : Number(settings['databases']),
       usedMemory: numberOf(info['used_memory']),
       maxmemory: numberOf(info['maxmemory']),
@@ -161,17 +161,6 @@ export async function describe(input: {
       ...permissions,
     };
   });
-}
-
-function databasesOf(info: Record<string, string>): ServerFacts['databases'] {
-  const databases: ServerFacts['databases'] = {};
-  for (const [key, value] of Object.entries(info)) {
-    const number = /^db(\d+)$/.exec(key)?.[1];
-    const counts = /keys=(\d+),expires=(\d+)/.exec(value);
-    if (number !== undefined && counts)
-      databases[number] = { keys: Number(counts[1]), expires: Number(counts[2]) };
-  }
-  return databases;
 }
 
 function replicasOf(info: Record<string, string>): string[] {

@@ -10,6 +10,26 @@ export function parseInfo(text: string): Record<string, string> {
   return facts;
 }
 
+/** Of each database that holds keys, by its number. */
+export type Keyspace = Record<string, { keys: number; expires: number }>;
+
+/** What `INFO keyspace`, or all of INFO, says of each database. */
+export function keyspaceIn(info: Record<string, string>): Keyspace {
+  const databases: Keyspace = {};
+  for (const [name, value] of Object.entries(info)) {
+    const number = /^db(\d+)$/.exec(name)?.[1];
+    const counts = /keys=(\d+),expires=(\d+)/.exec(value);
+    if (number !== undefined && counts)
+      databases[number] = { keys: Number(counts[1]), expires: Number(counts[2]) };
+  }
+  return databases;
+}
+
+/** Of all databases together. */
+export function allOf(keyspace: Keyspace, what: 'keys' | 'expires' = 'keys'): number {
+  return Object.values(keyspace).reduce((sum, database) => sum + database[what], 0);
+}
+
 /** Compares `7.2.4` with `7.0` by number. */
 export function atLeast(version: string, least: string): boolean {
   const [a, b] = [version, least].map((text) =>

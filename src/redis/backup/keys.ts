@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import type { ServerAddress } from '../address.js';
 import { withClient } from '../connect.js';
-import { parseInfo } from '../info.js';
+import { allOf, keyspaceIn, parseInfo } from '../info.js';
 import { isOurs } from '../our-keys.js';
 import type { BackupFiles } from './take.js';
 
@@ -38,12 +38,12 @@ export async function takeKeys(options: {
   const digest = createHash('sha256');
   const count = { keys: 0, bytes: 0 };
   await withClient({ address, name, signal, commandTimeoutMs: 60_000 }, async (client) => {
-    const databases = keysByDatabase(String(await client.call('INFO', 'keyspace')));
-    const total = [...databases.values()].reduce((sum, keys) => sum + keys, 0);
+    const databases = keyspaceIn(parseInfo(String(await client.call('INFO', 'keyspace'))));
+    const total = allOf(databases);
     async function* chunks(): AsyncGenerator<Buffer> {
-      for (const database of databases.keys()) {
-        await client.select(database);
-        yield command(['SELECT', String(database)]);
+      for (const database of Object.keys(databases)) {
+        await client.select(Number(database));
+        yield command(['SELECT', database]);
         for await (const keys of batches(client)) {
           const restores = await restoresOf(client, keys);
           count.keys += restores.length;
@@ -68,17 +68,6 @@ export async function takeKeys(options: {
     sha256: digest.digest('hex'),
     seconds: Math.round((Date.now() - began) / 1_000),
   };
-}
-
-/** Database → keys, of those that hold any. */
-export function keysByDatabase(keyspace: string): Map<number, number> {
-  return new Map(
-    Object.entries(parseInfo(keyspace)).flatMap(([name, value]) => {
-      const number = /^db(\d+)$/.exec(name)?.[1];
-      const keys = /keys=(\d+)/.exec(value)?.[1];
-      return number === undefined || keys === undefined ? [] : [[Number(number), Number(keys)] as const];
-    }),
-  );
 }
 
 async function* batches(client: Redis): AsyncGenerator<Buffer[]> {

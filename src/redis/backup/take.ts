@@ -2,7 +2,7 @@
 import type { ServerAddress } from '../address.js';
 import { shown } from '../address.js';
 import { withClient } from '../connect.js';
-import { parseInfo } from '../info.js';
+import { allOf, keyspaceIn, parseInfo } from '../info.js';
 import { checkRdb } from './rdb.js';
 import { settingsToKeep, usersToKeep, type Kept } from './settings.js';
 import { openSnapshot } from './wire.js';
@@ -65,7 +65,7 @@ export async function takeBackup(on: {
     const takenAt = new Date().toISOString();
     // Asked as close to the fork as can be; exact where nothing is written.
     const keyspace = await withClient(asked, async (client) =>
-      keysIn(parseInfo(String(await client.call('INFO', 'keyspace')))),
+      keyspaceIn(parseInfo(String(await client.call('INFO', 'keyspace')))),
     );
     onProgress?.({ phase: 'the server writes it', done: 0, total: 0 });
     const length = await snapshot.length();
@@ -108,7 +108,7 @@ export async function takeBackup(on: {
       server: shown(address),
       product,
       files: written,
-      keys: Object.values(keyspace).reduce((sum, { keys }) => sum + keys, 0),
+      keys: allOf(keyspace),
       offset: snapshot.offset,
       rdbVersion: rdb.rdbVersion,
       checksum: rdb.checksum,
@@ -132,18 +132,6 @@ async function* counted(
     onBytes(bytes);
     yield chunk;
   }
-}
-
-function keysIn(info: Record<string, string>): Record<string, { keys: number; expires: number }> {
-  return Object.fromEntries(
-    Object.entries(info).flatMap(([name, value]) => {
-      const number = /^db(\d+)$/.exec(name)?.[1];
-      const counts = /keys=(\d+),expires=(\d+)/.exec(value);
-      return number !== undefined && counts
-        ? [[number, { keys: Number(counts[1]), expires: Number(counts[2]) }]]
-        : [];
-    }),
-  );
 }
 
 /** A server's append-only file can't be read over the wire; the snapshot holds the same at that moment. */

@@ -4,7 +4,7 @@
  */
 import type { Redis } from 'ioredis';
 import { failureOn } from '../connect.js';
-import { parseInfo } from '../info.js';
+import { allOf, keyspaceIn, parseInfo } from '../info.js';
 
 export interface Forked {
   /** It has parted from its leader, and takes writes. */
@@ -38,10 +38,7 @@ export function forkedIn(text: string): Forked {
     syncing: info['master_sync_in_progress'] === '1',
     // -1: never. A link that was up once and broke says how long ago that was.
     unheard: info['master_last_io_seconds_ago'] === '-1',
-    keys: Object.entries(info).reduce(
-      (sum, [name, value]) => sum + (/^db\d+$/.test(name) ? Number(/keys=(\d+)/.exec(value)?.[1] ?? 0) : 0),
-      0,
-    ),
+    keys: allOf(keyspaceIn(info)),
   };
 }
 
