@@ -1,6 +1,8 @@
 /** Asking and telling one server, for the activities that switch and those that close. */
 import type { Redis } from 'ioredis';
 import { FerryError } from '../errors.js';
+import type { RedisEndpoint } from '../inputs/refs.js';
+import { resolveEndpoint } from '../platform/secrets.js';
 import type { ServerAddress } from '../redis/address.js';
 import { withClient } from '../redis/connect.js';
 import { fenceStanding } from '../redis/fence.js';
@@ -15,6 +17,15 @@ export function onServer<T>(
   use: (client: Redis) => Promise<T>,
 ): Promise<T> {
   return withClient({ address, name: b.hand, signal: b.signal, commandTimeoutMs: 10_000 }, use);
+}
+
+/** The same by a reference, which is read right before; `where` names it in errors. */
+export async function atEndpoint<T>(
+  b: Pick<Border<never>, 'hand' | 'signal'>,
+  { endpoint, where }: { endpoint: RedisEndpoint; where: string },
+  use: (client: Redis) => Promise<T>,
+): Promise<T> {
+  return onServer(b, await resolveEndpoint({ endpoint, where, signal: b.signal }), use);
 }
 
 /** Where CONFIG isn't permitted no fence of ours can stand. */

@@ -9,7 +9,7 @@ import { takeBackup, type BackupFacts } from '../redis/backup/take.js';
 import { refusalOf } from '../redis/describe.js';
 import { parseInfo } from '../redis/info.js';
 import { backupChecks, savedOf } from '../redis/preflight/backup.js';
-import { onServer } from './asking.js';
+import { atEndpoint } from './asking.js';
 import { border } from './border.js';
 import { takeHold } from './holding.js';
 
@@ -56,8 +56,8 @@ export async function backUp(input: {
 
 export async function preflightBackup(input: { source: RedisEndpoint; backup: Backup }): Promise<Check[]> {
   return border(async (b) => {
-    const address = await resolveEndpoint({ endpoint: input.source, where: 'source' });
-    const { saved, refusal } = await onServer(b, address, async (client) => {
+    const source = { endpoint: input.source, where: 'source' };
+    const { saved, refusal } = await atEndpoint(b, source, async (client) => {
       const info = parseInfo(String(await client.call('INFO')));
       const micros = Number(info['server_time_usec'] ?? 0);
       return {

@@ -8,7 +8,7 @@ import { resolveEndpoint } from '../platform/secrets.js';
 import { shown, type ServerAddress } from '../redis/address.js';
 import { shutDown, standing } from '../redis/decommission/shut-down.js';
 import { useOf, usedMore, useSince, type Use, type UseSince } from '../redis/decommission/use.js';
-import { onServer } from './asking.js';
+import { atEndpoint, onServer } from './asking.js';
 import { border, type Border } from './border.js';
 import { takeHold } from './holding.js';
 
@@ -16,10 +16,7 @@ export type { Use } from '../redis/decommission/use.js';
 
 /** What it is used for now: what later looks are measured by. */
 export async function lookAtUse({ server }: { server: RedisEndpoint }): Promise<Use> {
-  return border(async (b) => {
-    const address = await resolveEndpoint({ endpoint: server, where: 'source' });
-    return onServer(b, address, (client) => useOf({ client }));
-  });
+  return border((b) => atEndpoint(b, { endpoint: server, where: 'source' }, (client) => useOf({ client })));
 }
 
 /** `moment`: since when nobody was to use it, in words. */
@@ -29,8 +26,8 @@ export async function proveUnused(input: {
   moment?: string | undefined;
 }): Promise<UseSince> {
   return border(async (b) => {
-    const address = await resolveEndpoint({ endpoint: input.server, where: 'source' });
-    const now = await onServer(b, address, (client) => useOf({ client }));
+    const source = { endpoint: input.server, where: 'source' };
+    const now = await atEndpoint(b, source, (client) => useOf({ client }));
     return useSince({ since: input.since, now, moment: input.moment });
   });
 }

@@ -12,6 +12,8 @@ import {
 import { maintenanceByHand, scaleByHand } from '../heroku/by-hand.js';
 import { useOfAddOn, type AddOnUse } from '../heroku/usage.js';
 import { listJournals, pendingUndos } from '../platform/journal.js';
+import { resolveEndpoint } from '../platform/secrets.js';
+import type { ServerAddress } from '../redis/address.js';
 import { border, type Border } from './border.js';
 
 export type { AddOnUse, AppUse } from '../heroku/usage.js';
@@ -24,6 +26,21 @@ export interface HerokuFacts extends AddOnUse {
   notUndone: string[];
   /** For the break-glass card. */
   byHand: { scale: string[]; maintenance: string[] };
+}
+
+/**
+ * Where an app finds a store, as it is now: it may change with an upgrade. Heroku signs its certificates itself, and tells its customers
+ * not to check them.
+ */
+export async function addressOf(on: {
+  app: string;
+  /** The config variable. */
+  key: string;
+  signal: AbortSignal;
+}): Promise<ServerAddress> {
+  const { app, key, signal } = on;
+  const address = await resolveEndpoint({ endpoint: { herokuConfig: { app, key } }, where: key, signal });
+  return address.tls ? { ...address, tls: { insecure: true } } : address;
 }
 
 /** @throws FerryError NotFound where there is no such add-on */

@@ -8,6 +8,7 @@ import {
   createAddOn,
   destroyAddOn,
   findAddOn,
+  isGoing,
   waitUntilProvisioned,
   type AddOn,
 } from '../heroku/add-ons.js';
@@ -18,14 +19,14 @@ import { plansOf, type Plan } from '../heroku/plans.js';
 import { dynosUp } from '../heroku/standstill.js';
 import { leaderUrl, tlsKeyOf } from '../heroku/store-url.js';
 import type { RedisEndpoint } from '../inputs/refs.js';
-import { resolveEndpoint } from '../platform/secrets.js';
 import { useOf, usedMore, wroteMore, type Use } from '../redis/decommission/use.js';
 import { describe, type ServerFacts } from '../redis/describe.js';
 import { keyspaceIn, parseInfo } from '../redis/info.js';
 import { check } from '../redis/preflight/check.js';
 import { isDeaf, lookAtFork, wordsOf } from '../redis/replication/forked.js';
-import { onServer } from './asking.js';
+import { atEndpoint } from './asking.js';
 import { border, type Border } from './border.js';
+import { addressOf, STARTING_MS } from './heroku-apps.js';
 
 /** An attachment: an app, and the name that it has the add-on under. */
 export interface Name {
@@ -75,18 +76,14 @@ export async function describeFork(input: {
       for (const each of await attachmentsOn({ app, signal }))
         if (TEMPORARY.includes(each.name)) taken.push(`${each.name} of ${app} (${each.addon.name})`);
     const key = await tlsKeyOf({ ...at, signal });
-    const secure = (await leaderUrl({ ...at, over: 'tls', signal })).startsWith('rediss:');
-    const address = await resolveEndpoint({
-      endpoint: { herokuConfig: { app: at.app, key }, ...(secure ? { tls: UNPROVEN } : {}) },
-      where: addon,
-    });
+    const address = await addressOf({ app: at.app, key, signal });
     return {
       store: { version, status, maxmemoryPolicy, timeout, keyspaceNotifications },
       maintenance,
       plans,
       taken,
       ending: key.slice(at.as.length),
-      secure,
+      secure: address.tls !== undefined,
       server: await describe({ address, name: hand, signal }),
     };
   });
@@ -98,16 +95,15 @@ export async function lookAtBoth(input: {
   fork: RedisEndpoint;
 }): Promise<{ databases: number[]; old: Use }> {
   return border(async (b) => {
-    const asked = async <T>(endpoint: RedisEndpoint, use: (client: Redis) => Promise<T>): Promise<T> =>
-      onServer(b, await resolveEndpoint({ endpoint, where: 'the add-on' }), use);
+    const where = 'the add-on';
     const keyspace = async (client: Redis): Promise<number[]> =>
       Object.keys(keyspaceIn(parseInfo(String(await client.call('INFO', 'keyspace'))))).map(Number);
     // First: what is written from here on shows, in whichever database.
-    const use = await asked(input.old, (client) => useOf({ client }));
+    const use = await atEndpoint(b, { endpoint: input.old, where }, (client) => useOf({ client }));
     const databases = new Set([
       0,
-      ...(await asked(input.old, keyspace)),
-      ...(await asked(input.fork, keyspace)),
+      ...(await atEndpoint(b, { endpoint: input.old, where }, keyspace)),
+      ...(await atEndpoint(b, { endpoint: input.fork, where }, keyspace)),
     ]);
     return { databases: [...databases].toSorted((a, c) => a - c), old: use };
   });
@@ -117,8 +113,6 @@ interface Attaching {
   /** Name of the add-on. */
   addon: string;
   names: Name[];
-  /** Milliseconds that the dynos of an app may take to run with it. */
-  restartWithin: number;
 }
 
 /** Attaches the add-on under each of these names. A name is taken `from` these add-ons, and from no other that has got it meanwhile. */
@@ -126,13 +120,12 @@ export async function attachNames({
   addon: name,
   names,
   from,
-  restartWithin,
 }: Attaching & { from: string[] }): Promise<UndoResult> {
   return border(async (b) => {
     const addon = await addOnInfo({ addon: name, signal: b.signal });
     let did = false;
     for (const each of names) did = (await take(b, addon, each, from)) || did;
-    await untilRestarted(b, names, restartWithin);
+    await untilRestarted(b, names);
     return did ? {} : { note: 'it was so already' };
   });
 }
@@ -151,7 +144,7 @@ async function take(
 }
 
 /** Detaches it from each of these names. One that has become another add-on's is left alone. */
-export async function detachNames({ addon: name, names, restartWithin }: Attaching): Promise<UndoResult> {
+export async function detachNames({ addon: name, names }: Attaching): Promise<UndoResult> {
   return border(async (b) => {
     const addon = await findAddOn({ addon: name, signal: b.signal });
     if (addon === null) return { note: 'the add-on has gone' };
@@ -159,7 +152,7 @@ export async function detachNames({ addon: name, names, restartWithin }: Attachi
       await b.stillCurrent();
       await detach({ addon, ...each, signal: b.signal });
     }
-    await untilRestarted(b, names, restartWithin);
+    await untilRestarted(b, names);
     return {};
   });
 }
@@ -171,10 +164,9 @@ const LOOK_AT_DYNOS = 1_000;
 async function untilRestarted(
   { signal }: Pick<Border<unknown>, 'signal'>,
   names: readonly Name[],
-  deadline: number,
 ): Promise<void> {
   const apps = [...new Set(names.map(({ app }) => app))];
-  await dynosUp({ apps, deadline, every: LOOK_AT_DYNOS, signal });
+  await dynosUp({ apps, deadline: STARTING_MS, every: LOOK_AT_DYNOS, signal });
 }
 
 /** One add-on of that name, whatever is retried. The URL is read just before, and goes in the body of the request. */
@@ -254,8 +246,7 @@ export async function waitForFork(input: {
 /** While it loads, or is not there yet, nothing is known of it. */
 async function sightOf(b: Pick<Border<never>, 'hand' | 'signal'>, endpoint: RedisEndpoint) {
   try {
-    const address = await resolveEndpoint({ endpoint, where: 'the fork' });
-    const forked = await onServer(b, address, (client) => lookAtFork({ client }));
+    const forked = await atEndpoint(b, { endpoint, where: 'the fork' }, (client) => lookAtFork({ client }));
     return { forked, seen: wordsOf(forked) };
   } catch (error) {
     b.signal.throwIfAborted();
@@ -270,7 +261,7 @@ export async function destroyForks({ names }: { names: string[] }): Promise<Undo
     const gone: string[] = [];
     for (const name of names) {
       const found = await findAddOn({ addon: name, signal });
-      if (found === null || found.state.startsWith('deprovision')) continue;
+      if (found === null || isGoing(found)) continue;
       const used = (await attachmentsOf({ addon: found.id, signal })).filter(
         (each) => !TEMPORARY.includes(each.name),
       );
@@ -312,8 +303,8 @@ export async function proveUnwritten(input: {
   since: Use;
 }): Promise<{ now: Use }> {
   return border(async (b) => {
-    const address = await resolveEndpoint({ endpoint: input.server, where: input.shown });
-    const now = await onServer(b, address, (client) => useOf({ client }));
+    const server = { endpoint: input.server, where: input.shown };
+    const now = await atEndpoint(b, server, (client) => useOf({ client }));
     const wrote = wroteMore({ seen: input.since, now });
     if (wrote !== null)
       throw new FerryError(
@@ -333,20 +324,19 @@ export interface GivingBack {
   keptAs: Name;
   /** The fork as it was before any app used it. */
   seen: Use | null;
-  restartWithin: number;
 }
 
 /** Undo of a promotion: the old add-on has its names again. A fork that was written to meanwhile is not destroyed afterwards. */
 export async function giveBack(input: GivingBack): Promise<UndoResult> {
   return border<UndoResult>(async (b) => {
     const { signal } = b;
-    const { old: oldName, names, fork: forkName, keptAs, restartWithin } = input;
+    const { old: oldName, names, fork: forkName, keptAs } = input;
     const old = await addOnInfo({ addon: oldName, signal });
     const fork = await findAddOn({ addon: forkName, signal });
     // Its last attachment can't be taken away from it on the app that pays.
     if (fork !== null) await attach({ addon: fork, ...keptAs, signal });
     for (const each of names) await take(b, old, each, [forkName]);
-    await untilRestarted(b, names, restartWithin);
+    await untilRestarted(b, names);
     if (fork === null) return { note: 'the fork has gone' };
     const key = await tlsKeyOf({ ...keptAs, signal });
     const endpoint = { herokuConfig: { app: keptAs.app, key }, tls: UNPROVEN };
@@ -365,8 +355,8 @@ async function writtenTo(
 ): Promise<string | null> {
   if (seen === null) return 'what, is not known';
   try {
-    const address = await resolveEndpoint({ endpoint, where: 'the fork' });
-    return wroteMore({ seen, now: await onServer(b, address, (client) => useOf({ client })) });
+    const now = await atEndpoint(b, { endpoint, where: 'the fork' }, (client) => useOf({ client }));
+    return wroteMore({ seen, now });
   } catch (error) {
     b.signal.throwIfAborted();
     return `what, is not known: ${error instanceof FerryError ? error.message : 'it can not be asked'}`;
@@ -384,9 +374,9 @@ export async function destroyOld(input: {
   return border(async (b) => {
     const { signal } = b;
     const found = await findAddOn({ addon: input.addon, signal });
-    if (found === null || found.state.startsWith('deprovision')) return { was: 'gone' as const };
-    const address = await resolveEndpoint({ endpoint: input.server, where: input.addon });
-    const now = await onServer(b, address, (client) => useOf({ client }));
+    if (found === null || isGoing(found)) return { was: 'gone' as const };
+    const server = { endpoint: input.server, where: input.addon };
+    const now = await atEndpoint(b, server, (client) => useOf({ client }));
     const used = input.seen === null ? 'nobody has looked' : usedMore({ seen: input.seen, now });
     if (used !== null) throw new FerryError('StillUsed', `${input.addon} is still used: ${used}`);
     await b.stillCurrent();
@@ -413,13 +403,9 @@ export async function validateFork(input: {
     );
     const wanted = names.map(({ app: of, as }) => `${as} of ${of}`);
     const store = await storeInfo({ addon: fork, app, signal });
-    const forked = await onServer(b, await resolveEndpoint({ endpoint: server, where: fork }), (client) =>
-      lookAtFork({ client }),
-    );
-    const now = await onServer(
-      b,
-      await resolveEndpoint({ endpoint: old.server, where: old.addon }),
-      (client) => useOf({ client }),
+    const forked = await atEndpoint(b, { endpoint: server, where: fork }, (client) => lookAtFork({ client }));
+    const now = await atEndpoint(b, { endpoint: old.server, where: old.addon }, (client) =>
+      useOf({ client }),
     );
     const wrote = old.since === null ? 'what, is not known' : wroteMore({ seen: old.since, now });
     const lists = (all: readonly string[]): string => all.toSorted().join(', ') || 'nothing';

@@ -3,7 +3,6 @@ import { join } from 'node:path';
 import type { Check, UndoResult } from '../contract.js';
 import { FerryError } from '../errors.js';
 import { herokuCli } from '../heroku/cli.js';
-import { configVar } from '../heroku/config-vars.js';
 import { storeInfo, type Store, type StoreSettings } from '../heroku/key-value-store.js';
 import { maintenanceInfo } from '../heroku/maintenances.js';
 import {
@@ -28,12 +27,10 @@ import { validateInPlace } from '../heroku/validate.js';
 import type { HerokuInPlaceSettings } from '../inputs/heroku-in-place.js';
 import { milliseconds } from '../inputs/refs.js';
 import { backupsOf, inBackupFolder } from '../platform/backup-folder.js';
-import { resolveEndpoint } from '../platform/secrets.js';
-import type { ServerAddress } from '../redis/address.js';
 import { takeKeys, type KeysFile } from '../redis/backup/keys.js';
 import { countKeys } from '../redis/keyspace.js';
 import { border, type Border } from './border.js';
-import { factsOf, STARTING_MS, type HerokuFacts } from './heroku-apps.js';
+import { addressOf, factsOf, STARTING_MS, type HerokuFacts } from './heroku-apps.js';
 
 export type { Happened, Hour, Prepared, Upgraded } from '../heroku/upgrade.js';
 export type { KeysFile } from '../redis/backup/keys.js';
@@ -75,7 +72,7 @@ interface Uses {
 async function reach(b: At, uses: Uses): Promise<{ keyspace: Keyspace | null; why: string }> {
   const by = variableOf(uses);
   try {
-    const address = await addressOf({ ...uses, by, signal: b.signal });
+    const address = await addressOf({ app: uses.name, key: by, signal: b.signal });
     return { keyspace: { by, ...(await countKeys({ address, name: b.hand, signal: b.signal })) }, why: '' };
   } catch (error) {
     b.signal.throwIfAborted();
@@ -87,21 +84,6 @@ async function reach(b: At, uses: Uses): Promise<{ keyspace: Keyspace | null; wh
 /** The usual name where it has several. */
 function variableOf({ attachments }: Uses): string {
   return `${attachments.find((name) => name === 'REDIS') ?? attachments[0] ?? 'REDIS'}_URL`;
-}
-
-/** As it is now: it may change with an upgrade. Heroku signs its certificates itself, and tells its customers not to check them. */
-async function addressOf({
-  name,
-  by,
-  signal,
-}: {
-  name: string;
-  by: string;
-  signal: AbortSignal;
-}): Promise<ServerAddress> {
-  await configVar({ app: name, key: by, signal });
-  const address = await resolveEndpoint({ endpoint: { herokuConfig: { app: name, key: by } }, where: by });
-  return address.tls ? { ...address, tls: { insecure: true } } : address;
 }
 
 export async function preflightUpgrade(input: {
@@ -127,7 +109,7 @@ export async function snapshotStore(input: {
   step: string;
 }): Promise<KeysFile> {
   return border(async (b) => {
-    const address = await addressOf({ name: input.uses.name, by: variableOf(input.uses), signal: b.signal });
+    const address = await addressOf({ app: input.uses.name, key: variableOf(input.uses), signal: b.signal });
     const folder = typeof input.snapshot === 'object' ? input.snapshot.folder : null;
     return inBackupFolder({
       path: join(backupsOf(b.workflowId, folder), `snapshot-${b.runId.slice(0, 8)}`),

@@ -64,6 +64,11 @@ const Reply = z
 
 const EXPANDED = { 'accept-expansion': 'addon_service,plan' };
 
+/** It is being destroyed, or was. */
+export function isGoing({ state }: Pick<AddOn, 'state'>): boolean {
+  return state.startsWith('deprovision');
+}
+
 /** Null where there is none of exactly this name or id. @throws as `request` */
 export async function findAddOn({ addon, signal }: Asked & { addon: string }): Promise<AddOn | null> {
   const found = await orNull(
@@ -160,13 +165,13 @@ export async function createAddOn({
 }
 
 function mustBeOurs({ found, app, plan }: { found: AddOn; app: string; plan: string }): AddOn {
-  const { name, billingApp, state } = found;
+  const { name, billingApp } = found;
   const differs =
     billingApp.name !== app && billingApp.id !== app
       ? `belongs to the app ${billingApp.name}`
       : found.plan !== plan
         ? `is of the plan ${found.plan}`
-        : state.startsWith('deprovision')
+        : isGoing(found)
           ? 'is being destroyed'
           : null;
   if (differs !== null)
@@ -188,7 +193,7 @@ export async function waitUntilProvisioned({
     look: async () => {
       const found = await addOnInfo({ addon, signal: waiting.signal });
       if (found.state === 'provisioned') return { done: found };
-      if (found.state.startsWith('deprovision'))
+      if (isGoing(found))
         throw new FerryError('ProviderRefused', `Heroku could not provision ${addon}: it is ${found.state}`);
       return { yet: found.state };
     },
@@ -206,7 +211,7 @@ export async function destroyAddOn({
   signal,
 }: Asked & { addon: string; force?: boolean }): Promise<{ was: 'there' | 'gone' }> {
   const found = await findAddOn({ addon, signal });
-  if (found === null || found.state.startsWith('deprovision')) return { was: 'gone' };
+  if (found === null || isGoing(found)) return { was: 'gone' };
   const done = { was: 'there' as const };
   return actThenLook({
     act: async () => {
@@ -224,7 +229,7 @@ export async function destroyAddOn({
     },
     look: async () => {
       const seen = await findAddOn({ addon: found.id, signal });
-      return seen === null || seen.state.startsWith('deprovision') ? done : null;
+      return seen === null || isGoing(seen) ? done : null;
     },
   });
 }

@@ -2,7 +2,7 @@
  * Bringing apps to rest and giving them back what they had. Everything is an "ensure": it looks first, so that a second try, or an
  * undo of what was never done, changes nothing.
  */
-import { HerokuRefusal, type Asked } from './api.js';
+import { orNull, type Asked } from './api.js';
 import { setMaintenanceMode } from './apps.js';
 import { waitForRelease, waitUntilStopped } from './dynos.js';
 import { formationOf, scale, type ExactScale, type Scale } from './formation.js';
@@ -50,7 +50,7 @@ export async function maintenanceAsBefore({
 }: Asked & { apps: readonly AppBefore[] }): Promise<{ changed: string[]; gone: string[] }> {
   const done = { changed: [] as string[], gone: [] as string[] };
   for (const { name, maintenance } of apps) {
-    const set = await setMaintenanceMode({ app: name, on: maintenance, signal }).catch(orGone);
+    const set = await orNull(setMaintenanceMode({ app: name, on: maintenance, signal }));
     if (set === null) done.gone.push(name);
     else if (set.was !== maintenance) done.changed.push(name);
   }
@@ -94,7 +94,7 @@ export async function workersAsBefore({
 }: Asked & { apps: readonly AppBefore[] }): Promise<{ changed: string[]; gone: string[] }> {
   const done = { changed: [] as string[], gone: [] as string[] };
   for (const app of apps) {
-    const now = await formationOf({ app: app.name, signal }).catch(orGone);
+    const now = await orNull(formationOf({ app: app.name, signal }));
     if (now === null) {
       done.gone.push(app.name);
       continue;
@@ -122,9 +122,4 @@ export async function dynosUp({
     releases[app] = version;
   }
   return releases;
-}
-
-function orGone(error: unknown): null {
-  if (error instanceof HerokuRefusal && error.status === 404) return null;
-  throw error;
 }

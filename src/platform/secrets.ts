@@ -63,12 +63,14 @@ export function placeOf(ref: SecretRef): string {
 export async function resolveEndpoint({
   endpoint,
   where,
+  signal,
 }: {
   endpoint: RedisEndpoint;
   where: string;
+  signal?: AbortSignal | undefined;
 }): Promise<ServerAddress> {
   const given = typeof endpoint === 'string' ? { url: endpoint } : endpoint;
-  const url = 'url' in given ? given.url : await resolveSecret({ ref: given, where });
+  const url = 'url' in given ? given.url : await resolveSecret({ ref: given, where, signal });
   const address = parseUrl({
     url,
     where,

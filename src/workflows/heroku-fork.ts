@@ -20,9 +20,6 @@ import { preflight, type Found } from './heroku-fork-preflight.js';
 import * as say from './heroku-fork-words.js';
 import { differences } from './redis-copy-words.js';
 
-/** How long the dynos of an app may take to run with a change. */
-const RESTART_MS = 10 * 60_000;
-
 export async function herokuFork(raw: unknown): Promise<Receipt> {
   return runbook('herokuFork', HerokuForkInput, raw, async (input, r) => {
     const found = await r.step('Gather information', { read: () => gather(input) });
@@ -39,7 +36,6 @@ export async function herokuFork(raw: unknown): Promise<Receipt> {
 
     const on = layout(input, found);
     const { billing, old, oldNames, fork: forkAt } = on;
-    const attaching = { addon: addon.name, restartWithin: RESTART_MS };
     await r.gate('start', say.startQuestion(input, found));
     await r.window('Maintenance window', milliseconds(input.forkWithin));
 
@@ -78,12 +74,12 @@ export async function herokuFork(raw: unknown): Promise<Receipt> {
       foresee: null,
       undo: {
         says: 'detach OLD_REDIS from each app',
-        call: call('detachNames', { ...attaching, names: oldNames }),
+        call: call('detachNames', { addon: addon.name, names: oldNames }),
         byHand: say.byHand.detach(oldNames),
       },
       do: () =>
         acts(changes, 'Keep the old one as OLD_REDIS').attachNames({
-          ...attaching,
+          addon: addon.name,
           names: oldNames,
           from: [],
         }),
@@ -98,11 +94,11 @@ export async function herokuFork(raw: unknown): Promise<Receipt> {
         impact: say.DEGRADED,
         undo: {
           says: `attach ${addon.name} again as ${say.namesOf(on.names)}`,
-          call: call('attachNames', { ...attaching, names: on.names, from: [...on.forks] }),
+          call: call('attachNames', { addon: addon.name, names: on.names, from: [...on.forks] }),
           byHand: say.byHand.attach(addon.name, on.names, { replace: false }),
         },
         do: () =>
-          acts(changes, 'Take Redis away from the apps').detachNames({ ...attaching, names: on.names }),
+          acts(changes, 'Take Redis away from the apps').detachNames({ addon: addon.name, names: on.names }),
       });
 
     // ---- The fork.
@@ -147,7 +143,7 @@ export async function herokuFork(raw: unknown): Promise<Receipt> {
       foresee: null,
       undo: {
         says: `attach ${addon.name} again as ${say.namesOf(names)}`,
-        call: call('giveBack', { ...back, names, restartWithin: RESTART_MS } satisfies GivingBack),
+        call: call('giveBack', { ...back, names } satisfies GivingBack),
         byHand: say.byHand.attach(addon.name, names, { replace: true }),
         holds: { steps: ['Make the fork'], because: `${fork} is kept: an app may be using it` },
       },
@@ -168,7 +164,6 @@ export async function herokuFork(raw: unknown): Promise<Receipt> {
             addon: fork,
             names: names.filter((each) => each.app === app),
             from: [addon.name],
-            restartWithin: RESTART_MS,
           });
         return null;
       },
@@ -197,7 +192,6 @@ export async function herokuFork(raw: unknown): Promise<Receipt> {
           addon: fork,
           names: [on.forkName],
           from: [],
-          restartWithin: RESTART_MS,
         }),
         byHand: say.byHand.attach(fork, [on.forkName], { replace: false }),
       },
@@ -205,7 +199,6 @@ export async function herokuFork(raw: unknown): Promise<Receipt> {
         acts(changes, 'Detach the temporary name').detachNames({
           addon: fork,
           names: [on.forkName],
-          restartWithin: RESTART_MS,
         }),
     });
     if (maintained) {
