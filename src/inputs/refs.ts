@@ -45,6 +45,13 @@ export const SecretRef = z
   });
 export type SecretRef = z.infer<typeof SecretRef>;
 
+/** Names the place of a secret in a sentence, as in "the webhook in $HOOK". */
+export function placeOf(ref: SecretRef): string {
+  if ('env' in ref) return ref.env;
+  if ('file' in ref) return ref.file;
+  return `${ref.herokuConfig.key} of the app ${ref.herokuConfig.app}`;
+}
+
 const REFERENCE_HINT =
   'holds a password, which would be readable in the workflow\'s history for ever. Put the URL in an environment variable of the worker and give {"env": "NAME"} instead';
 

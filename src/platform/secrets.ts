@@ -7,7 +7,7 @@
 import { readFile } from 'node:fs/promises';
 import { FerryError } from '../errors.js';
 import { configVar } from '../heroku/config-vars.js';
-import type { RedisEndpoint, SecretRef } from '../inputs/refs.js';
+import { placeOf, type RedisEndpoint, type SecretRef } from '../inputs/refs.js';
 import { parseRedisUrl, type ServerAddress } from '../redis/address.js';
 import { rememberSecret } from './redact.js';
 
@@ -50,13 +50,6 @@ function emptiness(ref: SecretRef): string {
   if ('env' in ref) return `the environment variable ${ref.env} is not set on the worker`;
   if ('file' in ref) return `the file ${ref.file} is empty`;
   return `the app ${ref.herokuConfig.app} has no config variable ${ref.herokuConfig.key}`;
-}
-
-/** Names the place of a secret in a sentence, as in "the webhook in $HOOK". */
-export function placeOf(ref: SecretRef): string {
-  if ('env' in ref) return ref.env;
-  if ('file' in ref) return ref.file;
-  return `${ref.herokuConfig.key} of the app ${ref.herokuConfig.app}`;
 }
 
 /** Where a server is, with the password that its reference holds. */

@@ -1,9 +1,9 @@
 /** Sends a JSON POST. Whether it is tried again is the caller's retry policy. */
 import { FerryError } from '../errors.js';
-import { milliseconds, type WebhookSpec } from '../inputs/refs.js';
+import { milliseconds, placeOf, type WebhookSpec } from '../inputs/refs.js';
 import { timeLimit } from './time-limit.js';
 import { redact } from './redact.js';
-import { placeOf, resolveSecret } from './secrets.js';
+import { resolveSecret } from './secrets.js';
 
 export interface PostInput {
   spec: WebhookSpec;

@@ -1,5 +1,6 @@
 /** The commands that a person types when Redis Ferry can't help. */
-import type { RedisEndpoint, SecretRef } from '../inputs/refs.js';
+import { quoted, secretInShell } from '../inputs/in-shell.js';
+import type { RedisEndpoint } from '../inputs/refs.js';
 import type { ServerAddress } from './address.js';
 
 /**
@@ -38,22 +39,10 @@ export function urlInShell(endpoint: RedisEndpoint): string {
   return 'url' in endpoint ? quoted(endpoint.url) : secretInShell(endpoint);
 }
 
-function secretInShell(ref: SecretRef): string {
-  if ('file' in ref) return `"$(cat ${quoted(ref.file)})"`;
-  if ('herokuConfig' in ref)
-    return `"$(heroku config:get ${quoted(ref.herokuConfig.key)} -a ${quoted(ref.herokuConfig.app)})"`;
-  return /^[A-Za-z_][A-Za-z0-9_]*$/.test(ref.env) ? `"$${ref.env}"` : `"$(printenv ${quoted(ref.env)})"`;
-}
-
 const DECODE = String.raw`LC_ALL=C awk 'BEGIN{for(i=1;i<256;i++)c[sprintf("%02X",i)]=sprintf("%c",i)}{o="";while(match($0,/%[0-9A-Fa-f][0-9A-Fa-f]/)){o=o substr($0,1,RSTART-1) c[toupper(substr($0,RSTART+1,2))];$0=substr($0,RSTART+3)}printf "%s",o $0}'`;
 
 function passwordFrom({ endpoint, password }: { endpoint: RedisEndpoint; password: string }): string {
   const cut = `printf '%s\\n' ${urlInShell(endpoint)} | sed 's|^[^:]*://[^:]*:||; s|@[^@]*$||'`;
   // Only such a password needs no percent-encoding in a URL; a shorter card is easier to trust at night.
   return /^[\w.~-]+$/.test(password) ? cut : `${cut} | ${DECODE}`;
-}
-
-/** One word for sh, as it is. */
-export function quoted(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`;
 }

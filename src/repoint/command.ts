@@ -1,7 +1,8 @@
 /** A command that repoints. It gets the serving side by environment. */
 import { run } from '../platform/exec.js';
 import { rememberSecret } from '../platform/redact.js';
-import { quoted, urlInShell } from '../redis/break-glass.js';
+import { quoted } from '../inputs/in-shell.js';
+import { urlInShell } from '../redis/break-glass.js';
 import { shown } from '../redis/address.js';
 import type { CommandSpec } from '../inputs/refs.js';
 import { urlOf, type ByHandInput, type RepointInput, type SpecOf } from './types.js';

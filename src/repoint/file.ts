@@ -7,7 +7,8 @@ import { basename, dirname, join } from 'node:path';
 import { FerryError } from '../errors.js';
 import { fileFailure, syncFolder, writeAtomically } from '../platform/files.js';
 import { rememberSecret } from '../platform/redact.js';
-import { quoted, urlInShell } from '../redis/break-glass.js';
+import { quoted } from '../inputs/in-shell.js';
+import { urlInShell } from '../redis/break-glass.js';
 import { shown } from '../redis/address.js';
 import { urlOf, type ByHandInput, type RepointInput, type SpecOf } from './types.js';
 

@@ -6,7 +6,7 @@
  */
 import { connect } from 'node:net';
 import { FerryError } from '../errors.js';
-import { quoted } from '../redis/break-glass.js';
+import { quoted } from '../inputs/in-shell.js';
 import type { ByHandInput, Direction, RepointInput, SpecOf } from './types.js';
 
 type Spec = SpecOf<'haproxy'>;

@@ -1,7 +1,8 @@
 /** A webhook that repoints. It gets no secret: whoever answers it knows the password already. */
-import { placeOf } from '../platform/secrets.js';
+import { placeOf } from '../inputs/refs.js';
 import { post, originOf } from '../platform/webhook.js';
-import { quoted, urlInShell } from '../redis/break-glass.js';
+import { quoted } from '../inputs/in-shell.js';
+import { urlInShell } from '../redis/break-glass.js';
 import type { ServerAddress } from '../redis/address.js';
 import { shown } from '../redis/address.js';
 import type { ByHandInput, Direction, RepointInput, SpecOf } from './types.js';

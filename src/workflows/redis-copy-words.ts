@@ -3,7 +3,8 @@ import type { Pair, Ways } from '../activities/looking.js';
 import type { CompareOutcome } from '../activities/moving.js';
 import type { Check } from '../contract.js';
 import type { RedisCopySettings } from '../inputs/redis-copy.js';
-import type { Action, SecretRef } from '../inputs/refs.js';
+import { quoted, secretInShell } from '../inputs/in-shell.js';
+import { placeOf, type Action, type SecretRef } from '../inputs/refs.js';
 import type { Stragglers } from '../activities/closing.js';
 
 const n = (count: number): string => count.toLocaleString('en');
@@ -159,24 +160,17 @@ export function action(spec: Action): string {
 }
 
 function reference(ref: SecretRef): string {
-  if ('herokuConfig' in ref) return `${ref.herokuConfig.key} of the app ${ref.herokuConfig.app}`;
-  return 'env' in ref ? `$${ref.env}` : ref.file;
+  return 'env' in ref ? `$${ref.env}` : placeOf(ref);
 }
 
 // ---- By hand. Each line is a command for sh on a machine that reaches the servers and has redis-cli.
 
 export function actionByHand(spec: Action, event: string): string[] {
   if ('webhook' in spec) {
-    const url = typeof spec.webhook === 'string' ? spec.webhook : inShell(spec.webhook);
-    return [
-      `curl -fsS -X POST -H 'content-type: application/json' -d '${JSON.stringify({ event })}' "${url}"`,
-    ];
+    const url = typeof spec.webhook === 'string' ? `"${spec.webhook}"` : secretInShell(spec.webhook);
+    return [`curl -fsS -X POST -H 'content-type: application/json' -d '${JSON.stringify({ event })}' ${url}`];
   }
   return [typeof spec.command === 'string' ? spec.command : spec.command.map(quoted).join(' ')];
-}
-
-function quoted(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
 
 /** Restores service on the source; writes made on the target since stay there. */
@@ -188,10 +182,4 @@ export function switchBackByHand(pair: Pair): string[] {
     // Last, since it fails where the target is down: whoever has moved reads the address again.
     `${pair.cli.target} CLIENT KILL TYPE normal`,
   ];
-}
-
-function inShell(ref: SecretRef): string {
-  if ('herokuConfig' in ref)
-    return `$(heroku config:get ${quoted(ref.herokuConfig.key)} -a ${quoted(ref.herokuConfig.app)})`;
-  return 'env' in ref ? `$${ref.env}` : `$(cat ${ref.file})`;
 }
