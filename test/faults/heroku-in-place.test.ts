@@ -27,14 +27,20 @@ function start(
 
 /** What a step is held up by, where it would be over before anybody could be faster; most are slow enough by the CLI. */
 const HELD: Record<string, Fault> = {
-  'Take a snapshot': { does: 'slow', ms: 4_000, method: 'GET', path: /config-vars$/, nth: 4 },
-  'Look at the apps again': { does: 'slow', ms: 4_000, method: 'GET', path: /^\/account$/, nth: 2 },
   'Turn maintenance mode on': { does: 'slow', ms: 4_000, method: 'PATCH', path: /^\/apps\/shop-canary$/ },
   'Scale down the workers': {
     does: 'slow',
     ms: 4_000,
     method: 'PATCH',
     path: /^\/apps\/shop-canary\/formation$/,
+  },
+  // The way forward gives back the formation first.
+  'Scale the workers back': {
+    does: 'slow',
+    ms: 4_000,
+    method: 'PATCH',
+    path: /^\/apps\/shop\/formation$/,
+    nth: 2,
   },
 };
 
@@ -57,7 +63,7 @@ function maintenances(w: HerokuWorld): number {
   return posts.length;
 }
 
-async function hold(w: HerokuWorld, title: string): Promise<void> {
+function hold(w: HerokuWorld, title: string): void {
   const fault = HELD[title];
   if (fault) w.heroku.faults.add(fault);
 }
@@ -79,7 +85,7 @@ describe.skipIf(CLI === null)('herokuInPlace, disturbed', () => {
   slow.each(BEFORE)('asked to go back at "%s"', LONG, async (title) => {
     const w = await herokuWorld();
     const before = w.apps();
-    await hold(w, title);
+    hold(w, title);
     const upgrade = await start(w);
     await upgrade.until(at(title), 180_000);
     await upgrade.say('rollback', { by: 'ada' });
@@ -92,14 +98,7 @@ describe.skipIf(CLI === null)('herokuInPlace, disturbed', () => {
   slow('asked to go back once it has run: it is refused, and the apps are given back', LONG, async () => {
     const w = await herokuWorld();
     const before = w.apps();
-    // The way forward gives back the formation first.
-    w.heroku.faults.add({
-      does: 'slow',
-      ms: 4_000,
-      method: 'PATCH',
-      path: /^\/apps\/shop\/formation$/,
-      nth: 2,
-    });
+    hold(w, 'Scale the workers back');
     const upgrade = await start(w);
     await upgrade.until(at('Scale the workers back'), 180_000);
     await expect(upgrade.say('rollback', { by: 'ada' })).rejects.toThrow();
@@ -114,15 +113,7 @@ describe.skipIf(CLI === null)('herokuInPlace, disturbed', () => {
     async (title) => {
       const w = await herokuWorld();
       const before = w.apps();
-      await hold(w, title);
-      if (title === 'Scale the workers back')
-        w.heroku.faults.add({
-          does: 'slow',
-          ms: 4_000,
-          method: 'PATCH',
-          path: /^\/apps\/shop\/formation$/,
-          nth: 2,
-        });
+      hold(w, title);
       const upgrade = await start(w);
       await upgrade.until(at(title), 180_000);
       w.worker?.kill('SIGKILL');

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { slow } from '../support/slow.js';
 import type { Heroku } from '../support/heroku/index.js';
-import { HEROKU_CLI, herokuCli, herokuHere } from './support.js';
+import { HEROKU_CLI, herokuCli, herokuHere, type Cli } from './support.js';
 
 async function shop(): Promise<Heroku> {
   const heroku = await herokuHere({ timing: { restart: 10 } });
@@ -22,6 +22,15 @@ const fork = (heroku: Heroku) =>
     '--as',
     'NEW_REDIS',
   ].concat(['--', '--fork', heroku.redis('redis-old').clearUrl ?? '']);
+
+/** A command that has to end well, and what it prints. */
+const saysOf =
+  (cli: Cli) =>
+  async (...words: string[]): Promise<string> => {
+    const { code, stdout, stderr } = await cli(...words);
+    expect({ words, code, stderr: code === 0 ? '' : stderr }).toEqual({ words, code: 0, stderr: '' });
+    return stdout;
+  };
 
 describe.skipIf(HEROKU_CLI === null)('the heroku CLI', () => {
   test('forks, waits, says what it is, and talks to nobody else', { timeout: 120_000 }, async () => {
@@ -45,11 +54,7 @@ describe.skipIf(HEROKU_CLI === null)('the heroku CLI', () => {
   slow('every command that an upgrade by fork needs', { timeout: 300_000 }, async () => {
     const heroku = await shop();
     const cli = await herokuCli(heroku);
-    const says = async (...words: string[]) => {
-      const { code, stdout, stderr } = await cli(...words);
-      expect({ words, code, stderr: code === 0 ? '' : stderr }).toEqual({ words, code: 0, stderr: '' });
-      return stdout;
-    };
+    const says = saysOf(cli);
     expect(await says('auth:whoami')).toContain('ada@example.com');
     expect(await says('addons:info', 'redis-old')).toMatch(/State: +created/);
     expect(JSON.parse(await says('addons', '-a', 'shop', '--json'))).toMatchObject([{ name: 'redis-old' }]);
@@ -77,11 +82,7 @@ describe.skipIf(HEROKU_CLI === null)('the heroku CLI', () => {
   slow('every command that an upgrade in place needs', { timeout: 300_000 }, async () => {
     const heroku = await shop();
     const cli = await herokuCli(heroku);
-    const says = async (...words: string[]) => {
-      const { code, stdout, stderr } = await cli(...words);
-      expect({ words, code, stderr: code === 0 ? '' : stderr }).toEqual({ words, code: 0, stderr: '' });
-      return stdout;
-    };
+    const says = saysOf(cli);
     const maintenance = async () => JSON.parse(await says('data:maintenances:info', 'redis-old', '--json'));
     await says('redis:upgrade', 'redis-old', '--version', '7.2', '-a', 'shop', '--confirm', 'shop');
     await expect.poll(maintenance).toMatchObject({ status: 'ready', method: 'failover' });
