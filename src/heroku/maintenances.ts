@@ -209,28 +209,6 @@ async function changed({
   });
 }
 
-/**
- * Until it can be run. Preparing one takes some 15 minutes. One that has run meanwhile, by itself, is returned as it is.
- *
- * @throws FerryError NotReady; MaintenanceFailed; and as `maintenanceInfo`
- */
-export async function waitUntilPrepared({
-  addon,
-  app,
-  ...waiting
-}: Waiting & Pick<Of, 'addon' | 'app'>): Promise<Maintenance> {
-  return waitFor({
-    every: 15_000,
-    ...waiting,
-    what: `the maintenance of ${addon} to be prepared`,
-    look: async () => {
-      const now = await maintenanceInfo({ addon, app, signal: waiting.signal });
-      mustNotHaveFailed(addon, now);
-      return now.status === 'ready' || hasBegun(now) ? { done: now } : { yet: now.status };
-    },
-  });
-}
-
 /** As often as this in a row it must be seen waiting after it had started: a single look may be a stale one. */
 const FALLEN_BACK = 2;
 

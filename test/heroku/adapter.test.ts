@@ -18,8 +18,8 @@ import {
   postponeMaintenance,
   runMaintenance,
   waitUntilCompleted,
-  waitUntilPrepared,
 } from '../../src/heroku/maintenances.js';
+import { waitUntilReady } from '../../src/heroku/upgrade.js';
 import { resolveEndpoint } from '../../src/platform/secrets.js';
 import { breakGlassPrefix } from '../../src/redis/break-glass.js';
 import { anyServer } from '../redis/servers.js';
@@ -112,8 +112,8 @@ describe.skipIf(missing)('upgrade in place', () => {
     const heroku = await shop();
     expect(await upgradeStore({ ...OF, version: '7.2' })).toMatchObject({ kind: 'maintenance', did: true });
     const seen: string[] = [];
-    const ready = await waitUntilPrepared({ ...OF, ...WAIT, beat: (text) => seen.push(text) });
-    expect(ready.status).toBe('ready');
+    const ready = await waitUntilReady({ ...OF, version: '7.2', ...WAIT, beat: (text) => seen.push(text) });
+    expect(ready.hour.status).toBe('ready');
     expect(await runMaintenance(OF)).toEqual({ did: true });
     expect(await waitUntilCompleted({ ...OF, ...WAIT })).toMatchObject({ status: 'completed' });
     expect(heroku.redis(OF.addon).version).toBe('7.2');
@@ -161,7 +161,7 @@ describe.skipIf(missing)('upgrade in place', () => {
   slow('that fails is told from one that still waits', async () => {
     const heroku = await shop();
     await upgradeStore({ ...OF, version: '7.2' });
-    await waitUntilPrepared({ ...OF, ...WAIT });
+    await waitUntilReady({ ...OF, version: '7.2', ...WAIT });
     heroku.faults.fail('maintenance');
     await runMaintenance(OF);
     expect(await failureOf(waitUntilCompleted({ ...OF, ...WAIT }))).toMatchObject({
@@ -176,7 +176,7 @@ describe.skipIf(missing)('upgrade in place', () => {
   slow('is put off once, by whoever still sees the old hour', async () => {
     await shop();
     await upgradeStore({ ...OF, version: '7.2' });
-    const { scheduledFor: seen } = await waitUntilPrepared({ ...OF, ...WAIT });
+    const { scheduledFor: seen } = (await waitUntilReady({ ...OF, version: '7.2', ...WAIT })).hour;
     const put = await postponeMaintenance({ ...OF, weeks: 1, seen });
     expect(put.did).toBe(true);
     expect(Date.parse(put.scheduledFor ?? '') - Date.parse(seen ?? '')).toBe(7 * 24 * 3_600_000);

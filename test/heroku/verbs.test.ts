@@ -13,7 +13,6 @@ import { attach, attachmentsOf, attachmentsOn, detach } from '../../src/heroku/a
 import { dynosOf, waitForRelease, waitUntilStopped } from '../../src/heroku/dynos.js';
 import { formationOf, scale } from '../../src/heroku/formation.js';
 import { plansOf } from '../../src/heroku/plans.js';
-import { promote } from '../../src/heroku/promote.js';
 import { newestRelease } from '../../src/heroku/releases.js';
 import { resolveEndpoint } from '../../src/platform/secrets.js';
 import type { HerokuOptions } from '../support/heroku/index.js';
@@ -238,7 +237,16 @@ describe('attachments', () => {
   });
 });
 
-describe('promote', () => {
+/** As an upgrade promotes: the old one keeps a name first, as it needs one on the app that pays. */
+async function promoted(on: { fork: { id: string; name: string }; old: { id: string; name: string } }) {
+  const { fork, old } = on;
+  return [
+    await attach({ addon: old, app: 'shop', as: 'OLD_REDIS' }),
+    await attach({ addon: fork, app: 'shop', as: 'REDIS', replace: true }),
+  ].map(({ did }) => did);
+}
+
+describe('taking a name from another add-on', () => {
   it.each([
     ['nothing', null, 1],
     ['the reply of the alias dropped', { does: 'drop', after: true }, 1],
@@ -248,9 +256,8 @@ describe('promote', () => {
     // As a fork is attached: `heroku redis:promote` would find REDIS_URL in NEW_REDIS_URL, and leave out the alias.
     const fork = await heroku.createRedis({ app: 'shop', plan: 'premium-0', as: 'NEW_REDIS' });
     if (fault) heroku.faults.add({ ...fault, nth, method: 'POST', path: /^\/addon-attachments$/ });
-    const on = { addon: fork.name, app: 'shop', alias: 'OLD_REDIS' };
-    expect(await promote(on)).toEqual({ was: 'redis-curly-1', did: true });
-    expect(await promote(on)).toEqual({ was: null, did: false });
+    expect(await promoted({ fork, old })).toEqual([true, true]);
+    expect(await promoted({ fork, old })).toEqual([false, false]);
     expect(heroku.configVars('shop')).toMatchObject({
       REDIS_URL: fork.url,
       NEW_REDIS_URL: fork.url,
@@ -261,10 +268,8 @@ describe('promote', () => {
 
   it('works where neither was attached before', async () => {
     const { heroku, old } = await shop();
-    expect(await promote({ addon: old.name, app: 'shop-canary', alias: 'OLD_REDIS' })).toEqual({
-      was: null,
-      did: true,
-    });
+    const on = { addon: old, app: 'shop-canary', as: 'REDIS', replace: true };
+    expect(await attach(on)).toMatchObject({ did: true });
     expect(heroku.configVars('shop-canary')).toMatchObject({ REDIS_URL: old.url });
   });
 });
@@ -337,7 +342,7 @@ describe('{"herokuConfig": …}', () => {
       tls: { insecure: true },
     });
     const fork = await heroku.createRedis({ app: 'shop', plan: 'premium-0', as: 'NEW_REDIS' });
-    await promote({ addon: fork.name, app: 'shop', alias: 'OLD_REDIS' });
+    await promoted({ fork, old });
     expect(await resolveEndpoint({ endpoint, where: 'source' })).toMatchObject({ password: fork.password });
     expect(
       await failureOf(
