@@ -5,12 +5,12 @@ import type { Backup } from '../inputs/backup.js';
 import type { RedisEndpoint } from '../inputs/refs.js';
 import { backupsOf, inBackupFolder, roomAt } from '../platform/backup-folder.js';
 import { resolveEndpoint } from '../platform/secrets.js';
-import { takeBackup, type BackupFacts } from '../redis/backup/take.js';
+import { takeBackup, type BackupFacts, type BackupFiles } from '../redis/backup/take.js';
 import { refusalOf } from '../redis/describe.js';
 import { parseInfo } from '../redis/info.js';
 import { backupChecks, savedOf } from '../redis/preflight/backup.js';
 import { atEndpoint } from './asking.js';
-import { border } from './border.js';
+import { border, type Border } from './border.js';
 import { takeHold } from './holding.js';
 
 export type { BackupFacts } from '../redis/backup/take.js';
@@ -28,29 +28,36 @@ export async function backUp(input: {
   return border(async (b) => {
     const address = await resolveEndpoint({ endpoint: input.endpoint, where: input.side });
     await takeHold(b, [address]);
-    const path = join(
-      backupsOf(b.workflowId, folderOf(input.backup)),
-      `backup-${b.runId.slice(0, 8)}-${input.label}`,
+    const named = { backup: input.backup, kind: 'backup', label: `-${input.label}` };
+    return intoFolder(b, named, (files) =>
+      takeBackup({
+        address,
+        name: b.hand,
+        files,
+        signal: b.signal,
+        onProgress: ({ phase, done, total }) =>
+          b.show({
+            step: input.step,
+            done: phase === 'checking' ? total : done,
+            total,
+            unit: 'bytes',
+            counts: phase === 'checking' ? { bytesChecked: done } : {},
+          }),
+      }),
     );
-    return inBackupFolder({
-      path,
-      hand: b.hand.slice(b.hand.lastIndexOf(':') + 1),
-      work: (files) =>
-        takeBackup({
-          address,
-          name: b.hand,
-          files,
-          signal: b.signal,
-          onProgress: ({ phase, done, total }) =>
-            b.show({
-              step: input.step,
-              done: phase === 'checking' ? total : done,
-              total,
-              unit: 'bytes',
-              counts: phase === 'checking' ? { bytesChecked: done } : {},
-            }),
-        }),
-    });
+  });
+}
+
+/** A folder of this run's own, where the input wants backups: whole at the end, or not there. */
+export function intoFolder<T>(
+  b: Pick<Border<never>, 'workflowId' | 'runId' | 'hand'>,
+  { backup, kind, label = '' }: { backup: Backup; kind: string; label?: string },
+  work: (files: BackupFiles) => Promise<T>,
+): Promise<T> {
+  return inBackupFolder({
+    path: join(backupsOf(b.workflowId, folderOf(backup)), `${kind}-${b.runId.slice(0, 8)}${label}`),
+    hand: b.hand.slice(b.hand.lastIndexOf(':') + 1),
+    work,
   });
 }
 

@@ -1,5 +1,4 @@
 /** The upgrade in place of a Key-Value Store at Heroku. */
-import { join } from 'node:path';
 import type { Check, UndoResult } from '../contract.js';
 import { FerryError } from '../errors.js';
 import { herokuCli } from '../heroku/cli.js';
@@ -26,9 +25,9 @@ import {
 import { validateInPlace } from '../heroku/validate.js';
 import type { HerokuInPlaceSettings } from '../inputs/heroku-in-place.js';
 import { milliseconds } from '../inputs/refs.js';
-import { backupsOf, inBackupFolder } from '../platform/backup-folder.js';
 import { takeKeys, type KeysFile } from '../redis/backup/keys.js';
 import { countKeys } from '../redis/keyspace.js';
+import { intoFolder } from './backing-up.js';
 import { border, type Border } from './border.js';
 import { addressOf, factsOf, STARTING_MS, type HerokuFacts } from './heroku-apps.js';
 
@@ -110,19 +109,15 @@ export async function snapshotStore(input: {
 }): Promise<KeysFile> {
   return border(async (b) => {
     const address = await addressOf({ app: input.uses.name, key: variableOf(input.uses), signal: b.signal });
-    const folder = typeof input.snapshot === 'object' ? input.snapshot.folder : null;
-    return inBackupFolder({
-      path: join(backupsOf(b.workflowId, folder), `snapshot-${b.runId.slice(0, 8)}`),
-      hand: b.hand.slice(b.hand.lastIndexOf(':') + 1),
-      work: (files) =>
-        takeKeys({
-          address,
-          name: b.hand,
-          files,
-          signal: b.signal,
-          onProgress: (done, total) => b.show({ step: input.step, done, total, unit: 'keys', counts: {} }),
-        }),
-    });
+    return intoFolder(b, { backup: input.snapshot, kind: 'snapshot' }, (files) =>
+      takeKeys({
+        address,
+        name: b.hand,
+        files,
+        signal: b.signal,
+        onProgress: (done, total) => b.show({ step: input.step, done, total, unit: 'keys', counts: {} }),
+      }),
+    );
   });
 }
 

@@ -1,5 +1,6 @@
 /** Input of `herokuInPlace`. */
 import { z } from 'zod';
+import { Backup } from './backup.js';
 import { commonFields, gatesField } from './common.js';
 import { herokuFields } from './heroku.js';
 import { Duration } from './refs.js';
@@ -14,18 +15,6 @@ export const CHECKLIST = {
 } as const;
 export type ChecklistItem = keyof typeof CHECKLIST;
 
-const Snapshot = z
-  .union([
-    z.boolean(),
-    z.strictObject({ folder: z.string().startsWith('/', 'must be an absolute path on the worker') }),
-  ])
-  .default(true)
-  .meta({
-    description:
-      'Read every key (DUMP, with its expiry) into a file on the worker before anything is changed, which `redis-cli --pipe` puts back. It is not of one moment: the apps go on. false leaves it out',
-    examples: [true, false, { folder: '/var/backups/redis' }],
-  });
-
 export const HerokuInPlaceInput = z
   .strictObject({
     ...commonFields,
@@ -39,7 +28,10 @@ export const HerokuInPlaceInput = z
           .join(', ')}. The rest is ticked by a person, by its name`,
         examples: [['schedulerOff', 'writersPaused', 'clientsSpeakTls']],
       }),
-    snapshot: Snapshot,
+    snapshot: Backup.meta({
+      description:
+        'Read every key (DUMP, with its expiry) into a file on the worker before anything is changed, which `redis-cli --pipe` puts back. It is not of one moment: the apps go on. false leaves it out',
+    }),
     prepareWithin: Duration.default('1h').meta({
       description: 'How long Heroku may take to prepare the maintenance. About 15 minutes are usual',
     }),
