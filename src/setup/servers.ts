@@ -6,6 +6,7 @@
  * or ends it (`endLeftover`). Only a process that is provably the one of the file is ever signalled.
  */
 import { spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import {
   closeSync,
   existsSync,
@@ -71,16 +72,16 @@ export type TemporalOptions = {
 
 const HOST = '127.0.0.1';
 
+/** Below those that systems give to outgoing connections, of which one could take the port of a server that is about to be started again. */
+const PORTS = [10_000, 32_768] as const;
+
 /** A port that nobody listens on now. Another process may be faster, so a start that fails over it is repeated. */
-export function freePort(): Promise<number> {
-  return new Promise((done, fail) => {
-    const server = createServer();
-    server.on('error', fail);
-    server.listen(0, HOST, () => {
-      const address = server.address();
-      server.close(() => done(typeof address === 'object' && address ? address.port : 0));
-    });
-  });
+export async function freePort(): Promise<number> {
+  for (let tries = 0; tries < 100; tries += 1) {
+    const port = randomInt(...PORTS);
+    if (await isFree(port)) return port;
+  }
+  throw new Error(`No port from ${PORTS[0]} to ${PORTS[1] - 1} is free at ${HOST}.`);
 }
 
 function isFree(port: number): Promise<boolean> {
