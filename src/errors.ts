@@ -104,6 +104,10 @@ export const FAILURES = {
     retry: false,
     next: 'Look at the maintenances of the add-on (`heroku data:maintenances:info`), then decide.',
   },
+  PodNotReady: {
+    retry: false,
+    next: 'Do what the message says, then retry, which waits once more; or roll back. `ferry diagnose` says more.',
+  },
   ToolMissing: { retry: false, next: 'Install the named program where the worker runs, then retry.' },
   KeyMissing: {
     retry: true,

@@ -3,9 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { FerryError } from '../errors.js';
 import type { Decommission } from '../inputs/decommission.js';
 import type { RedisEndpoint } from '../inputs/refs.js';
-import { run } from '../platform/exec.js';
+import { runCommand } from '../platform/command.js';
 import { resolveEndpoint } from '../platform/secrets.js';
-import { shown, type ServerAddress } from '../redis/address.js';
+import { inside, shown, type ServerAddress } from '../redis/address.js';
 import { shutDown, standing } from '../redis/decommission/shut-down.js';
 import { useOf, usedMore, useSince, type Use, type UseSince } from '../redis/decommission/use.js';
 import { atEndpoint, onServer } from './asking.js';
@@ -92,12 +92,12 @@ async function byCommand(
   // An attempt before this one may have ended it.
   if ((await standing(look)) !== 'gone')
     await onServer(b, address, async (client) => stillUnused(await useOf({ client })));
-  const { seconds } = await run({
+  const { seconds } = await runCommand({
     label: 'decommission',
     spec: how,
     name,
     step,
-    env: { FERRY_HOST: address.host, FERRY_PORT: String(address.port) },
+    env: { FERRY_HOST: inside(address).host, FERRY_PORT: String(inside(address).port) },
     signal: b.signal,
   });
   for (const until = performance.now() + ENDS_WITHIN_MS; performance.now() < until;) {

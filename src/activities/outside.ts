@@ -1,6 +1,6 @@
 /** What is done outside of Redis: commands, webhooks, the application's own tests. */
 import type { Action, Probe } from '../inputs/refs.js';
-import { run } from '../platform/exec.js';
+import { runCommand } from '../platform/command.js';
 import { notify as send } from '../platform/notify.js';
 import { runProbe, type ProbeResult } from '../platform/probe.js';
 import { post } from '../platform/webhook.js';
@@ -19,7 +19,7 @@ export async function runAction(input: {
     const { action, label, event, name } = input;
     if ('webhook' in action)
       await post({ spec: action, where: label, body: { event, name }, signal: b.signal });
-    else await run({ label, spec: action, name, step: event, signal: b.signal });
+    else await runCommand({ label, spec: action, name, step: event, signal: b.signal });
     return {};
   });
 }

@@ -8,7 +8,7 @@ import type { Repoint } from '../inputs/repoint.js';
 import { milliseconds } from '../inputs/refs.js';
 import { listJournals, pendingUndos } from '../platform/journal.js';
 import { resolveEndpoint } from '../platform/secrets.js';
-import { shown, type ServerAddress } from '../redis/address.js';
+import { inside, shown, type ServerAddress } from '../redis/address.js';
 import { withClient } from '../redis/connect.js';
 import { describe, type ServerFacts } from '../redis/describe.js';
 import { highestFormat, type Formats } from '../redis/format.js';
@@ -460,7 +460,7 @@ export async function sidesOf(couple: Couple): Promise<Record<'source' | 'target
 }
 
 function placeOf(reach: string | null, address: ServerAddress): { host: string; port: number } {
-  if (reach === null) return { host: address.host, port: address.port };
+  if (reach === null) return inside(address);
   const colon = reach.lastIndexOf(':');
   return { host: reach.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(reach.slice(colon + 1)) };
 }

@@ -19,7 +19,7 @@ export interface Keys {
 }
 
 /** A worker must be able to start without Heroku. */
-type KeysReference = Exclude<SecretRef, { herokuConfig: unknown }>;
+type KeysReference = Extract<SecretRef, { env: unknown } | { file: unknown }>;
 
 const NO_KEYS: Keys = { first: null, all: new Map() };
 const BYTES = 32;

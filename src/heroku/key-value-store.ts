@@ -9,7 +9,7 @@ import { rememberSecret } from '../platform/redact.js';
 import { addOnsOf } from './add-ons.js';
 import type { Asked } from './api.js';
 import { heroku } from './cli.js';
-import { jsonOfCli } from './json-of-cli.js';
+import { jsonOfCli } from '../platform/json-of-cli.js';
 import { isOpen, maintenanceInfo, type Maintenance } from './maintenances.js';
 import { waitFor, type Waiting } from './wait.js';
 

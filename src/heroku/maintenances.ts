@@ -8,7 +8,7 @@ import { z } from 'zod';
 import { FerryError } from '../errors.js';
 import type { Asked } from './api.js';
 import { heroku } from './cli.js';
-import { jsonOfCli } from './json-of-cli.js';
+import { jsonOfCli } from '../platform/json-of-cli.js';
 import { waitFor, type Waiting } from './wait.js';
 
 export interface Maintenance {

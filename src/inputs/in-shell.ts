@@ -11,5 +11,16 @@ export function secretInShell(ref: SecretRef): string {
   if ('file' in ref) return `"$(cat ${quoted(ref.file)})"`;
   if ('herokuConfig' in ref)
     return `"$(heroku config:get ${quoted(ref.herokuConfig.key)} -a ${quoted(ref.herokuConfig.app)})"`;
+  if ('kubernetesSecret' in ref) {
+    const { namespace, name, key, context } = ref.kubernetesSecret;
+    const words = ['kubectl', ...contextInShell(context), '-n', namespace, 'get', 'secret', name];
+    const entry = quoted(`jsonpath={.data.${key.replaceAll('.', String.raw`\.`)}}`);
+    return `"$(${words.join(' ')} -o ${entry} | base64 -d)"`;
+  }
   return /^[A-Za-z_][A-Za-z0-9_]*$/.test(ref.env) ? `"$${ref.env}"` : `"$(printenv ${quoted(ref.env)})"`;
+}
+
+/** The words that choose the cluster; none for the current one. */
+export function contextInShell(context: string | undefined): string[] {
+  return context === undefined ? [] : ['--context', quoted(context)];
 }

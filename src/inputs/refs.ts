@@ -30,6 +30,28 @@ const HerokuConfig = z
   })
   .meta({ description: 'A config variable of an app on Heroku, read with HEROKU_API_KEY of the worker' });
 
+/** DNS labels and subdomains, as Kubernetes names things. */
+export const KubernetesName = z
+  .string()
+  .regex(/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/, 'must be a name as Kubernetes has them: a-z, 0-9, "-", "."');
+
+const KubernetesContext = z.string().min(1).optional().meta({
+  description: 'The context of the kubeconfig on the worker; default: its current one',
+});
+
+/** An entry of a Secret in Kubernetes. */
+const KubernetesSecret = z
+  .strictObject({
+    namespace: KubernetesName,
+    name: KubernetesName.meta({ description: 'The Secret' }),
+    key: z
+      .string()
+      .min(1)
+      .meta({ description: 'Its entry', examples: ['redis-password'] }),
+    context: KubernetesContext,
+  })
+  .meta({ description: 'An entry of a Secret in Kubernetes, read with the kubeconfig of the worker' });
+
 /** Where a secret is kept. The worker reads it when it is needed; it never enters the history. */
 export const SecretRef = z
   .union([
@@ -38,10 +60,11 @@ export const SecretRef = z
       file: z.string().min(1).meta({ description: 'Absolute path of a file on the worker' }),
     }),
     z.strictObject({ herokuConfig: HerokuConfig }),
+    z.strictObject({ kubernetesSecret: KubernetesSecret }),
   ])
   .meta({
     description:
-      'Where a secret is kept: {"env": "NAME"}, {"file": "/path"} or {"herokuConfig": {"app": "shop", "key": "REDIS_URL"}}',
+      'Where a secret is kept: {"env": "NAME"}, {"file": "/path"}, {"herokuConfig": {"app": "shop", "key": "REDIS_URL"}} or {"kubernetesSecret": {"namespace": "redis", "name": "redis", "key": "redis-password"}}',
   });
 export type SecretRef = z.infer<typeof SecretRef>;
 
@@ -49,7 +72,9 @@ export type SecretRef = z.infer<typeof SecretRef>;
 export function placeOf(ref: SecretRef): string {
   if ('env' in ref) return ref.env;
   if ('file' in ref) return ref.file;
-  return `${ref.herokuConfig.key} of the app ${ref.herokuConfig.app}`;
+  if ('herokuConfig' in ref) return `${ref.herokuConfig.key} of the app ${ref.herokuConfig.app}`;
+  const { namespace, name, key } = ref.kubernetesSecret;
+  return `${key} of the Secret ${namespace}/${name}`;
 }
 
 const REFERENCE_HINT =
@@ -87,6 +112,27 @@ export const TlsOptions = z
   })
   .meta({ description: 'How a TLS connection (rediss://) is checked' });
 
+export type TlsOptions = z.infer<typeof TlsOptions>;
+
+/** A Redis server that runs in a pod. */
+const KubernetesPod = z
+  .strictObject({
+    namespace: KubernetesName,
+    pod: KubernetesName.meta({ description: 'The pod', examples: ['redis-0'] }),
+    container: KubernetesName.optional().meta({
+      description: 'Its container, for commands by hand; default: the first one of the pod',
+    }),
+    port: z.number().int().min(1).max(65_535).default(6379).meta({ description: 'Where it listens' }),
+    username: z.string().min(1).optional().meta({ description: 'Its user; default: the default user' }),
+    password: SecretRef.optional().meta({ description: 'Where its password is kept' }),
+    context: KubernetesContext,
+  })
+  .meta({
+    description:
+      'A server in a pod: reached by a port-forward of the worker, or by the address of the pod where the worker runs in the cluster',
+  });
+export type KubernetesPod = z.infer<typeof KubernetesPod>;
+
 /** A Redis server: a reference to its URL, or the URL itself where it holds no password. */
 export const RedisEndpoint = z
   .union([
@@ -103,11 +149,13 @@ export const RedisEndpoint = z
       tls: TlsOptions.optional(),
     }),
     z.strictObject({ herokuConfig: HerokuConfig, tls: TlsOptions.optional() }),
+    z.strictObject({ kubernetesSecret: KubernetesSecret, tls: TlsOptions.optional() }),
+    z.strictObject({ kubernetesPod: KubernetesPod, tls: TlsOptions.optional() }),
     z.strictObject({ url: PlainRedisUrl, tls: TlsOptions.optional() }),
   ])
   .meta({
     description:
-      'A Redis server: {"env": "OLD_REDIS_URL"}, {"file": "/path"}, {"herokuConfig": {"app": "shop", "key": "REDIS_URL"}}, or a URL without password; a database in the URL is ignored (see `databases`)',
+      'A Redis server: {"env": "OLD_REDIS_URL"}, {"file": "/path"}, {"herokuConfig": {"app": "shop", "key": "REDIS_URL"}}, {"kubernetesSecret": {"namespace": "redis", "name": "redis", "key": "url"}}, {"kubernetesPod": {"namespace": "redis", "pod": "redis-0"}}, or a URL without password; a database in the URL is ignored (see `databases`)',
   });
 export type RedisEndpoint = z.infer<typeof RedisEndpoint>;
 

@@ -1,6 +1,6 @@
 /** How the applications learn where their Redis is: one kind for each way. */
 import { z } from 'zod';
-import { CommandSpec, SecretRef, TlsOptions, WebhookSpec } from './refs.js';
+import { CommandSpec, KubernetesName, SecretRef, TlsOptions, WebhookSpec } from './refs.js';
 
 const HaproxySocket = z
   .string()
@@ -14,6 +14,10 @@ const SentinelPlace = z
   .string()
   .regex(/^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9_.-]+):\d+$/, 'must be host:port')
   .meta({ examples: ['10.0.0.7:26379'] });
+
+const Selector = z
+  .record(z.string(), z.string())
+  .refine((labels) => Object.keys(labels).length > 0, { error: 'must name at least one label' });
 
 /** How the applications learn the new address. */
 export const Repoint = z.discriminatedUnion('kind', [
@@ -48,6 +52,26 @@ export const Repoint = z.discriminatedUnion('kind', [
       .meta({
         description: 'The names of both sides in the backend. The target is in maintenance until the switch',
       }),
+  }),
+  z.strictObject({
+    kind: z.literal('kubernetesService'),
+    namespace: KubernetesName,
+    context: z.string().min(1).optional().meta({
+      description: 'The context of the kubeconfig on the worker; default: its current one',
+    }),
+    services: z
+      .array(
+        z.strictObject({
+          name: KubernetesName,
+          source: Selector.meta({ description: 'Its selector while the source serves' }),
+          target: Selector.meta({
+            description: 'Its selector once the target serves',
+            examples: [{ 'statefulset.kubernetes.io/pod-name': 'redis-green-0' }],
+          }),
+        }),
+      )
+      .min(1)
+      .meta({ description: 'The Services that the applications use' }),
   }),
   z.strictObject({
     kind: z.literal('sentinel'),

@@ -1,14 +1,13 @@
 /**
  * Runs programs. The only caller of execa.
  *
- * A program sees the variables below, those that `env` names, and FERRY_*: not the worker's whole environment, which holds
+ * A program sees the variables below, those in `env`, and FERRY_*: not the worker's whole environment, which holds
  * Temporal's key and every other upgrade's URLs. Secrets go to it by environment (or stdin), never by argv.
  */
 import { execa } from 'execa';
 import { FerryError } from '../errors.js';
-import { milliseconds, type CommandSpec } from '../inputs/refs.js';
+import { milliseconds } from '../inputs/refs.js';
 import { redact, rememberSecret } from './redact.js';
-import { resolveSecret } from './secrets.js';
 
 /** What a program gets of the worker's environment without being named. Documented for people who write commands. */
 export const PASSED_ON: readonly string[] = [
@@ -49,7 +48,8 @@ const DRAIN = 250;
 export interface RunInput {
   /** Names the command in errors; the command itself is never shown. */
   label: string;
-  spec: CommandSpec;
+  /** A list (program and arguments, no shell) or a line for `sh -c`, and how long it may take. */
+  spec: { command: string | readonly string[]; timeout: string };
   /** FERRY_NAME. */
   name: string;
   /** FERRY_STEP. */
@@ -105,6 +105,67 @@ export async function capture(input: RunInput & { limit: number }): Promise<Capt
   return { exitCode, seconds, stdout: all ?? '', stdoutTail: stdout.tail(), stderrTail: stderr.tail() };
 }
 
+export interface Background {
+  /** What the first line that matches says. @throws FerryError when it ends, or says nothing of the kind in time */
+  said: (pattern: RegExp, withinMs: number) => Promise<RegExpExecArray>;
+  /** Resolves once it has ended. */
+  ended: Promise<void>;
+  stop: () => void;
+}
+
+/** Ends the program when stdin closes, as it does with this process, whatever ends that: kill -9 too. */
+const KEEPER = 'exec 3<&0; "$@" & p=$!; { cat <&3 >/dev/null; kill $p 2>/dev/null; } & wait $p';
+
+/** Runs a program until it is stopped, or this process is gone. It hears nothing on stdin. */
+export function background(on: { label: string; command: readonly string[] }): Background {
+  const { label, command } = on;
+  const child = execa('/bin/sh', ['-c', KEEPER, 'sh', ...command], {
+    env: environment({ name: '', step: '' }),
+    extendEnv: false,
+    detached: true,
+    buffer: false,
+    reject: false,
+  });
+  let text = '';
+  let heard: () => void = () => undefined;
+  const stderr = keep(child.stderr, KEPT);
+  child.stdout.on('data', (chunk: Buffer) => {
+    text = `${text}${chunk.toString('utf8')}`.slice(-KEPT);
+    heard();
+  });
+  child.stdout.on('error', () => undefined);
+  let over = false;
+  const ended = child.then(
+    () => void (over = true),
+    () => void (over = true),
+  );
+  return {
+    ended,
+    stop: () => killGroup(child.pid, 'SIGTERM'),
+    async said(pattern, withinMs) {
+      const until = performance.now() + withinMs;
+      for (;;) {
+        const match = pattern.exec(text);
+        if (match) return match;
+        const left = until - performance.now();
+        if (over || left <= 0)
+          throw new FerryError(
+            'Unreachable',
+            redact(`${label} ${over ? 'ended' : 'did not begin in time'}: ${stderr.tail().trim() || 'no word'}`),
+          );
+        await new Promise<void>((resolve) => {
+          const timer = setTimeout(resolve, left);
+          heard = () => {
+            clearTimeout(timer);
+            resolve();
+          };
+          void ended.then(heard);
+        });
+      }
+    },
+  };
+}
+
 interface Executed {
   exitCode: number | null;
   seconds: number;
@@ -115,7 +176,7 @@ interface Executed {
 async function execute(input: RunInput, limit = KEPT): Promise<Executed> {
   const { spec, signal } = input;
   signal?.throwIfAborted();
-  const env = await environment(input);
+  const env = environment(input);
   const [file, args] =
     typeof spec.command === 'string'
       ? ['/bin/sh', ['-c', spec.command]]
@@ -179,21 +240,15 @@ function failure({ label }: RunInput, what: string, tail: string): FerryError {
   return new FerryError('CommandFailed', redact(`${label} ${what}${tail.trim() ? `: ${tail.trim()}` : ''}`));
 }
 
-async function environment({
-  spec,
-  label,
+function environment({
   env,
   name,
   step,
-  signal,
-}: RunInput): Promise<Record<string, string>> {
+}: Pick<RunInput, 'env' | 'name' | 'step'>): Record<string, string> {
   const result: Record<string, string> = {};
   for (const [variable, value] of Object.entries(process.env)) {
     if (value !== undefined && (PASSED_ON.includes(variable) || variable.startsWith('LC_')))
       result[variable] = value;
-  }
-  for (const [variable, ref] of Object.entries(spec.env ?? {})) {
-    result[variable] = await resolveSecret({ ref, where: `${label}: env.${variable}`, signal });
   }
   for (const value of Object.values(env ?? {})) if (/:\/\/[^/]*:[^/]*@/.test(value)) rememberSecret(value);
   return { ...result, FERRY_NAME: name, FERRY_STEP: step, ...env };

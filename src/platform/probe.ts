@@ -1,7 +1,7 @@
 /** Runs the application's own tests. */
 import { FerryError } from '../errors.js';
 import { milliseconds, type Probe } from '../inputs/refs.js';
-import { run } from './exec.js';
+import { runCommand } from './command.js';
 import { redact } from './redact.js';
 import { timeLimit } from './time-limit.js';
 import { fetchFailure, originOf } from './webhook.js';
@@ -58,7 +58,7 @@ async function execute({
   signal,
 }: Omit<ProbeInput, 'probe'> & { probe: CommandProbe; label: string }): Promise<Answer> {
   try {
-    const result = await run({ label, spec: probe, name, step: 'Probe', env, signal });
+    const result = await runCommand({ label, spec: probe, name, step: 'Probe', env, signal });
     return { ok: true, said: result.stdoutTail.trim() || result.stderrTail };
   } catch (error) {
     if (!(error instanceof FerryError) || error.type !== 'CommandFailed') throw error;

@@ -7,7 +7,9 @@
 import { readFile } from 'node:fs/promises';
 import { FerryError } from '../errors.js';
 import { configVar } from '../heroku/config-vars.js';
-import { placeOf, type RedisEndpoint, type SecretRef } from '../inputs/refs.js';
+import { placeOf, type RedisEndpoint, type SecretRef, type TlsOptions } from '../inputs/refs.js';
+import { podPlace } from '../kubernetes/pod-place.js';
+import { secretEntry } from '../kubernetes/secret.js';
 import { parseRedisUrl, type ServerAddress } from '../redis/address.js';
 import { rememberSecret } from './redact.js';
 
@@ -43,13 +45,17 @@ async function read({
 }): Promise<string | null | undefined> {
   if ('env' in ref) return process.env[ref.env];
   if ('file' in ref) return readNamed({ path: ref.file, where });
-  return configVar({ ...ref.herokuConfig, signal });
+  if ('herokuConfig' in ref) return configVar({ ...ref.herokuConfig, signal });
+  return secretEntry({ ...ref.kubernetesSecret, signal });
 }
 
 function emptiness(ref: SecretRef): string {
   if ('env' in ref) return `the environment variable ${ref.env} is not set on the worker`;
   if ('file' in ref) return `the file ${ref.file} is empty`;
-  return `the app ${ref.herokuConfig.app} has no config variable ${ref.herokuConfig.key}`;
+  if ('herokuConfig' in ref)
+    return `the app ${ref.herokuConfig.app} has no config variable ${ref.herokuConfig.key}`;
+  const { namespace, name, key } = ref.kubernetesSecret;
+  return `the Secret ${namespace}/${name} has no entry ${key}, or an empty one`;
 }
 
 /** Where a server is, with the password that its reference holds. */
@@ -63,6 +69,21 @@ export async function resolveEndpoint({
   signal?: AbortSignal | undefined;
 }): Promise<ServerAddress> {
   const given = typeof endpoint === 'string' ? { url: endpoint } : endpoint;
+  if ('kubernetesPod' in given) {
+    const { password: ref, username, ...pod } = given.kubernetesPod;
+    const at = await podPlace({ ...pod, signal });
+    const password = ref && (await resolveSecret({ ref, where: `${where}.password`, signal }));
+    return withTls({
+      address: {
+        ...at,
+        ...(username === undefined ? {} : { username }),
+        ...(password === undefined ? {} : { password }),
+        ...(given.tls ? { tls: {} } : {}),
+      },
+      tls: given.tls,
+      where,
+    });
+  }
   const url = 'url' in given ? given.url : await resolveSecret({ ref: given, where, signal });
   const address = parseUrl({
     url,
@@ -70,7 +91,15 @@ export async function resolveEndpoint({
     ...('url' in given ? {} : { kept: placeOf(given) }),
   });
   if (address.password !== undefined) rememberSecret(address.password);
-  const tls = 'tls' in given ? given.tls : undefined;
+  return withTls({ address, tls: 'tls' in given ? given.tls : undefined, where });
+}
+
+async function withTls(on: {
+  address: ServerAddress;
+  tls: TlsOptions | undefined;
+  where: string;
+}): Promise<ServerAddress> {
+  const { address, tls, where } = on;
   if (!tls) return address;
   if (!address.tls)
     throw new FerryError(

@@ -6,10 +6,13 @@ export interface ServerAddress {
   password?: string;
   /** Present for rediss://. `ca` is PEM text. */
   tls?: { ca?: string; serverName?: string; insecure?: boolean };
+  /** Where host and port lead there from this worker only, and only for now: what it is, and where its own network finds it. */
+  place?: { name: string; inside: { host: string; port: number } };
 }
 
-/** `host:port`, the only form of an address that may be shown. */
-export function shown(address: Pick<ServerAddress, 'host' | 'port'>): string {
+/** `host:port`, or the name of its place: the only form of an address that may be shown. */
+export function shown(address: Pick<ServerAddress, 'host' | 'port' | 'place'>): string {
+  if (address.place) return address.place.name;
   return address.host.includes(':') ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;
 }
 
@@ -30,3 +33,8 @@ export function parseRedisUrl(url: string, tls?: ServerAddress['tls']): ServerAd
 
 /** Which source database goes to which target database. */
 export type DatabaseMap = ReadonlyArray<readonly [source: number, target: number]>;
+
+/** Where others than this worker find it. */
+export function inside({ host, port, place }: Pick<ServerAddress, 'host' | 'port' | 'place'>): { host: string; port: number } {
+  return place?.inside ?? { host, port };
+}

@@ -23,7 +23,7 @@ export interface ConnectOptions {
   commandTimeoutMs?: number | undefined;
 }
 
-type Place = Pick<ServerAddress, 'host' | 'port' | 'tls'>;
+type Place = Pick<ServerAddress, 'host' | 'port' | 'tls' | 'place'>;
 
 /** A client that has logged in and answered a PING. @throws FerryError */
 export async function connect(options: ConnectOptions): Promise<Redis> {
@@ -31,6 +31,7 @@ export async function connect(options: ConnectOptions): Promise<Redis> {
   signal?.throwIfAborted();
   const timeout = options.connectTimeoutMs ?? 5_000;
   const client = new Redis(clientOptions(options, timeout));
+  places.set(client, address);
   let reason: unknown;
   // Without a listener ioredis prints errors on the console.
   client.on('error', (error: Error) => {
@@ -142,9 +143,12 @@ export function failureOn(client: Redis, error: unknown): FerryError {
 }
 
 /** Where a client is connected to. */
-export function placeOf(client: Redis): { host: string; port: number } {
-  return { host: client.options.host ?? '?', port: client.options.port ?? 0 };
+export function placeOf(client: Redis): Place {
+  return places.get(client) ?? { host: client.options.host ?? '?', port: client.options.port ?? 0 };
 }
+
+/** What a client itself doesn't know of its server. */
+const places = new WeakMap<Redis, Place>();
 
 /**
  * Turns what a client throws into the table of failures, in the same words as the raw connections of resp.ts. The error isn't

@@ -353,7 +353,8 @@ async function namesOf(
   }
 }
 
-async function resolved({ host, port }: ServerAddress): Promise<string[]> {
+async function resolved({ host, port, place }: ServerAddress): Promise<string[]> {
+  if (place) return [place.name];
   if (isIP(host)) return [shown({ host, port })];
   const addresses = await lookup(host, { all: true }).catch(() => []);
   return addresses.map(({ address }) => shown({ host: address, port })).toSorted();

@@ -1,9 +1,9 @@
 /** A command that repoints. It gets the serving side by environment. */
-import { run } from '../platform/exec.js';
+import { runCommand } from '../platform/command.js';
 import { rememberSecret } from '../platform/redact.js';
 import { quoted } from '../inputs/in-shell.js';
 import { urlInShell } from '../redis/break-glass.js';
-import { shown } from '../redis/address.js';
+import { inside, shown } from '../redis/address.js';
 import type { CommandSpec } from '../inputs/refs.js';
 import { urlOf, type ByHandInput, type RepointInput, type SpecOf } from './types.js';
 
@@ -18,7 +18,7 @@ export async function repointCommand({
 }: RepointInput<Spec>): Promise<string> {
   const url = urlOf(serving);
   rememberSecret(url);
-  const { seconds } = await run({
+  const { seconds } = await runCommand({
     label: direction === 'forward' ? 'repoint' : 'repoint back',
     spec: commandFor({ spec, direction }),
     name,
@@ -26,8 +26,8 @@ export async function repointCommand({
     env: {
       FERRY_DIRECTION: direction,
       FERRY_URL: url,
-      FERRY_HOST: serving.address.host,
-      FERRY_PORT: String(serving.address.port),
+      FERRY_HOST: inside(serving.address).host,
+      FERRY_PORT: String(inside(serving.address).port),
       FERRY_DB: String(serving.database),
     },
     signal,
@@ -48,7 +48,7 @@ export function describeCommand(spec: Spec): string[] {
 
 export function byHandCommand({ spec, direction, name, serving, endpoint }: ByHandInput<Spec>): string[] {
   const command = commandFor({ spec, direction });
-  const { host, port } = serving.address;
+  const { host, port } = inside(serving.address);
   // Given by name, so that neither secrets nor the worker's variables stand in the card.
   const named = Object.entries(command.env ?? {}).map(([variable, ref]) => `${variable}=${urlInShell(ref)}`);
   const env = [

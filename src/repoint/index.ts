@@ -14,6 +14,12 @@ import {
   repointSentinels,
   type OpenSentinels,
 } from './sentinel.js';
+import {
+  byHandServices,
+  checkServices,
+  describeServices,
+  repointServices,
+} from './kubernetes-service.js';
 import type { Check } from '../contract.js';
 import type { ServerAddress } from '../redis/address.js';
 import type { SentinelsSeen } from '../redis/sentinel.js';
@@ -37,6 +43,8 @@ export async function repoint(input: RepointInput & { ready?: Readied | undefine
       return repointHaproxy({ ...input, spec });
     case 'sentinel':
       return repointSentinels({ ...input, spec, open: input.ready?.sentinels });
+    case 'kubernetesService':
+      return repointServices({ ...input, spec });
     default:
       return repointWebhook({ ...input, spec });
   }
@@ -60,6 +68,7 @@ export interface Readied {
 /** Looks whether repointing will do, before anything is paused, and makes ready what it takes. @throws FerryError */
 export async function prepareRepoint(input: RepointInput): Promise<Readied> {
   const { spec } = input;
+  if (spec.kind === 'kubernetesService') await checkServices({ ...input, spec });
   if (spec.kind !== 'sentinel') return { end: () => undefined };
   const sentinels = await prepareSentinels({ ...input, spec });
   return { sentinels, end: sentinels.end };
@@ -106,6 +115,8 @@ export function describeRepoint(spec: Repoint): string[] {
       return describeHaproxy(spec);
     case 'sentinel':
       return describeSentinels(spec);
+    case 'kubernetesService':
+      return describeServices(spec);
     default:
       return describeWebhook(spec);
   }
@@ -123,6 +134,8 @@ export function repointByHand(input: ByHandInput): string[] {
       return byHandHaproxy({ ...input, spec });
     case 'sentinel':
       return byHandSentinels({ ...input, spec });
+    case 'kubernetesService':
+      return byHandServices({ ...input, spec });
     default:
       return byHandWebhook({ ...input, spec });
   }

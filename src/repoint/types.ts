@@ -1,7 +1,7 @@
 /** What every way of repointing is given. */
 import type { Repoint } from '../inputs/repoint.js';
 import type { RedisEndpoint } from '../inputs/refs.js';
-import type { DatabaseMap, ServerAddress } from '../redis/address.js';
+import { inside, type DatabaseMap, type ServerAddress } from '../redis/address.js';
 
 export type Direction = 'forward' | 'back';
 
@@ -27,7 +27,7 @@ export interface ByHandInput<Spec = Repoint> extends Omit<
   RepointInput<Spec>,
   'serving' | 'leaving' | 'signal'
 > {
-  serving: { address: Pick<ServerAddress, 'host' | 'port' | 'tls'>; database: number };
+  serving: { address: Pick<ServerAddress, 'host' | 'port' | 'tls' | 'place'>; database: number };
   /** Where the serving side's URL is kept. */
   endpoint: RedisEndpoint;
 }
@@ -37,9 +37,10 @@ export type SpecOf<Kind extends Repoint['kind']> = Extract<Repoint, { kind: Kind
 /** The whole URL, password included: for files of mode 0600 and for environments, never for a message. */
 export function urlOf({ address, database }: Serving): string {
   const { username, password, tls } = address;
-  const host = address.host.includes(':') ? `[${address.host}]` : address.host;
+  const at = inside(address);
+  const host = at.host.includes(':') ? `[${at.host}]` : at.host;
   const login = password === undefined ? '' : `${encode(username ?? '')}:${encode(password)}@`;
-  return `${tls ? 'rediss' : 'redis'}://${login}${host}:${address.port}/${database}`;
+  return `${tls ? 'rediss' : 'redis'}://${login}${host}:${at.port}/${database}`;
 }
 
 // encodeURIComponent leaves these, and shells and URL parsers disagree about some of them.

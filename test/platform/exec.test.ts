@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { FerryError } from '../../src/errors.js';
 import { CommandSpec } from '../../src/inputs/refs.js';
-import { capture, run } from '../../src/platform/exec.js';
+import { runCommand } from '../../src/platform/command.js';
+import { capture } from '../../src/platform/exec.js';
 
 const PLANTED = 'pl4nted-Passw0rd';
 let dir: string;
@@ -29,7 +30,7 @@ function exec(
   } = {},
 ) {
   const { extra, signal, input, ...spec } = more;
-  return run({
+  return runCommand({
     label: 'stopWrites',
     spec: CommandSpec.parse({ command, ...spec }),
     name: 'sessions',

@@ -1,7 +1,7 @@
 /** Reads what the CLI says with --json. */
 import type { z } from 'zod';
 import { FerryError } from '../errors.js';
-import { redact } from '../platform/redact.js';
+import { redact } from './redact.js';
 
 const RAW = 1_000;
 
