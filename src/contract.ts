@@ -16,6 +16,7 @@ export const STRATEGIES = {
   redisSwitchover: 'redis',
   herokuInPlace: 'heroku',
   herokuFork: 'heroku',
+  helmInPlace: 'kubernetes',
 } as const;
 export type Strategy = keyof typeof STRATEGIES;
 

@@ -3,6 +3,7 @@
  * Nothing here runs an upgrade; a worker does (`ferry worker`).
  */
 import type { Strategy } from './contract.js';
+import { HelmInPlaceInput } from './inputs/helm-in-place.js';
 import { HerokuForkInput } from './inputs/heroku-fork.js';
 import { HerokuInPlaceInput } from './inputs/heroku-in-place.js';
 import { RedisCopyInput } from './inputs/redis-copy.js';
@@ -51,6 +52,7 @@ export {
 } from './contract.js';
 export { dataConverter } from './codec/converter.js';
 export { FAILURES, isFailureType, type FailureType } from './errors.js';
+export { HELM_IN_PLACE_GATES, HelmInPlaceInput, type HelmInPlaceSettings } from './inputs/helm-in-place.js';
 export { HEROKU_FORK_GATES, HerokuForkInput, type HerokuForkSettings } from './inputs/heroku-fork.js';
 export {
   HEROKU_IN_PLACE_GATES,
@@ -70,4 +72,5 @@ export const SCHEMAS = {
   redisSwitchover: RedisSwitchoverInput,
   herokuInPlace: HerokuInPlaceInput,
   herokuFork: HerokuForkInput,
+  helmInPlace: HelmInPlaceInput,
 } as const satisfies Record<Strategy, unknown>;

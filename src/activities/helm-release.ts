@@ -5,7 +5,15 @@ import type { Backup } from '../inputs/backup.js';
 import { pathsOf, type HelmSettings } from '../inputs/kubernetes.js';
 import type { RedisEndpoint } from '../inputs/refs.js';
 import { evidenceOf } from '../kubernetes/evidence.js';
-import { givenValues, history, manifest, rendered, rollback, upgrade, type Values } from '../kubernetes/helm.js';
+import {
+  givenValues,
+  history,
+  manifest,
+  rendered,
+  rollback,
+  upgrade,
+  type Values,
+} from '../kubernetes/helm.js';
 import { objectDifferences, objectsIn, refusedChanges } from '../kubernetes/manifest.js';
 import { preflightRelease, type ReleaseLook } from '../kubernetes/preflight.js';
 import { describeRelease, type ReleaseFacts } from '../kubernetes/release.js';
@@ -229,7 +237,13 @@ export async function upgradeRelease(input: UpgradeInput): Promise<{ revision: n
     const { values } = await valuesFor(settings, old, b.signal);
     await b.stillCurrent();
     return {
-      revision: await upgrade({ ...at(settings), ...chartOf(settings), values, description, signal: b.signal }),
+      revision: await upgrade({
+        ...at(settings),
+        ...chartOf(settings),
+        values,
+        description,
+        signal: b.signal,
+      }),
     };
   });
 }
@@ -277,8 +291,7 @@ export async function backToRevision(b: Here, on: At & { revision: number }): Pr
   const revisions = await history({ ...at(on), signal: b.signal });
   const last = revisions.at(-1);
   const back = `Rollback to ${on.revision}`;
-  const stands =
-    last?.status === 'deployed' && (last.revision === on.revision || last.description === back);
+  const stands = last?.status === 'deployed' && (last.revision === on.revision || last.description === back);
   if (stands) return `revision ${last.revision} stands, which is ${on.revision}`;
   await rollback({ ...at(on), revision: on.revision, signal: b.signal });
   return `rolled back to revision ${on.revision}`;

@@ -60,3 +60,12 @@ export {
   validateFork,
   waitForFork,
 } from './heroku-fork.js';
+export {
+  describeHelm,
+  keepEvidence,
+  preflightHelm,
+  rollBackRelease,
+  upgradeRelease,
+} from './helm-release.js';
+export { replacePod, waitForPod } from './helm-pods.js';
+export { goBackInPlace, lookAtFormats, saveToDisk, validateInPlace } from './helm-in-place.js';

@@ -9,7 +9,8 @@ export const HelmInPlaceInput = z
   .strictObject({ ...commonFields, ...kubernetesFields, gates: gatesField(HELM_IN_PLACE_GATES) })
   .meta({
     title: 'helmInPlace',
-    description: 'Upgrade a Helm release with a single Redis where it is: it is away while its pod is made anew',
+    description:
+      'Upgrade a Helm release with a single Redis where it is: it is away while its pod is made anew',
   });
 
 /** What a person writes: only `name`, `namespace`, `release`, `chart` and `targetVersion` are needed. */

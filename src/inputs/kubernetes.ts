@@ -3,7 +3,6 @@ import { z } from 'zod';
 import { Backup } from './backup.js';
 import { Duration, KubernetesName, SecretRef } from './refs.js';
 
-
 const Path = z
   .string()
   .regex(/^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/, 'must be names with dots between them')
@@ -11,8 +10,12 @@ const Path = z
 
 /** Where a chart's values hold what a strategy sets. */
 export const ValuePaths = z.strictObject({
-  tag: Path.meta({ description: "The image's tag, which is set to `targetVersion` unless `values` gives one" }),
-  fullname: Path.nullable().meta({ description: 'What names its objects; null: they bear the name of the release' }),
+  tag: Path.meta({
+    description: "The image's tag, which is set to `targetVersion` unless `values` gives one",
+  }),
+  fullname: Path.nullable().meta({
+    description: 'What names its objects; null: they bear the name of the release',
+  }),
   partition: Path.nullable().meta({
     description:
       "The StatefulSet's `updateStrategy.rollingUpdate.partition`; null: the chart leaves that to the cluster",
@@ -33,10 +36,13 @@ export const kubernetesFields = {
     description: 'The context of the kubeconfig on the worker; default: its current one',
   }),
   release: KubernetesName.meta({ description: 'The Helm release' }),
-  chart: z.string().min(1).meta({
-    description: 'A folder or an archive on the worker, `repo/name`, or `oci://…`',
-    examples: ['./charts/redis', 'oci://registry.example.com/charts/redis'],
-  }),
+  chart: z
+    .string()
+    .min(1)
+    .meta({
+      description: 'A folder or an archive on the worker, `repo/name`, or `oci://…`',
+      examples: ['./charts/redis', 'oci://registry.example.com/charts/redis'],
+    }),
   chartVersion: z.string().min(1).optional().meta({ description: 'Its version, where it is not a folder' }),
   targetVersion: z
     .string()
@@ -50,12 +56,15 @@ export const kubernetesFields = {
     .enum(Object.keys(PRESETS) as [Preset, ...Preset[]])
     .default('redis')
     .meta({ description: "The chart's layout" }),
-  paths: ValuePaths.partial().default({}).meta({
-    description: "Where this chart's values differ from the preset",
-    examples: [{ tag: 'redis.image.tag' }],
-  }),
+  paths: ValuePaths.partial()
+    .default({})
+    .meta({
+      description: "Where this chart's values differ from the preset",
+      examples: [{ tag: 'redis.image.tag' }],
+    }),
   service: KubernetesName.optional().meta({
-    description: 'The Service that the applications use; default: the one that bears the name of the StatefulSet',
+    description:
+      'The Service that the applications use; default: the one that bears the name of the StatefulSet',
   }),
   password: SecretRef.optional().meta({
     description: 'The password of Redis; default: the Secret that the pods get theirs from',
@@ -66,8 +75,16 @@ export const kubernetesFields = {
   backup: Backup,
 } as const;
 
-export function pathsOf({ preset, paths }: { preset: Preset; paths: Partial<ValuePaths> }): ValuePaths {
-  return { ...PRESETS[preset], ...paths };
+/** Those that an input gives; the rest is as the preset has it. */
+export type GivenPaths = { [K in keyof ValuePaths]?: ValuePaths[K] | undefined };
+
+export function pathsOf({ preset, paths }: { preset: Preset; paths: GivenPaths }): ValuePaths {
+  const known = PRESETS[preset];
+  return {
+    tag: paths.tag ?? known.tag,
+    fullname: paths.fullname === undefined ? known.fullname : paths.fullname,
+    partition: paths.partition === undefined ? known.partition : paths.partition,
+  };
 }
 
 /** What the pieces that all of these strategies share want to know of an input. */
@@ -81,7 +98,7 @@ export interface HelmSettings {
   targetVersion: string;
   values: Record<string, unknown>;
   preset: Preset;
-  paths: Partial<ValuePaths>;
+  paths: GivenPaths;
   service?: string | undefined;
   password?: SecretRef | undefined;
   readyWithin: string;

@@ -33,7 +33,10 @@ const HerokuConfig = z
 /** DNS labels and subdomains, as Kubernetes names things. */
 export const KubernetesName = z
   .string()
-  .regex(/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/, 'must be a name as Kubernetes has them: a-z, 0-9, "-", "."');
+  .regex(
+    /^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/,
+    'must be a name as Kubernetes has them: a-z, 0-9, "-", "."',
+  );
 
 const KubernetesContext = z.string().min(1).optional().meta({
   description: 'The context of the kubeconfig on the worker; default: its current one',

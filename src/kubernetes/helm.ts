@@ -76,7 +76,8 @@ export async function givenValues(on: Release & { revision: number }): Promise<V
   const args = ['get', 'values', on.release, '--revision', String(on.revision), '-o', 'json'] as const;
   const stdout = await helm({ ...on, args });
   return (
-    jsonOfCli({ stdout, schema: z.record(z.string(), z.unknown()).nullable(), label: 'helm get values' }) ?? {}
+    jsonOfCli({ stdout, schema: z.record(z.string(), z.unknown()).nullable(), label: 'helm get values' }) ??
+    {}
   );
 }
 
@@ -94,7 +95,17 @@ export async function rendered(on: Release & Chart & { values: Values }): Promis
     helm({
       ...on,
       label: 'helm upgrade --dry-run',
-      args: ['upgrade', on.release, ...chartArgs(on), ...UPGRADE, '-f', file, '--dry-run=server', '-o', 'json'],
+      args: [
+        'upgrade',
+        on.release,
+        ...chartArgs(on),
+        ...UPGRADE,
+        '-f',
+        file,
+        '--dry-run=server',
+        '-o',
+        'json',
+      ],
     }),
   );
   const { manifest: yaml } = jsonOfCli({

@@ -17,7 +17,10 @@ export function objectsIn(yaml: string): RenderedObject[] {
     if (value === null || value === undefined) return [];
     const parsed = Rendered.safeParse(value);
     if (!parsed.success || document.errors.length > 0)
-      throw new FerryError('UnexpectedReply', 'what helm rendered is not understood: an object without kind or name');
+      throw new FerryError(
+        'UnexpectedReply',
+        'what helm rendered is not understood: an object without kind or name',
+      );
     return [parsed.data];
   });
 }
@@ -57,9 +60,10 @@ function byName(value: unknown): unknown {
 const FIXED = ['spec.serviceName', 'spec.selector', 'spec.podManagementPolicy', 'spec.volumeClaimTemplates'];
 
 /** Differences that the cluster will refuse. */
-export function refusedChanges(before: RenderedObject | undefined, after: RenderedObject | undefined): string[] {
+export function refusedChanges(
+  before: RenderedObject | undefined,
+  after: RenderedObject | undefined,
+): string[] {
   if (!before || !after) return [];
-  return FIXED.flatMap((path) =>
-    differences(valueAt(before, path), valueAt(after, path), path),
-  );
+  return FIXED.flatMap((path) => differences(valueAt(before, path), valueAt(after, path), path));
 }

@@ -72,7 +72,15 @@ async function tunnel(on: Namespace & { pod: string; uid: string; port: number }
   if (standing) return standing;
   const forward = background({
     label: `the port-forward to ${on.namespace}/${pod}`,
-    command: [KUBECTL(), ...inNamespace(on), 'port-forward', '--address', '127.0.0.1', `pod/${pod}`, `:${port}`],
+    command: [
+      KUBECTL(),
+      ...inNamespace(on),
+      'port-forward',
+      '--address',
+      '127.0.0.1',
+      `pod/${pod}`,
+      `:${port}`,
+    ],
   });
   const forwarded = localPort(forward);
   tunnels.set(key, forwarded);

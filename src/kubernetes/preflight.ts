@@ -136,7 +136,10 @@ function podsReady({ release }: ReleaseChecks): Check {
     actual: actual.join('; ') || `${count(pods.length, 'pod')}, ready`,
     ...(actual.length === 0
       ? {}
-      : { status: 'fail', next: 'Bring the release to rest first; `ferry diagnose` says why a pod does not come up.' }),
+      : {
+          status: 'fail',
+          next: 'Bring the release to rest first; `ferry diagnose` says why a pod does not come up.',
+        }),
   });
 }
 
@@ -195,7 +198,9 @@ const LOADS_BYTES_A_SECOND = 100 * 1024 * 1024;
 function patience({ release, servers, primary }: ReleaseChecks): Check {
   const { liveness, startup } = release.probes;
   const seconds = Math.ceil((servers[primary]?.usedMemory ?? 0) / LOADS_BYTES_A_SECOND);
-  const given = startup ? startup.patienceSeconds + (liveness?.patienceSeconds ?? 0) : liveness?.patienceSeconds;
+  const given = startup
+    ? startup.patienceSeconds + (liveness?.patienceSeconds ?? 0)
+    : liveness?.patienceSeconds;
   const enough = given === undefined || given > seconds * 2;
   return check({
     name: 'Probes wait for the data',

@@ -201,7 +201,9 @@ function statefulSetIn(objects: RenderedObject[], shown: string): string {
 
 function redisContainer(containers: readonly Container[]): Container {
   const found =
-    containers.find(({ ports }) => ports.some(({ name, containerPort }) => name === 'redis' || containerPort === 6379)) ??
+    containers.find(({ ports }) =>
+      ports.some(({ name, containerPort }) => name === 'redis' || containerPort === 6379),
+    ) ??
     containers.find(({ image }) => /redis|valkey/.test(image)) ??
     containers[0];
   if (!found) throw new FerryError('UnexpectedReply', 'a pod without a container');
@@ -209,8 +211,13 @@ function redisContainer(containers: readonly Container[]): Container {
 }
 
 function portOf({ ports }: Container): number {
-  return (ports.find(({ name }) => name === 'redis') ?? ports.find(({ containerPort }) => containerPort === 6379) ?? ports[0])
-    ?.containerPort ?? 6379;
+  return (
+    (
+      ports.find(({ name }) => name === 'redis') ??
+      ports.find(({ containerPort }) => containerPort === 6379) ??
+      ports[0]
+    )?.containerPort ?? 6379
+  );
 }
 
 /** Sentinel promotes whom it wants, and Cluster has many primaries: both need other hands than ours. */
@@ -282,7 +289,10 @@ function patience(probe: Container['livenessProbe']): ProbeFacts | null {
 const MANAGERS: readonly [RegExp, string][] = [
   [/^argocd\.argoproj\.io\//, 'Argo CD'],
   [/^(helm|kustomize)\.toolkit\.fluxcd\.io\//, 'Flux'],
-  [/^(databases|redis)\.spotahome\.com\/|^redis\.opstreelabs\.in|^app\.kubernetes\.io\/managed-by=redis-operator/, 'an operator'],
+  [
+    /^(databases|redis)\.spotahome\.com\/|^redis\.opstreelabs\.in|^app\.kubernetes\.io\/managed-by=redis-operator/,
+    'an operator',
+  ],
 ];
 
 function managersIn(labels: Readonly<Record<string, string>>): string[] {

@@ -74,7 +74,8 @@ export async function podReady(on: Awaited): Promise<PodLook> {
   for (;;) {
     const look = await lookAtPod(on).catch((error: unknown) => {
       // Between its end and its new beginning there is none; and an API server may be away for a while.
-      if (error instanceof FerryError && ['NotFound', 'ProviderUnavailable'].includes(error.type)) return null;
+      if (error instanceof FerryError && ['NotFound', 'ProviderUnavailable'].includes(error.type))
+        return null;
       throw error;
     });
     on.signal.throwIfAborted();
@@ -104,7 +105,10 @@ export async function podsGone(
 ): Promise<void> {
   const { pods, withinMs, signal, ...where } = on;
   for (const until = Date.now() + withinMs; ; await sleep(EVERY_MS, undefined, { signal })) {
-    const left = await kubectl({ ...where, args: ['get', 'pod', ...pods, '--ignore-not-found', '-o', 'name'] });
+    const left = await kubectl({
+      ...where,
+      args: ['get', 'pod', ...pods, '--ignore-not-found', '-o', 'name'],
+    });
     if (left.trim() === '') return;
     if (Date.now() > until)
       throw new FerryError('PodNotReady', `still there: ${left.trim().replaceAll('\n', ', ')}`);

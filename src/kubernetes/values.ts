@@ -85,7 +85,8 @@ function linesChanged(before: unknown, after: unknown): string {
       .map((line) => line.trim())
       .filter((line) => line !== '' && !line.startsWith('#'));
   const [was, is] = [lines(before), lines(after)];
-  const hide = (line: string) => (SECRET.test(line.split(/\s/)[0] ?? '') ? `${line.split(/\s/)[0]} ***` : line);
+  const hide = (line: string) =>
+    SECRET.test(line.split(/\s/)[0] ?? '') ? `${line.split(/\s/)[0]} ***` : line;
   const gone = was.filter((line) => !is.includes(line)).map((line) => `- ${hide(line)}`);
   const came = is.filter((line) => !was.includes(line)).map((line) => `+ ${hide(line)}`);
   const all = [...gone, ...came];

@@ -31,19 +31,22 @@ const IN_LOG: readonly Pattern[] = [
     next: 'Run the version that wrote it again, or restore the backup of before into an empty volume. Do not delete the file: it holds the newest data.',
   },
   {
-    pattern: /Bad file format reading the append only file|Unexpected end of file reading the append only file/,
+    pattern:
+      /Bad file format reading the append only file|Unexpected end of file reading the append only file/,
     what: 'AOF',
     says: 'its append-only file does not end, or reads, as it should',
     next: 'Copy the whole data directory away first, then look with `redis-check-aof` (without --fix, which cuts off everything after the fault). Prefer a replica that is whole, or the backup.',
   },
   {
-    pattern: /FATAL CONFIG FILE ERROR|Fatal error, can't open config file|Bad directive or wrong number of arguments/,
+    pattern:
+      /FATAL CONFIG FILE ERROR|Fatal error, can't open config file|Bad directive or wrong number of arguments/,
     what: 'Configuration',
     says: 'it refuses its configuration',
     next: 'Take the named directive out of the values (redis.conf), and run `helm upgrade` with them; a directive that an older version had may be gone.',
   },
   {
-    pattern: /Can't open (or create )?(the )?append[- ]only (file|dir)[^\n]*(Permission denied|Read-only)|Failed opening[^\n]*Permission denied|Permission denied[^\n]*(rdb|aof)/i,
+    pattern:
+      /Can't open (or create )?(the )?append[- ]only (file|dir)[^\n]*(Permission denied|Read-only)|Failed opening[^\n]*Permission denied|Permission denied[^\n]*(rdb|aof)/i,
     what: 'Permission',
     says: 'it may not write to its volume',
     next: 'Give the pod the group of the volume (`podSecurityContext.fsGroup`), as the former version had it.',
@@ -103,7 +106,7 @@ export interface PodLook {
 export async function lookAtPod(
   on: Namespace & { pod: string; container: string; signal?: AbortSignal | undefined },
 ): Promise<PodLook> {
-  const { pod: name, container, ...where } = on;
+  const { pod: name, container: _, ...where } = on;
   const pod = await getJson({ ...where, what: ['pod', name], schema: Pod });
   if (isReady(pod)) return { pod, ready: true, findings: [], standing: 'ready' };
   const findings = [...ofSchedule(pod), ...ofWaiting(pod), ...(await ofEnds(on, pod))];
@@ -176,9 +179,7 @@ async function ofEnds(on: Parameters<typeof lookAtPod>[0], { status }: Pod): Pro
   return [];
 }
 
-async function lastWords(
-  on: Parameters<typeof lookAtPod>[0] & { ended: boolean },
-): Promise<string> {
+async function lastWords(on: Parameters<typeof lookAtPod>[0] & { ended: boolean }): Promise<string> {
   const { pod, container, ended, ...where } = on;
   const args = ['logs', pod, '-c', container, '--tail', '60'] as const;
   const now = await kubectl({ ...where, args: [...args] }).catch(() => '');
@@ -190,7 +191,11 @@ async function ofProbes(on: Parameters<typeof lookAtPod>[0], pod: Pod): Promise<
   const { pod: name, container: _, ...where } = on;
   const { items } = await getJson({
     ...where,
-    what: ['events', '--field-selector', `involvedObject.name=${name},involvedObject.uid=${pod.metadata.uid}`],
+    what: [
+      'events',
+      '--field-selector',
+      `involvedObject.name=${name},involvedObject.uid=${pod.metadata.uid}`,
+    ],
     schema: Events,
   }).catch(() => ({ items: [] }));
   const failed = items.filter(({ message }) => /(Readiness|Liveness|Startup) probe failed/.test(message));

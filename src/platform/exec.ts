@@ -151,7 +151,9 @@ export function background(on: { label: string; command: readonly string[] }): B
         if (over || left <= 0)
           throw new FerryError(
             'Unreachable',
-            redact(`${label} ${over ? 'ended' : 'did not begin in time'}: ${stderr.tail().trim() || 'no word'}`),
+            redact(
+              `${label} ${over ? 'ended' : 'did not begin in time'}: ${stderr.tail().trim() || 'no word'}`,
+            ),
           );
         await new Promise<void>((resolve) => {
           const timer = setTimeout(resolve, left);
@@ -240,11 +242,7 @@ function failure({ label }: RunInput, what: string, tail: string): FerryError {
   return new FerryError('CommandFailed', redact(`${label} ${what}${tail.trim() ? `: ${tail.trim()}` : ''}`));
 }
 
-function environment({
-  env,
-  name,
-  step,
-}: Pick<RunInput, 'env' | 'name' | 'step'>): Record<string, string> {
+function environment({ env, name, step }: Pick<RunInput, 'env' | 'name' | 'step'>): Record<string, string> {
   const result: Record<string, string> = {};
   for (const [variable, value] of Object.entries(process.env)) {
     if (value !== undefined && (PASSED_ON.includes(variable) || variable.startsWith('LC_')))

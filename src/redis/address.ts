@@ -35,6 +35,9 @@ export function parseRedisUrl(url: string, tls?: ServerAddress['tls']): ServerAd
 export type DatabaseMap = ReadonlyArray<readonly [source: number, target: number]>;
 
 /** Where others than this worker find it. */
-export function inside({ host, port, place }: Pick<ServerAddress, 'host' | 'port' | 'place'>): { host: string; port: number } {
+export function inside({ host, port, place }: Pick<ServerAddress, 'host' | 'port' | 'place'>): {
+  host: string;
+  port: number;
+} {
   return place?.inside ?? { host, port };
 }

@@ -14,12 +14,7 @@ import {
   repointSentinels,
   type OpenSentinels,
 } from './sentinel.js';
-import {
-  byHandServices,
-  checkServices,
-  describeServices,
-  repointServices,
-} from './kubernetes-service.js';
+import { byHandServices, checkServices, describeServices, repointServices } from './kubernetes-service.js';
 import type { Check } from '../contract.js';
 import type { ServerAddress } from '../redis/address.js';
 import type { SentinelsSeen } from '../redis/sentinel.js';

@@ -14,11 +14,12 @@ interface Which {
 /** Each a step, unless the input does without; all of them stand in the receipt. `about`: bytes that the data takes in memory. */
 export function backing(r: Runbook, { backup, about }: { backup: Backup; about: number }) {
   const taken: Record<string, unknown> = {};
-  return async (title: string, which: Which): Promise<void> => {
-    if (!backup) return;
+  return async (title: string, which: Which): Promise<BackupFacts | null> => {
+    if (!backup) return null;
     const facts = await r.step(title, backupStep({ title, ...which, about, backup }));
     if (facts) taken[LABELS[which.side]] = forReceipt(facts);
     r.record({ backups: taken });
+    return facts;
   };
 }
 

@@ -1,0 +1,85 @@
+/** What `helmInPlace` says: the sentences of its plan, its gate and its receipt. */
+import type { HelmFacts } from '../activities/helm-release.js';
+import type { PodServes } from '../activities/helm-pods.js';
+import type { BackInPlace, Saved } from '../activities/helm-in-place.js';
+import type { Check } from '../contract.js';
+import type { HelmInPlaceSettings } from '../inputs/helm-in-place.js';
+
+export * from './helm-words.js';
+
+/** Which way back there is, how long it takes, what is lost by it. */
+export function waysBack({ release }: HelmFacts, backedUp: boolean): string[] {
+  const back = `helm rollback to revision ${release.revision}, less than 2 minutes`;
+  return [
+    `Back, where the pod does not come up: ${back}; nothing is lost, for the new version has written nothing`,
+    `Back, where the old version reads what the new one wrote: ${back}; nothing is lost`,
+    `Back, where it does not: ${back}, and the backup into the volume, 5 to 15 minutes; the writes since the backup are lost${backedUp ? '' : '. There is no backup (backup: false), so there is no such way'}`,
+  ];
+}
+
+/** A pod that is ended while it saves loses what it has not saved: with AOF that is next to nothing. */
+export function graceProblem({ release, servers, primary }: HelmFacts, saved: Saved): string | null {
+  const { graceSeconds } = release.statefulSet;
+  const aof = servers[primary]?.persistence.aof === true;
+  return aof || saved.seconds * 2 <= graceSeconds
+    ? null
+    : `Saving took ${saved.seconds} s, and Kubernetes kills a pod ${graceSeconds} s after it asked it to end: what was written since the last save would be lost. Raise terminationGracePeriodSeconds of the StatefulSet to ${saved.seconds * 3}, or switch AOF on, then retry.`;
+}
+
+export function podSays({ seconds, server }: PodServes): string {
+  return `Redis ${server.version} serves after ${seconds} s`;
+}
+
+/** What going back loses once the new version has run; empty: nothing. */
+export function lostByGoingBack(on: {
+  facts: HelmFacts;
+  /** RDB versions that the old one reads. */
+  accepts: readonly number[] | null;
+  came: PodServes;
+  backupAt: string | null;
+}): string {
+  const { facts, accepts, came, backupAt } = on;
+  const old = facts.servers[facts.primary];
+  const reads = accepts !== null && came.writes !== null && accepts.includes(came.writes);
+  // Before 7.0 there was one file, and it sees none of the folder that came with 7.0.
+  const otherAof =
+    old?.persistence.aof === true && !atLeast7(facts.version) && atLeast7(came.server.redisVersion);
+  if (reads && !otherAof) return '';
+  const why = otherAof
+    ? `Redis ${facts.version} does not see the append-only files of ${came.server.version}`
+    : `Redis ${facts.version} does not read what ${came.server.version} writes (RDB version ${came.writes ?? 'not known'})`;
+  return backupAt === null
+    ? `everything: ${why}, and there is no backup`
+    : `every write since the backup of ${backupAt}: ${why}`;
+}
+
+function atLeast7(version: string): boolean {
+  return Number(version.split('.')[0]) >= 7;
+}
+
+export function backInPlace({ release, primary }: HelmFacts, input: HelmInPlaceSettings): BackInPlace {
+  const { namespace, context, statefulSet } = release;
+  return {
+    namespace,
+    ...(context === undefined ? {} : { context }),
+    release: release.release,
+    revision: release.revision,
+    pod: primary,
+    container: statefulSet.container,
+    image: statefulSet.image,
+    readyWithin: input.readyWithin,
+  };
+}
+
+/** With replicas it need not be away at all. */
+export function single({ release, look }: HelmFacts): Check {
+  const one = release.pods.length === 1 && look.replicas === 1;
+  return {
+    name: 'One Redis',
+    status: one ? 'pass' : 'fail',
+    expected: 'one pod, before and after',
+    actual: `${release.pods.length} before, ${look.replicas} after`,
+    waivable: false,
+    ...(one ? {} : { next: 'Use helmRolling for a primary with replicas: it is not away then.' }),
+  };
+}

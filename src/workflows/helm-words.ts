@@ -1,0 +1,89 @@
+/** What all upgrades of a Helm release say: sentences of their plans, gates and receipts. */
+import type { HelmFacts } from '../activities/helm-release.js';
+import { contextInShell, quoted } from '../inputs/in-shell.js';
+import type { HelmSettings } from '../inputs/kubernetes.js';
+import { acts, changes, moves } from '../runbook/acts.js';
+import type { WriteStep } from '../runbook/api.js';
+import { megabytes } from './redis-switchover-words.js';
+
+export { megabytes, probeCheck } from './redis-switchover-words.js';
+
+/** helm renders and asks the cluster: seconds. */
+export const asks = {
+  ...moves,
+  startToCloseTimeout: '5m',
+  retry: { ...changes.retry, maximumAttempts: 3 },
+} as const;
+
+/** What identifies the release, under whatever name an upgrade of it goes. */
+export function locks({ release }: HelmFacts): string[] {
+  return [`kubernetes/${release.cluster}/${release.shown}`];
+}
+
+export function releaseFacts({ release, servers, primary, version, look, mode }: HelmFacts, to: string) {
+  return {
+    release: release.shown,
+    chart: release.chart,
+    revision: release.revision,
+    mode,
+    primary,
+    from: version,
+    to,
+    tag: look.tag,
+    pods: release.pods.map(({ name }) => `${name}: ${servers[name]?.version ?? 'not asked'}`),
+  };
+}
+
+/** What `helm upgrade` will change: an approval stands for exactly these. */
+export function changesSays({ release, look, version }: HelmFacts, settings: HelmSettings): string[] {
+  return [
+    `helm upgrade ${release.release} ${settings.chart}${settings.chartVersion === undefined ? '' : ` --version ${settings.chartVersion}`} -n ${release.namespace}, with its values file (${version} → ${settings.targetVersion}); not --reuse-values, which would hide what the new chart sets`,
+    ...look.values.map((each) => `value ${each}`),
+    ...look.objects.map((each) => `object ${each}`),
+  ];
+}
+
+export function evidenceStep(
+  settings: HelmSettings,
+  facts: HelmFacts,
+): WriteStep<{ folder: string; files: number; bytes: number } | null> {
+  return {
+    does: [
+      'write down on the worker how it stands: StatefulSet, pods, claims, Services, a values file for each version, and the last 1,000 log lines of each pod, all without passwords',
+    ],
+    foresee: null,
+    undo: { none: 'nothing was changed; the files stay' },
+    skippable: true,
+    do: () =>
+      acts(asks, 'Keep the evidence').keepEvidence({
+        settings,
+        facts: { release: facts.release, version: facts.version },
+        backup: settings.backup,
+      }),
+    note: (result) => (result ? `${result.files} files in ${result.folder}` : ''),
+  };
+}
+
+/** Shell words that bring back the recorded revision. */
+export function rollbackByHand({ release }: HelmFacts): string {
+  const context = release.context === undefined ? [] : ['--kube-context', quoted(release.context)];
+  return [
+    'helm',
+    ...context,
+    '-n',
+    release.namespace,
+    'rollback',
+    release.release,
+    String(release.revision),
+  ].join(' ');
+}
+
+export function kubectlByHand({ release }: HelmFacts, ...words: string[]): string {
+  return ['kubectl', ...contextInShell(release.context), '-n', release.namespace, ...words].join(' ');
+}
+
+export function sizeSays(facts: HelmFacts): string {
+  const server = facts.servers[facts.primary];
+  const keys = Object.values(server?.databases ?? {}).reduce((sum, each) => sum + each.keys, 0);
+  return `about ${keys.toLocaleString('en')} keys; the server uses ${megabytes(server?.usedMemory ?? 0)}`;
+}
