@@ -246,7 +246,7 @@ function userOf({ securityContext }: Container): Record<string, unknown> {
   );
 }
 
-function passwordOf({ env }: Container, { namespace, context }: Namespace): SecretRef | null {
+export function passwordOf({ env }: Container, { namespace, context }: Namespace): SecretRef | null {
   const ref = env.find(({ name }) => /^(REDIS_PASSWORD|REDISCLI_AUTH|VALKEY_PASSWORD)$/.test(name))?.valueFrom
     ?.secretKeyRef;
   if (!ref) return null;

@@ -48,7 +48,10 @@ export async function restoreVolume(on: VolumeRestore): Promise<{ aside: string 
   const aside = `${files.dir}/ferry-aside-${id}`;
   if ((await sha256Of(rdb.path)) !== rdb.sha256)
     throw new FerryError('FileFailed', `${rdb.path} is not the backup that was taken: it has changed since`);
-  const exec = (script: string, more: { input?: Parameters<typeof kubectl>[0]['input']; timeout?: string } = {}) =>
+  const exec = (
+    script: string,
+    more: { input?: Parameters<typeof kubectl>[0]['input']; timeout?: string } = {},
+  ) =>
     kubectl({
       ...where,
       ...more,
@@ -56,7 +59,12 @@ export async function restoreVolume(on: VolumeRestore): Promise<{ aside: string 
       args: ['exec', pod, ...(more.input === undefined ? [] : ['-i']), '--', 'sh', '-ec', script],
     });
   await remove(where, pod);
-  await kubectl({ ...where, changes: true, args: ['create', '-f', '-'], input: JSON.stringify(podOf(on, pod)) });
+  await kubectl({
+    ...where,
+    changes: true,
+    args: ['create', '-f', '-'],
+    input: JSON.stringify(podOf(on, pod)),
+  });
   try {
     onStep?.('a pod on the volume');
     await podReady({ ...where, pod, container: 'restore', withinMs: POD_WITHIN_MS });
@@ -121,7 +129,9 @@ function podOf({ id, claim, image, securityContext, files }: VolumeRestore, name
 function setAside({ aside, files }: { aside: string; files: DataFiles }): string {
   const names = [
     files.dbfilename,
-    ...(files.aof ? [files.aof.appendfilename, ...(files.aof.appenddirname ? [files.aof.appenddirname] : [])] : []),
+    ...(files.aof
+      ? [files.aof.appendfilename, ...(files.aof.appenddirname ? [files.aof.appenddirname] : [])]
+      : []),
     // As a newer version calls it by default.
     'appendonlydir',
   ];

@@ -64,7 +64,8 @@ export async function helmInPlace(raw: unknown): Promise<Receipt> {
       does: ['save to the volume (BGSAVE) until it has really ended, and count the keys'],
       foresee: null,
       undo: { none: 'a save more changes nothing' },
-      do: () => acts(moves, 'Save to disk').saveToDisk({
+      do: () =>
+        acts(moves, 'Save to disk').saveToDisk({
           endpoint,
           mountPath: release.statefulSet.dataPath ?? '/data',
           step: 'Save to disk',
