@@ -35,7 +35,10 @@ export type Failure = 'fork' | 'maintenance' | 'provisioning';
 
 export interface Faults {
   add(...faults: Fault[]): void;
-  /** From now on each request, or each that changes something, is hit once, by these in turn, and passes when it is asked again. */
+  /**
+   * From now on each request, or each that changes something, is hit once, by these in turn, and passes when it is asked again: in all, each
+   * second request of an API client, and each sixth of the CLI that is the same.
+   */
   hitEach(effects: readonly Effect[], only?: { writes: true }): void;
   /** The next `times` (default 1) of that kind fail. */
   fail(what: Failure, times?: number): void;
@@ -49,18 +52,22 @@ export function changesSomething({ method, path }: Pick<Request, 'method' | 'pat
   return method !== 'GET' && !path.startsWith('/actions/');
 }
 
+/** A command of the CLI begins again with its first request: were that hit each second time, it would never get through. */
+const AGAIN = { other: 1, cli: 5 } as const;
+
 export function createFaults(): Faults {
   let waiting: { fault: Fault; seen: number }[] = [];
   const failures = new Map<Failure, number>();
   let each: { effects: readonly Effect[]; writes: boolean } | null = null;
-  const again = new Set<string>();
+  /** How often a request that was hit passes from now on. */
+  const passing = new Map<string, number>();
   let turn = 0;
   const hitOnce = (request: Request): Effect | null => {
     if (each === null || (each.writes && !changesSomething(request))) return null;
     const key = JSON.stringify(request);
-    // It was hit, and is asked again.
-    if (again.delete(key)) return null;
-    again.add(key);
+    const passes = passing.get(key) ?? 0;
+    passing.set(key, passes > 0 ? passes - 1 : AGAIN[request.client]);
+    if (passes > 0) return null;
     return each.effects[turn++ % each.effects.length] ?? null;
   };
   return {
@@ -72,7 +79,7 @@ export function createFaults(): Faults {
     clear() {
       waiting = [];
       each = null;
-      again.clear();
+      passing.clear();
       failures.clear();
     },
     take(request) {
