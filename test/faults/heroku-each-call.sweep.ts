@@ -101,11 +101,13 @@ const RUNS: Run[] = [
 
 /** Without what is another one each time. */
 function told({ method, path, client }: Seen): string {
-  const shown = path.replaceAll(/[0-9a-f]{8}-[0-9a-f-]{27}/g, ':id');
+  const shown = path.replaceAll(/[0-9a-f]{8}-[0-9a-f-]{27}|redis-ferry-[0-9a-f]+-a/g, ':id');
   return `${method} ${shown}${client === 'cli' ? ' (CLI)' : ''}`;
 }
 
 const written = ({ w }: On) => w.heroku.requests.filter(changesSomething).map(told);
+
+const hit = ({ w }: On) => w.heroku.requests.filter(({ fault }) => fault !== null).length;
 
 /** To its end, and nobody was asked on the way. */
 async function through({ w, upgrade }: On): Promise<Receipt> {
@@ -127,42 +129,45 @@ const AFTER: Effect[] = [
   { does: 'error', status: 503, after: true },
 ];
 
-describe.skipIf(CLI === null).each(RUNS)('$title', { timeout: 500_000 }, ({ begin, holds, writes }) => {
-  test('what it changes', async () => {
-    const on = await begin();
-    await through(on);
-    await holds(on);
-    expect(written(on)).toEqual(writes);
-  });
-
-  test('every request fails once, before its effect', async () => {
-    const on = await begin();
-    on.w.heroku.faults.hitEach(BEFORE);
-    await through(on);
-    await holds(on);
-  });
-
-  test('the reply to every request that changes something is lost once', async () => {
-    const on = await begin();
-    on.w.heroku.faults.hitEach(AFTER, { writes: true });
-    await through(on);
-    await holds(on);
-  });
-
-  // Its first try does nothing, the second one does it and nobody hears of it.
-  for (const [index, write] of writes.entries())
-    test(`write ${index + 1}, ${write}`, async () => {
+for (const { title, begin, holds, writes } of RUNS)
+  describe.skipIf(CLI === null)(`${title}, each request`, { timeout: 500_000 }, () => {
+    test('what it changes', async () => {
       const on = await begin();
-      const turn = index % 2;
-      for (const [effect, nth] of [
-        [BEFORE[turn], index + 1],
-        [AFTER[turn], index + 2],
-      ] as const)
-        if (effect) on.w.heroku.faults.add({ ...effect, path: /./, writes: true, nth });
       await through(on);
-      const tries = on.w.heroku.requests.filter(changesSomething).slice(index, index + 2);
-      expect(tries.map(({ fault }) => fault)).toEqual([BEFORE[turn]?.does, AFTER[turn]?.does]);
-      expect(new Set(tries.map(told))).toEqual(new Set([write]));
+      await holds(on);
+      expect(written(on)).toEqual(writes);
+    });
+
+    test('every request fails once, before its effect', async () => {
+      const on = await begin();
+      on.w.heroku.faults.hitEach(BEFORE);
+      await through(on);
+      expect(hit(on)).toBeGreaterThan(40);
       await holds(on);
     });
-});
+
+    test('the reply to every request that changes something is lost once', async () => {
+      const on = await begin();
+      on.w.heroku.faults.hitEach(AFTER, { writes: true });
+      await through(on);
+      expect(hit(on)).toBeGreaterThanOrEqual(writes.length);
+      await holds(on);
+    });
+
+    // Its first try does nothing, the second one does it and nobody hears of it.
+    for (const [index, write] of writes.entries())
+      test(`write ${index + 1}, ${write}`, async () => {
+        const on = await begin();
+        const turn = index % 2;
+        for (const [effect, nth] of [
+          [BEFORE[turn], index + 1],
+          [AFTER[turn], index + 2],
+        ] as const)
+          if (effect) on.w.heroku.faults.add({ ...effect, path: /./, writes: true, nth });
+        await through(on);
+        const tries = on.w.heroku.requests.filter(changesSomething).slice(index, index + 2);
+        expect(tries.map(({ fault }) => fault)).toEqual([BEFORE[turn]?.does, AFTER[turn]?.does]);
+        expect(new Set(tries.map(told))).toEqual(new Set([write]));
+        await holds(on);
+      });
+  });
