@@ -10,8 +10,10 @@ import { CLI } from '../support/heroku-world.js';
 import {
   beginFork,
   beginInPlace,
+  expectAsBefore,
   expectUpgraded,
   expectUpgradedInPlace,
+  goBack,
   OLD,
   reached,
   type On,
@@ -171,3 +173,41 @@ for (const { title, begin, holds, writes } of RUNS)
         await holds(on);
       });
   });
+
+/* All that was done to the apps is undone meanwhile. */
+describe.skipIf(CLI === null)('each request on the way back', { timeout: 500_000 }, () => {
+  for (const [how, effects, only] of [
+    ['fails once, before its effect', BEFORE, undefined],
+    ['that changes something loses its reply once', AFTER, { writes: true }],
+  ] as const) {
+    for (const mode of ['maintenance', 'degraded'] as const)
+      test(`herokuFork, ${mode}: ${how}`, async () => {
+        const on = await beginFork(mode, { input: { gates: { start: 'auto' } } });
+        await reached(
+          on.upgrade,
+          ({ gates }) => gates.some(({ name, status }) => name === 'promote' && status === 'open'),
+          200_000,
+        );
+        on.w.heroku.faults.hitEach(effects, only);
+        expect(await goBack(on.upgrade)).toMatchObject({ outcome: 'RolledBack', left: [] });
+        expect(hit(on)).toBeGreaterThan(5);
+        expectAsBefore(on);
+      });
+
+    test(`herokuInPlace, premium-0: ${how}`, async () => {
+      const on = await beginInPlace({ worker: false });
+      const { w, upgrade, before } = on;
+      w.heroku.faults.fail('maintenance');
+      await w.startWorker();
+      await upgrade.until('NeedsDecision', 300_000);
+      w.heroku.faults.hitEach(effects, only);
+      await upgrade.say('decide', { choice: 'rollback', by: 'ada' });
+      const receipt = await upgrade.ended(300_000);
+      expect(receipt.outcome).toBe('RolledBack');
+      expect(receipt.left.join()).toContain('can not be withdrawn');
+      expect(hit(on)).toBeGreaterThanOrEqual(4);
+      expect(w.apps()).toEqual(before);
+      expect(w.heroku.redis(OLD).version).toBe('7.0');
+    });
+  }
+});

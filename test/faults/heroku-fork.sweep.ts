@@ -6,7 +6,6 @@ import { execFile } from 'node:child_process';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
-import type { Receipt } from '../../src/contract.js';
 import { ask, customer } from '../heroku/support.js';
 import type { Fault } from '../support/heroku/faults.js';
 import { CLI, herokuWorld, type HerokuWorld } from '../support/heroku-world.js';
@@ -16,6 +15,7 @@ import {
   expectAsBefore,
   expectUpgraded,
   FORK as INPUT,
+  goBack,
   OLD,
   reached,
   type Mode,
@@ -56,20 +56,6 @@ const STEPS: Record<Mode, string[]> = {
 async function approve(upgrade: Upgrade, gate: string): Promise<void> {
   await reached(upgrade, ({ gates }) => gates.some(({ name, status }) => name === gate && status === 'open'));
   await upgrade.approve(gate);
-}
-
-/** Goes back, also where that has to be said in so many words. */
-async function goBack(upgrade: Upgrade): Promise<Receipt> {
-  await upgrade.signal('rollback', { by: 'ada' });
-  const state = await reached(
-    upgrade,
-    ({ phase, receipt }) => ['NeedsDecision', 'RollingBack'].includes(phase) || receipt !== undefined,
-  );
-  if (state.phase === 'NeedsDecision') {
-    expect(state.decision?.problem).toContain('ferry start redisCopy');
-    await upgrade.say('decide', { choice: 'rollbackLosingWrites', by: 'ada' });
-  }
-  return upgrade.ended(120_000);
 }
 
 describe.skipIf(CLI === null)('herokuFork', { timeout: 240_000 }, () => {

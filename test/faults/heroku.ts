@@ -1,7 +1,7 @@
 /* What the attacks on an upgrade at Heroku share: how one is begun, and what must hold afterwards whatever happened. */
 import { expect } from 'vitest';
 import { z } from 'zod';
-import type { State } from '../../src/contract.js';
+import type { Receipt, State } from '../../src/contract.js';
 import { ask, customer } from '../heroku/support.js';
 import type { Snapshot } from '../support/heroku/snapshot.js';
 import { herokuWorld, type HerokuWorld, type HerokuWorldOptions } from '../support/heroku-world.js';
@@ -76,6 +76,20 @@ export async function expectUpgraded(
     });
   expect(w.heroku.redis(fork).version).toBe('7.2');
   return fork;
+}
+
+/** Goes back, also where that has to be said in so many words. */
+export async function goBack(upgrade: Upgrade): Promise<Receipt> {
+  await upgrade.signal('rollback', { by: 'ada' });
+  const state = await reached(
+    upgrade,
+    ({ phase, receipt }) => ['NeedsDecision', 'RollingBack'].includes(phase) || receipt !== undefined,
+  );
+  if (state.phase === 'NeedsDecision') {
+    expect(state.decision?.problem).toContain('ferry start redisCopy');
+    await upgrade.say('decide', { choice: 'rollbackLosingWrites', by: 'ada' });
+  }
+  return upgrade.ended(120_000);
 }
 
 /** With nobody to be asked. */
