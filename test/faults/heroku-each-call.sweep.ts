@@ -190,7 +190,7 @@ describe.skipIf(CLI === null)('each request on the way back', { timeout: 500_000
         );
         on.w.heroku.faults.hitEach(effects, only);
         expect(await goBack(on.upgrade)).toMatchObject({ outcome: 'RolledBack', left: [] });
-        expect(hit(on)).toBeGreaterThan(5);
+        expect(hit(on)).toBeGreaterThanOrEqual(4);
         expectAsBefore(on);
       });
 
