@@ -1,7 +1,7 @@
 /* One Temporal server and one list of Redis servers for all tests of a run. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 // Without it the compiler doesn't know the module that is extended below.
 import type {} from 'vitest';
 import type { TestProject } from 'vitest/node';
@@ -9,8 +9,8 @@ import type { FoundRedis } from '../src/setup/redis.js';
 import { which } from '../src/setup/run.js';
 import { startTemporal } from '../src/setup/servers.js';
 import { findTools } from '../src/setup/tools.js';
-import { nodeStands, startNode, stopNode } from './cluster/node/node.js';
 import { whyNoCluster } from './cluster/node/programs.js';
+import { useNode } from './cluster/node/users.js';
 
 declare module 'vitest' {
   export interface ProvidedContext {
@@ -36,7 +36,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   project.provide('redisServers', tools.redis);
   project.provide('haproxy', tools.haproxy?.path ?? null);
   project.provide('herokuCli', tools.heroku?.command.at(-1) ?? null);
-  const cluster = await findCluster((line) => console.error(line));
+  const cluster = await findCluster(project, (line) => console.error(line));
   project.provide('cluster', cluster.provided);
   const { browser, temporal: found } = tools;
   project.provide(
@@ -66,30 +66,35 @@ interface Cluster {
 }
 
 /**
- * Somebody's own, where they say that it may be used for tests; else one of ours, where `npm test` wants one and it can be had. It is left
- * up where it was up before.
+ * Somebody's own, where they say that it may be used for tests; else one of ours, where a file of test/cluster/ is going to be run and a
+ * cluster can be had here.
  */
-async function findCluster(say: (line: string) => void): Promise<Cluster> {
+async function findCluster(project: TestProject, say: (line: string) => void): Promise<Cluster> {
   const none = { provided: null, stop: async () => {} };
-  const { KUBECONFIG, FERRY_TEST_CLUSTER, FERRY_CLUSTER } = process.env;
-  const kubectl = which('kubectl');
-  if (FERRY_TEST_CLUSTER === '1' && KUBECONFIG && kubectl !== null && which('helm') !== null)
-    return { ...none, provided: { kubeconfig: KUBECONFIG, bin: dirname(kubectl) } };
-  if (FERRY_CLUSTER !== 'up') return none;
-  const why = whyNoCluster();
+  const { KUBECONFIG, FERRY_TEST_CLUSTER } = process.env;
+  const folder = `${resolve('test/cluster')}/`;
+  if (!project.vitest.state.getPaths().some((path) => path.startsWith(folder))) return none;
+  if (FERRY_TEST_CLUSTER === '1') {
+    const kubectl = which('kubectl');
+    if (KUBECONFIG && kubectl !== null && which('helm') !== null)
+      return { ...none, provided: { kubeconfig: KUBECONFIG, bin: dirname(kubectl) } };
+    say(
+      'No Kubernetes for the tests: FERRY_TEST_CLUSTER=1 takes the one of KUBECONFIG, with kubectl and helm on PATH. Those of Helm are left out.',
+    );
+    return none;
+  }
+  const why = await whyNoCluster();
   if (why !== null) {
     say(`No Kubernetes for the tests: it ${why}. Those of Helm are left out.`);
     return none;
   }
-  const leave = (await nodeStands()).length > 0;
   try {
-    const provided = await startNode(say);
-    return { provided, stop: () => (leave ? Promise.resolve() : stopNode(say)) };
+    const { kubeconfig, bin, leave } = await useNode(say);
+    return { provided: { kubeconfig, bin }, stop: leave };
   } catch (error) {
     say(
       `No Kubernetes for the tests: ${error instanceof Error ? error.message : String(error)}\nThose of Helm are left out.`,
     );
-    if (!leave) await stopNode(say);
     return none;
   }
 }

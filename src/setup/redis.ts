@@ -182,6 +182,26 @@ export async function findRedis(
 }
 
 /**
+ * From the cache, fetched where they are not in it, whatever is on PATH: each stands in a folder of its own with its libraries, for whoever
+ * takes it elsewhere. What can't be had is said and left out.
+ */
+export async function findPortableRedis(
+  want: readonly string[],
+  say: Say,
+  cache: string = cacheFolder(),
+): Promise<FoundRedis[]> {
+  const found: FoundRedis[] = [];
+  const missing: string[] = [];
+  for (const name of want) {
+    const here = await fromCache(name, cache);
+    if (here) found.push(here);
+    else missing.push(name);
+  }
+  const got = await fetchAll(await withoutRecentFailures(missing, say, cache), say, cache);
+  return want.flatMap((name) => [...found, ...got].find((each) => each.name === name) ?? []);
+}
+
+/**
  * Two servers to move between, for the demo: Redis 7.0 → 8.0, else two versions of which the newer reads what the
  * older wrote, else the same one twice.
  */

@@ -4,7 +4,7 @@ import { createReadStream } from 'node:fs';
 import { chmod, copyFile, cp, mkdir, readdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { cacheFolder, inTempFolder, type Say } from '../../../src/setup/cache.js';
-import { findRedis, type FoundRedis } from '../../../src/setup/redis.js';
+import { findPortableRedis, type FoundRedis } from '../../../src/setup/redis.js';
 import { run } from '../../../src/setup/run.js';
 import { busyboxOf, type Programs } from './programs.js';
 
@@ -96,7 +96,7 @@ export async function findImages(
     await copyFile(programs.pause, join(root, 'pause'));
     return { image: PAUSE_IMAGE, command: ['/pause'] };
   });
-  for (const redis of await findRedis(REDIS, say, cache))
+  for (const redis of await findPortableRedis(REDIS, say, cache))
     await image(`redis-${redis.version}.tar`, async (root) => {
       await redisRoot(root, redis, busyboxOf(programs));
       return { image: `k8s.local/redis:${redis.version}`, command: ['redis-server'] };

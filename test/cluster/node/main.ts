@@ -1,17 +1,18 @@
 /* `npm run cluster -- up|down|status`: the tests' own Kubernetes, kept up while one works on it. */
-import { homeOfNode, nodeStands, startNode, stopNode } from './node.js';
+import { homeOfNode, nodeStands } from './processes.js';
 import { whyNoCluster } from './programs.js';
+import { dropNode, keepNode } from './users.js';
 
 const say = (line: string): void => console.error(line);
 const verb = process.argv[2] ?? 'status';
 
 try {
-  const why = whyNoCluster();
+  const why = await whyNoCluster();
   if (why !== null) throw new Error(`No cluster here: it ${why}.`);
   if (verb === 'up') {
-    const { kubeconfig, bin } = await startNode(say);
+    const { kubeconfig, bin } = await keepNode(say);
     console.log(`export KUBECONFIG=${kubeconfig} PATH=${bin}:$PATH FERRY_TEST_CLUSTER=1`);
-  } else if (verb === 'down') await stopNode(say);
+  } else if (verb === 'down') await dropNode(say);
   else if (verb === 'status')
     console.log(`${(await nodeStands()).join(', ') || 'nothing runs'} (${homeOfNode()})`);
   else throw new Error(`${verb} is unknown: up, down or status.`);

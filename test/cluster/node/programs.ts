@@ -40,12 +40,21 @@ export interface Programs {
 }
 
 /** Why no cluster can be brought up here; null: it can. */
-export function whyNoCluster(): string | null {
-  if (process.platform !== 'linux') return 'needs Linux';
+export async function whyNoCluster(): Promise<string | null> {
+  if (process.platform !== 'linux' || !['x64', 'arm64'].includes(process.arch))
+    return 'needs Linux on x64 or arm64';
   if (process.getuid?.() !== 0) return 'needs root, for network namespaces and mounts';
   if (!aptIsHere()) return 'needs apt-get and dpkg-deb';
-  if (go() === null) return `needs Go ${OLDEST_GO} or later, to build Kubernetes from its modules`;
+  const version = await goVersion();
+  if (version === null || compareVersions(version, OLDEST_GO) < 0)
+    return `needs Go ${OLDEST_GO} or later, to build Kubernetes from its modules (${version ?? 'none'} here)`;
   return null;
+}
+
+async function goVersion(): Promise<string | null> {
+  const program = go();
+  if (program === null) return null;
+  return /go(\d+\.\d+)/.exec((await run(program, ['version'])).stdout)?.[1] ?? null;
 }
 
 function go(): string | null {
@@ -93,10 +102,7 @@ async function hashOf(folder: string): Promise<string> {
 
 async function build(into: string, say: Say): Promise<void> {
   const program = go();
-  const version =
-    program === null ? null : /go(\d+\.\d+)/.exec((await run(program, ['version'])).stdout)?.[1];
-  if (program === null || !version || compareVersions(version, OLDEST_GO) < 0)
-    throw new Error(`needs Go ${OLDEST_GO} or later (${version ?? 'none'} here)`);
+  if (program === null) throw new Error(`needs Go ${OLDEST_GO} or later`);
   say('building Kubernetes and helm from their Go modules: minutes, once');
   const since = Date.now();
   const component = 'k8s.io/component-base/version';

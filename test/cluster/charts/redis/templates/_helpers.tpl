@@ -22,6 +22,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 
 {{- define "redis.labels" -}}
 {{ include "redis.selector" . }}
+app.kubernetes.io/version: {{ .Values.image.tag | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 
