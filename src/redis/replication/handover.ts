@@ -36,6 +36,19 @@ export interface HandoverSide {
   at: { host: string; port: number };
   /** To be put back once it takes writes. */
   follow: FollowBefore;
+  /** Of the process that took part from the beginning; missing where that is not known. */
+  runId?: string | undefined;
+}
+
+/**
+ * A primary that was promoted remembers the stream that it followed. So does one that was restarted as a primary: it reads that from its
+ * file, and holds what it held when it was saved.
+ */
+export function tookOver(on: { will: Role; was: Role; runId: string | undefined }): boolean {
+  const { will, was, runId } = on;
+  return (
+    will.role === 'primary' && will.replId2 === was.replId && (runId === undefined || will.runId === runId)
+  );
 }
 
 export interface HandoverOptions {
@@ -226,9 +239,9 @@ async function standing(
       return 'ready';
     throw await notAPair(`${shown(to.address)} is not in step with it`);
   }
-  // A promoted replica remembers the stream that it followed; one that was restarted remembers nothing.
   const follows = was.replId === will.replId || was.follows?.port === to.at.port;
-  if (will.replId2 === was.replId || (was.role === 'replica' && follows)) return 'promoted';
+  const over = tookOver({ will, was, runId: promotedBefore ? undefined : to.runId });
+  if (over || (was.role === 'replica' && follows)) return 'promoted';
   throw await notAPair(`${shown(to.address)} does not follow it (was one of them restarted?)`);
 }
 
