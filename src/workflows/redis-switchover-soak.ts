@@ -3,7 +3,7 @@ import type { Couple } from '../activities/replicating.js';
 import type { Baseline, Curves, SoakSeen } from '../activities/soaking.js';
 import type { Check, Choice, Plot } from '../contract.js';
 import { milliseconds } from '../inputs/refs.js';
-import type { RedisSwitchoverSettings } from '../inputs/redis-switchover.js';
+import type { SwitchoverSettings } from '../inputs/redis-switchover.js';
 import { criterionName } from '../inputs/rollback-when.js';
 import { acts, moves } from '../runbook/acts.js';
 import type { Runbook } from '../runbook/api.js';
@@ -17,7 +17,7 @@ const ASKED_AT_MOST = 10;
 export function soaking(
   r: Runbook,
   on: {
-    input: RedisSwitchoverSettings;
+    input: SwitchoverSettings;
     couple: Couple;
     before: Baseline | null;
     cutoverAt: number;
