@@ -27,6 +27,8 @@ export {
   type Choice,
   type Decide,
   type Decision,
+  type Diagnosis,
+  type Finding,
   type FollowUp,
   type GateAnswer,
   type GateState,
@@ -52,6 +54,7 @@ export {
 } from './contract.js';
 export { dataConverter } from './codec/converter.js';
 export { FAILURES, isFailureType, type FailureType } from './errors.js';
+export { DiagnoseInput } from './inputs/diagnose.js';
 export { HELM_IN_PLACE_GATES, HelmInPlaceInput, type HelmInPlaceSettings } from './inputs/helm-in-place.js';
 export { HEROKU_FORK_GATES, HerokuForkInput, type HerokuForkSettings } from './inputs/heroku-fork.js';
 export {

@@ -68,4 +68,11 @@ export {
   upgradeRelease,
 } from './helm-release.js';
 export { replacePod, waitForPod } from './helm-pods.js';
-export { goBackInPlace, lookAtFormats, saveToDisk, validateInPlace } from './helm-in-place.js';
+export {
+  goBackInPlace,
+  lookAtFormats,
+  restoreInPlace,
+  saveToDisk,
+  validateInPlace,
+} from './helm-in-place.js';
+export { findTrouble } from './diagnosing.js';

@@ -34,6 +34,7 @@ const Container = z.object({
     .object({ requests: z.record(z.string(), z.union([z.string(), z.number()])).optional() })
     .default({}),
   volumeMounts: z.array(z.object({ name: z.string(), mountPath: z.string() })).default([]),
+  securityContext: z.looseObject({}).default({}),
   livenessProbe: Probe.optional(),
   readinessProbe: Probe.optional(),
   startupProbe: Probe.optional(),
