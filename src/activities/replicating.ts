@@ -37,6 +37,7 @@ import {
 } from '../redis/replication/handover.js';
 import { preflightReplication } from '../redis/preflight/replication.js';
 import { lostOnReturn } from '../redis/preflight/way-back.js';
+import { sendLatecomersAway } from '../redis/latecomers.js';
 import { inputRate, roleOf } from '../redis/replication/role.js';
 import { surveyBetween, surveyOf, type CoupleSurvey } from '../redis/survey/index.js';
 import { openConnection } from '../redis/resp.js';
@@ -95,61 +96,67 @@ export interface CoupleFacts {
 }
 
 export async function describeCouple({ settings }: { settings: SwitchoverSettings }): Promise<CoupleFacts> {
-  return border(async (b) => {
-    const name = connectionName(b.workflowId);
-    const look = async (side: 'source' | 'target') => {
-      const address = await resolveEndpoint({ endpoint: settings[side], where: side });
-      const facts = await describe({ address, name, signal: b.signal });
-      const connection = await openConnection({ address, name, signal: b.signal });
-      try {
-        return await withClient({ address, name, signal: b.signal }, async (client) => ({
-          facts,
-          address,
-          before: await followBefore({ client }),
-          bytesPerSecond: await inputRate({ client }),
-          survey: await surveyOf({ client }),
-          formats: await highestFormat(connection),
-        }));
-      } finally {
-        connection.close();
-      }
-    };
-    const [source, target] = [await look('source'), await look('target')];
-    // A reference that leads nowhere is said now, and not in the receipt.
-    if (settings.canary !== false && settings.canary.endpoint !== undefined)
-      await resolveEndpoint({ endpoint: settings.canary.endpoint, where: 'canary.endpoint' });
-    return {
-      source: source.facts,
-      target: target.facts,
-      formats: { source: source.formats, target: target.formats },
-      couple: {
-        source: settings.source,
-        target: settings.target,
-        reach: { source: settings.reach.source ?? null, target: settings.reach.target ?? null },
-        before: { source: source.before, target: target.before },
-        runIds: { source: source.facts.runId, target: target.facts.runId },
-      },
-      backlogBytes: Math.max(
-        LEAST_BACKLOG,
-        Math.ceil(source.bytesPerSecond * (milliseconds(settings.linkDownFor) / 1_000) * 1.5),
-      ),
-      bytesPerSecond: source.bytesPerSecond,
-      survey: surveyBetween({ source: source.survey, target: target.survey }),
-      targetEmpty: Object.values(target.facts.databases).every(({ keys }) => keys === 0),
-      repointSays: describeRepoint(settings.repoint),
-      byHand: handOverByHand({
-        settings,
-        source: source.address,
-        target: target.address,
-        pausesWrites: source.facts.can.pauseWrites,
-      }),
-      lostOnReturn: lostOnReturn({ source: source.facts, target: target.facts }),
-      closeByHand: [
-        `${breakGlassPrefix({ address: source.address, endpoint: settings.source })} REPLICAOF NO ONE`,
-        ...forgetServerByHand(settings.repoint),
-      ],
-    };
-  });
+  return border((b) => coupleOf(b, settings));
+}
+
+/** Both servers as they are. Reads only. */
+export async function coupleOf(
+  b: Pick<Border<never>, 'workflowId' | 'signal'>,
+  settings: SwitchoverSettings,
+): Promise<CoupleFacts> {
+  const name = connectionName(b.workflowId);
+  const look = async (side: 'source' | 'target') => {
+    const address = await resolveEndpoint({ endpoint: settings[side], where: side });
+    const facts = await describe({ address, name, signal: b.signal });
+    const connection = await openConnection({ address, name, signal: b.signal });
+    try {
+      return await withClient({ address, name, signal: b.signal }, async (client) => ({
+        facts,
+        address,
+        before: await followBefore({ client }),
+        bytesPerSecond: await inputRate({ client }),
+        survey: await surveyOf({ client }),
+        formats: await highestFormat(connection),
+      }));
+    } finally {
+      connection.close();
+    }
+  };
+  const [source, target] = [await look('source'), await look('target')];
+  // A reference that leads nowhere is said now, and not in the receipt.
+  if (settings.canary !== false && settings.canary.endpoint !== undefined)
+    await resolveEndpoint({ endpoint: settings.canary.endpoint, where: 'canary.endpoint' });
+  return {
+    source: source.facts,
+    target: target.facts,
+    formats: { source: source.formats, target: target.formats },
+    couple: {
+      source: settings.source,
+      target: settings.target,
+      reach: { source: settings.reach.source ?? null, target: settings.reach.target ?? null },
+      before: { source: source.before, target: target.before },
+      runIds: { source: source.facts.runId, target: target.facts.runId },
+    },
+    backlogBytes: Math.max(
+      LEAST_BACKLOG,
+      Math.ceil(source.bytesPerSecond * (milliseconds(settings.linkDownFor) / 1_000) * 1.5),
+    ),
+    bytesPerSecond: source.bytesPerSecond,
+    survey: surveyBetween({ source: source.survey, target: target.survey }),
+    targetEmpty: Object.values(target.facts.databases).every(({ keys }) => keys === 0),
+    repointSays: describeRepoint(settings.repoint),
+    byHand: handOverByHand({
+      settings,
+      source: source.address,
+      target: target.address,
+      pausesWrites: source.facts.can.pauseWrites,
+    }),
+    lostOnReturn: lostOnReturn({ source: source.facts, target: target.facts }),
+    closeByHand: [
+      `${breakGlassPrefix({ address: source.address, endpoint: settings.source })} REPLICAOF NO ONE`,
+      ...forgetServerByHand(settings.repoint),
+    ],
+  };
 }
 
 const LEAST_BACKLOG = 64 * 1024 * 1024;
@@ -305,7 +312,7 @@ export async function stopReplication({
   });
 }
 
-type Standing = { standing: 'begun' | 'promoted' };
+export type Standing = { standing: 'begun' | 'promoted' };
 
 export interface HandOverInput {
   couple: Couple;
@@ -317,6 +324,8 @@ export interface HandOverInput {
   canary: SwitchoverSettings['canary'];
   /** Bytes behind at which a pause is begun. */
   maxLag: number;
+  /** Title, for the progress. */
+  step?: string;
   told?: Told | undefined;
 }
 
@@ -327,7 +336,8 @@ export interface HandOverForwardInput extends HandOverInput {
   settle?: boolean;
 }
 
-export type HandOverOutcome = HandoverResult;
+/** `latecomers`: clients that came to the old one although their Service led to the new one already, and were sent away. */
+export type HandOverOutcome = HandoverResult & { latecomers?: number };
 type HandOverTries =
   { done: false; checkpoint: { pausesGivenUp: number } } | { done: true; outcome: HandOverOutcome };
 
@@ -343,7 +353,7 @@ export async function handOverForward(input: HandOverForwardInput): Promise<Hand
         onGivenUp(givenUp, lagBytes) {
           pausesGivenUp = givenUp;
           b.show({
-            step: 'Switch the applications over',
+            step: input.step ?? 'Switch the applications over',
             done: givenUp,
             total: TRIES,
             unit: 'tries',
@@ -357,6 +367,11 @@ export async function handOverForward(input: HandOverForwardInput): Promise<Hand
       return { done: false, checkpoint: { pausesGivenUp } };
     }
   });
+}
+
+/** The same as a piece of something else. */
+export function handOverIn(b: Border<Standing>, input: HandOverInput): Promise<HandOverOutcome> {
+  return hand(b, input, 'forward', standingOf(b, input));
 }
 
 /** Goes back with every write. Harmless when nothing was switched, and when it went back already. */
@@ -430,7 +445,7 @@ async function hand(
     servers: [from.address, to.address],
     begun: promotedBefore,
   };
-  return underCanary(b, under, () =>
+  const outcome = await underCanary(b, under, () =>
     handOver({
       from,
       to,
@@ -446,7 +461,15 @@ async function hand(
       repointBack: tell(from, to, direction === 'forward' ? 'back' : 'forward'),
     }),
   ).finally(() => ready?.end());
+  if (input.repoint.kind !== 'kubernetesService') return outcome;
+  // The rules of a node may follow a Service only then. Nobody who stays there could write.
+  const latecomers = await onServer(b, from.address, (client) =>
+    sendLatecomersAway({ client, forMs: LATE_MS }),
+  ).catch(() => 0);
+  return { ...outcome, latecomers };
 }
+
+const LATE_MS = 2_000;
 
 /** With half a second between two of them: a busy moment passes, or a person is asked. */
 const TRIES = 20;

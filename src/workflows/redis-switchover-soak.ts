@@ -22,9 +22,11 @@ export function soaking(
     before: Baseline | null;
     cutoverAt: number;
     target: { shown: string };
+    /** The gate that closes the way back. */
+    closes?: string;
   },
 ) {
-  const { input, couple, before, cutoverAt, target } = on;
+  const { input, couple, before, cutoverAt, target, closes = 'commit' } = on;
   const criteria = input.rollbackWhen;
   const settled: number[] = [];
   const asked: Partial<Record<Threat, number>> = {};
@@ -81,7 +83,7 @@ export function soaking(
         problem: `The way back is threatened: ${says}. It is watched meanwhile; when the threat passes, so does this question.${last}`,
         choices: {
           continue: 'go on watching',
-          skip: 'end the soak now, to close the way back at the gate "commit"',
+          skip: `end the soak now, to close the way back at the gate "${closes}"`,
           ...inTime(of, r.waysOut()),
         },
         meanwhile: () => look(of),
