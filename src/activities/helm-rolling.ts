@@ -75,7 +75,7 @@ export async function describeRolling({
       });
     }
     const promoted = replicas.at(-1)?.pod;
-    const repoint = repointTo(helm, promoted);
+    const repoint = repointTo(helm, { promoted, first: settings.service });
     if (promoted === undefined || repoint === null) return { helm, replicas, pair: null };
     const pairSettings = switchoverSettings({ settings, helm, promoted, repoint });
     const pair = await coupleOf(b, pairSettings);
@@ -84,10 +84,14 @@ export async function describeRolling({
 }
 
 /** Those Services that lead to the primary alone. One that leads to all pods is for reading. */
-function repointTo({ release, primary }: HelmFacts, promoted: string | undefined): Repoint | null {
-  const services = release.services.filter(
-    ({ headless, pods }) => !headless && pods.length === 1 && pods[0] === primary,
-  );
+function repointTo(
+  { release, primary }: HelmFacts,
+  { promoted, first = release.statefulSet.name }: { promoted: string | undefined; first: string | undefined },
+): Repoint | null {
+  const services = release.services
+    .filter(({ headless, pods }) => !headless && pods.length === 1 && pods[0] === primary)
+    // The one that the applications use moves first.
+    .toSorted((a, b) => Number(b.name === first) - Number(a.name === first));
   if (services.length === 0 || promoted === undefined) return null;
   const { namespace, context } = release;
   return {

@@ -37,7 +37,6 @@ import {
 } from '../redis/replication/handover.js';
 import { preflightReplication } from '../redis/preflight/replication.js';
 import { lostOnReturn } from '../redis/preflight/way-back.js';
-import { sendLatecomersAway } from '../redis/latecomers.js';
 import { inputRate, roleOf } from '../redis/replication/role.js';
 import { surveyBetween, surveyOf, type CoupleSurvey } from '../redis/survey/index.js';
 import { openConnection } from '../redis/resp.js';
@@ -336,8 +335,7 @@ export interface HandOverForwardInput extends HandOverInput {
   settle?: boolean;
 }
 
-/** `latecomers`: clients that came to the old one although their Service led to the new one already, and were sent away. */
-export type HandOverOutcome = HandoverResult & { latecomers?: number };
+export type HandOverOutcome = HandoverResult;
 type HandOverTries =
   { done: false; checkpoint: { pausesGivenUp: number } } | { done: true; outcome: HandOverOutcome };
 
@@ -445,7 +443,7 @@ async function hand(
     servers: [from.address, to.address],
     begun: promotedBefore,
   };
-  const outcome = await underCanary(b, under, () =>
+  return underCanary(b, under, () =>
     handOver({
       from,
       to,
@@ -459,17 +457,13 @@ async function hand(
       promotedBefore,
       repoint: tell(to, from, direction),
       repointBack: tell(from, to, direction === 'forward' ? 'back' : 'forward'),
+      // The rules of a node may follow a Service a moment later.
+      ...(input.repoint.kind === 'kubernetesService' ? { lateMs: LATE_MS } : {}),
     }),
   ).finally(() => ready?.end());
-  if (input.repoint.kind !== 'kubernetesService') return outcome;
-  // The rules of a node may follow a Service only then. Nobody who stays there could write.
-  const latecomers = await onServer(b, from.address, (client) =>
-    sendLatecomersAway({ client, forMs: LATE_MS }),
-  ).catch(() => 0);
-  return { ...outcome, latecomers };
 }
 
-const LATE_MS = 2_000;
+const LATE_MS = 3_000;
 
 /** With half a second between two of them: a busy moment passes, or a person is asked. */
 const TRIES = 20;

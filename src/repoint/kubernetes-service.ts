@@ -42,15 +42,20 @@ export async function repointServices(
 }
 
 async function repointBy({ spec, direction, signal }: RepointInput<Spec>, open: ApiProxy): Promise<string> {
-  const changed = await Promise.all(
-    spec.services.map(async ({ name, ...selectors }) => {
-      const selector = selectors[sideOf(direction)];
-      const path = servicePath(spec.namespace, name);
-      const { spec: now } = Service.parse(await open.call({ method: 'GET', path }));
-      if (!same(now.selector, selector)) await open.call({ method: 'PATCH', path, body: patchOf(selector) });
-      await followed({ open, spec, name, selector, signal });
-      return same(now.selector, selector) ? null : name;
-    }),
+  const changed: (string | null)[] = [];
+  // The first one named is the first to move: kube-proxy writes what comes after it within a second.
+  for (const { name, ...selectors } of spec.services) {
+    const selector = selectors[sideOf(direction)];
+    const path = servicePath(spec.namespace, name);
+    const { spec: now } = Service.parse(await open.call({ method: 'GET', path }));
+    const stands = same(now.selector, selector);
+    if (!stands) await open.call({ method: 'PATCH', path, body: patchOf(selector) });
+    changed.push(stands ? null : name);
+  }
+  await Promise.all(
+    spec.services.map(({ name, ...selectors }) =>
+      followed({ open, spec, name, selector: selectors[sideOf(direction)], signal }),
+    ),
   );
   const names = changed.filter((name) => name !== null);
   if (names.length === 0) return 'every Service led there already';
