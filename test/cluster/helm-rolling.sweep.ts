@@ -2,9 +2,10 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import type { Receipt } from '../../src/contract.js';
 import { CLUSTER, clusterWorld, R80, type ClusterWorld, type Writers } from '../support/cluster.js';
 import { link } from '../support/link.js';
-import { sleep } from '../support/world.js';
+import { sleep, type Upgrade } from '../support/world.js';
 import { ALL, settled, SHORT, type Standing } from './rolling.js';
 
 async function begun(values: Record<string, unknown> = {}, env: Record<string, string> = {}) {
@@ -13,6 +14,14 @@ async function begun(values: Record<string, unknown> = {}, env: Record<string, s
   await w.install({ mode: 'replica', ...values });
   const before = await settled(w, 3);
   return { w, before, writers: await w.writers({ clients: 2 }) };
+}
+
+/** Where it waits for somebody, that is what it should say. */
+async function ended(upgrade: Upgrade): Promise<Receipt> {
+  return upgrade.ended(300_000).catch(async (error: unknown) => {
+    const { phase, step, decision } = await upgrade.state();
+    throw new Error(`${phase} at ${step}: ${decision?.problem ?? ''}`, { cause: error });
+  });
 }
 
 async function expectWhole(on: {
@@ -48,7 +57,7 @@ describe.skipIf(!CLUSTER)('helmRolling under faults', () => {
       }
       await sleep(50);
     }
-    expect(await upgrade.ended(240_000)).toMatchObject({ outcome: 'Completed', left: [] });
+    expect(await ended(upgrade)).toMatchObject({ outcome: 'Completed', left: [] });
     expect(killed.size).toBeGreaterThan(10);
     await expectWhole({ w, before, writers, version: R80 });
   }, 900_000);
@@ -67,7 +76,7 @@ describe.skipIf(!CLUSTER)('helmRolling under faults', () => {
       const upgrade = await w.start('helmRolling', { ...SHORT, soak: '30m', gates: ALL });
       await upgrade.until((state) => state.step === step, 240_000);
       await upgrade.signal('rollback', { by: 'ada' });
-      expect(await upgrade.ended(300_000)).toMatchObject({ outcome: 'RolledBack', left: [] });
+      expect(await ended(upgrade)).toMatchObject({ outcome: 'RolledBack', left: [] });
       await expectWhole({ w, before, writers });
     }, 900_000);
 
@@ -84,7 +93,7 @@ describe.skipIf(!CLUSTER)('helmRolling under faults', () => {
     expect(now.versions).toEqual([before.versions[0], R80, R80]);
     expect(now.roles).toEqual(before.roles);
     await upgrade.approve('cutover');
-    expect(await upgrade.ended(240_000)).toMatchObject({ outcome: 'Completed' });
+    expect(await ended(upgrade)).toMatchObject({ outcome: 'Completed' });
     await expectWhole({ w, before, writers, version: R80 });
   }, 900_000);
 
@@ -100,7 +109,7 @@ describe.skipIf(!CLUSTER)('helmRolling under faults', () => {
       expect(decision?.problem).toContain(says);
       expect(decision?.problem).toContain('redis-2');
       await upgrade.say('decide', { choice: 'rollback', by: 'ada' });
-      expect(await upgrade.ended(240_000)).toMatchObject({ outcome: 'RolledBack', left: [] });
+      expect(await ended(upgrade)).toMatchObject({ outcome: 'RolledBack', left: [] });
       await expectWhole({ w, before, writers });
     },
     900_000,
@@ -126,7 +135,7 @@ describe.skipIf(!CLUSTER)('helmRolling under faults', () => {
     way.sever();
     await sleep(30_000);
     way.mend();
-    expect(await upgrade.ended(300_000)).toMatchObject({ outcome: 'Completed', left: [] });
+    expect(await ended(upgrade)).toMatchObject({ outcome: 'Completed', left: [] });
     await expectWhole({ w, before, writers, version: R80 });
   }, 900_000);
 
