@@ -46,6 +46,13 @@ const EXAMPLES = {
     chart: './charts/redis',
     targetVersion: '8.0.2',
   },
+  helmRolling: {
+    name: 'cache',
+    namespace: 'redis',
+    release: 'redis',
+    chart: './charts/redis',
+    targetVersion: '8.0.2',
+  },
   herokuInPlace: { name: 'cache', app: 'shop', addon: 'redis-curly-1', targetVersion: '7.2' },
 };
 

@@ -17,6 +17,7 @@ export const STRATEGIES = {
   herokuInPlace: 'heroku',
   herokuFork: 'heroku',
   helmInPlace: 'kubernetes',
+  helmRolling: 'kubernetes',
 } as const;
 export type Strategy = keyof typeof STRATEGIES;
 

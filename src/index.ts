@@ -4,6 +4,7 @@
  */
 import type { Strategy } from './contract.js';
 import { HelmInPlaceInput } from './inputs/helm-in-place.js';
+import { HelmRollingInput } from './inputs/helm-rolling.js';
 import { HerokuForkInput } from './inputs/heroku-fork.js';
 import { HerokuInPlaceInput } from './inputs/heroku-in-place.js';
 import { RedisCopyInput } from './inputs/redis-copy.js';
@@ -56,6 +57,7 @@ export { dataConverter } from './codec/converter.js';
 export { FAILURES, isFailureType, type FailureType } from './errors.js';
 export { DiagnoseInput } from './inputs/diagnose.js';
 export { HELM_IN_PLACE_GATES, HelmInPlaceInput, type HelmInPlaceSettings } from './inputs/helm-in-place.js';
+export { HELM_ROLLING_GATES, HelmRollingInput, type HelmRollingSettings } from './inputs/helm-rolling.js';
 export { HEROKU_FORK_GATES, HerokuForkInput, type HerokuForkSettings } from './inputs/heroku-fork.js';
 export {
   HEROKU_IN_PLACE_GATES,
@@ -76,4 +78,5 @@ export const SCHEMAS = {
   herokuInPlace: HerokuInPlaceInput,
   herokuFork: HerokuForkInput,
   helmInPlace: HelmInPlaceInput,
+  helmRolling: HelmRollingInput,
 } as const satisfies Record<Strategy, unknown>;

@@ -222,6 +222,10 @@ export interface UpgradeInput {
   settings: HelmSettings;
   /** What is there now: the revision by its number, and the version that runs. */
   old: { revision: number; version: string };
+  /** Pods that are held back, where the chart itself sets the partition. */
+  partition?: number;
+  /** Tells a second revision of one upgrade from its first. */
+  label?: string;
 }
 
 /**
@@ -230,11 +234,13 @@ export interface UpgradeInput {
  */
 export async function upgradeRelease(input: UpgradeInput): Promise<{ revision: number }> {
   return border(async (b) => {
-    const { settings, old } = input;
-    const description = ours(b.workflowId, b.runId);
+    const { settings, old, partition, label = '' } = input;
+    const description = `${ours(b.workflowId, b.runId)}${label}`;
     const done = await settled(b, settings, description);
     if (done !== null) return { revision: done };
-    const { values } = await valuesFor(settings, old, b.signal);
+    const { values: wanted } = await valuesFor(settings, old, b.signal);
+    const path = pathsOf(settings).partition;
+    const values = path === null || partition === undefined ? wanted : withValue(wanted, path, partition);
     await b.stillCurrent();
     return {
       revision: await upgrade({
@@ -288,6 +294,8 @@ export async function rollBackRelease(input: At & { revision: number }): Promise
 }
 
 export async function backToRevision(b: Here, on: At & { revision: number }): Promise<string> {
+  // A helm that a worker started goes on without it.
+  await settled(b, on, ours(b.workflowId, b.runId));
   const revisions = await history({ ...at(on), signal: b.signal });
   const last = revisions.at(-1);
   const back = `Rollback to ${on.revision}`;

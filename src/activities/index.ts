@@ -76,3 +76,13 @@ export {
   validateInPlace,
 } from './helm-in-place.js';
 export { findTrouble } from './diagnosing.js';
+export { describeRolling, goBackRolling, holdPods, letGoOfPods, rollReplicas } from './helm-rolling.js';
+export {
+  finishRolling,
+  followAsBefore,
+  followPromoted,
+  keepChanges,
+  renewPrimary,
+  rolesAsBefore,
+  validateRolling,
+} from './helm-rolling-roles.js';

@@ -3,7 +3,7 @@ import type { Redis } from 'ioredis';
 import type { Check, Told, UndoResult } from '../contract.js';
 import { FerryError } from '../errors.js';
 import type { RedisEndpoint } from '../inputs/refs.js';
-import type { RedisSwitchoverSettings } from '../inputs/redis-switchover.js';
+import type { SwitchoverSettings } from '../inputs/redis-switchover.js';
 import type { Repoint } from '../inputs/repoint.js';
 import { milliseconds } from '../inputs/refs.js';
 import { listJournals, pendingUndos } from '../platform/journal.js';
@@ -30,6 +30,7 @@ import {
 } from '../redis/replication/follow.js';
 import {
   handOver,
+  tookOver,
   type HandoverOptions,
   type HandoverResult,
   type HandoverSide,
@@ -61,6 +62,14 @@ export interface Couple {
   /** `host:port` at which the other server reaches it; null: the worker's own address. */
   reach: { source: string | null; target: string | null };
   before: { source: FollowBefore; target: FollowBefore };
+  /** Of the processes that take part; missing in histories of before they were asked for. */
+  runIds?: { source: string; target: string } | undefined;
+}
+
+/** The Helm release that the servers belong to: by it what a terminated upgrade left is found in journals. */
+interface Owner {
+  namespace: string;
+  release: string;
 }
 
 export interface CoupleFacts {
@@ -85,72 +94,75 @@ export interface CoupleFacts {
   closeByHand: string[];
 }
 
-export async function describeCouple({
-  settings,
-}: {
-  settings: RedisSwitchoverSettings;
-}): Promise<CoupleFacts> {
-  return border(async (b) => {
-    const name = connectionName(b.workflowId);
-    const look = async (side: 'source' | 'target') => {
-      const address = await resolveEndpoint({ endpoint: settings[side], where: side });
-      const facts = await describe({ address, name, signal: b.signal });
-      const connection = await openConnection({ address, name, signal: b.signal });
-      try {
-        return await withClient({ address, name, signal: b.signal }, async (client) => ({
-          facts,
-          address,
-          before: await followBefore({ client }),
-          bytesPerSecond: await inputRate({ client }),
-          survey: await surveyOf({ client }),
-          formats: await highestFormat(connection),
-        }));
-      } finally {
-        connection.close();
-      }
-    };
-    const [source, target] = [await look('source'), await look('target')];
-    // A reference that leads nowhere is said now, and not in the receipt.
-    if (settings.canary !== false && settings.canary.endpoint !== undefined)
-      await resolveEndpoint({ endpoint: settings.canary.endpoint, where: 'canary.endpoint' });
-    return {
-      source: source.facts,
-      target: target.facts,
-      formats: { source: source.formats, target: target.formats },
-      couple: {
-        source: settings.source,
-        target: settings.target,
-        reach: { source: settings.reach.source ?? null, target: settings.reach.target ?? null },
-        before: { source: source.before, target: target.before },
-      },
-      backlogBytes: Math.max(
-        LEAST_BACKLOG,
-        Math.ceil(source.bytesPerSecond * (milliseconds(settings.linkDownFor) / 1_000) * 1.5),
-      ),
-      bytesPerSecond: source.bytesPerSecond,
-      survey: surveyBetween({ source: source.survey, target: target.survey }),
-      targetEmpty: Object.values(target.facts.databases).every(({ keys }) => keys === 0),
-      repointSays: describeRepoint(settings.repoint),
-      byHand: handOverByHand({
-        settings,
-        source: source.address,
-        target: target.address,
-        pausesWrites: source.facts.can.pauseWrites,
-      }),
-      lostOnReturn: lostOnReturn({ source: source.facts, target: target.facts }),
-      closeByHand: [
-        `${breakGlassPrefix({ address: source.address, endpoint: settings.source })} REPLICAOF NO ONE`,
-        ...forgetServerByHand(settings.repoint),
-      ],
-    };
-  });
+export async function describeCouple({ settings }: { settings: SwitchoverSettings }): Promise<CoupleFacts> {
+  return border((b) => coupleOf(b, settings));
+}
+
+/** Both servers as they are. Reads only. */
+export async function coupleOf(
+  b: Pick<Border<never>, 'workflowId' | 'signal'>,
+  settings: SwitchoverSettings,
+): Promise<CoupleFacts> {
+  const name = connectionName(b.workflowId);
+  const look = async (side: 'source' | 'target') => {
+    const address = await resolveEndpoint({ endpoint: settings[side], where: side });
+    const facts = await describe({ address, name, signal: b.signal });
+    const connection = await openConnection({ address, name, signal: b.signal });
+    try {
+      return await withClient({ address, name, signal: b.signal }, async (client) => ({
+        facts,
+        address,
+        before: await followBefore({ client }),
+        bytesPerSecond: await inputRate({ client }),
+        survey: await surveyOf({ client }),
+        formats: await highestFormat(connection),
+      }));
+    } finally {
+      connection.close();
+    }
+  };
+  const [source, target] = [await look('source'), await look('target')];
+  // A reference that leads nowhere is said now, and not in the receipt.
+  if (settings.canary !== false && settings.canary.endpoint !== undefined)
+    await resolveEndpoint({ endpoint: settings.canary.endpoint, where: 'canary.endpoint' });
+  return {
+    source: source.facts,
+    target: target.facts,
+    formats: { source: source.formats, target: target.formats },
+    couple: {
+      source: settings.source,
+      target: settings.target,
+      reach: { source: settings.reach.source ?? null, target: settings.reach.target ?? null },
+      before: { source: source.before, target: target.before },
+      runIds: { source: source.facts.runId, target: target.facts.runId },
+    },
+    backlogBytes: Math.max(
+      LEAST_BACKLOG,
+      Math.ceil(source.bytesPerSecond * (milliseconds(settings.linkDownFor) / 1_000) * 1.5),
+    ),
+    bytesPerSecond: source.bytesPerSecond,
+    survey: surveyBetween({ source: source.survey, target: target.survey }),
+    targetEmpty: Object.values(target.facts.databases).every(({ keys }) => keys === 0),
+    repointSays: describeRepoint(settings.repoint),
+    byHand: handOverByHand({
+      settings,
+      source: source.address,
+      target: target.address,
+      pausesWrites: source.facts.can.pauseWrites,
+    }),
+    lostOnReturn: lostOnReturn({ source: source.facts, target: target.facts }),
+    closeByHand: [
+      `${breakGlassPrefix({ address: source.address, endpoint: settings.source })} REPLICAOF NO ONE`,
+      ...forgetServerByHand(settings.repoint),
+    ],
+  };
 }
 
 const LEAST_BACKLOG = 64 * 1024 * 1024;
 
 /** One line that looks first: before the promotion the source goes on serving, after it the target does. */
 function handOverByHand(on: {
-  settings: RedisSwitchoverSettings;
+  settings: SwitchoverSettings;
   source: ServerAddress;
   target: ServerAddress;
   pausesWrites: boolean;
@@ -176,7 +188,7 @@ function handOverByHand(on: {
 }
 
 export async function preflightCouple(input: {
-  settings: RedisSwitchoverSettings;
+  settings: SwitchoverSettings;
   facts: CoupleFacts;
 }): Promise<Check[]> {
   return border(async (b) => {
@@ -199,9 +211,8 @@ export async function preflightCouple(input: {
       backlogBytes: facts.backlogBytes,
       notified: settings.notify !== undefined,
       own: connectionName(b.workflowId),
-      // Before the first change this run has none of its own.
-      notUndone: (await listJournals({ workflowId: b.workflowId })).flatMap(({ entries }) =>
-        pendingUndos(entries).map(({ title }) => title),
+      notUndone: (await listJournals({ workflowId: b.workflowId })).flatMap(({ runId, entries }) =>
+        runId === b.runId ? [] : pendingUndos(entries).map(({ title }) => title),
       ),
     });
   });
@@ -213,14 +224,18 @@ export async function startReplication(input: {
   backlogBytes: number;
   /** How long the link may be down. */
   backlogSeconds: number;
-}): Promise<{ seconds: number; guard: 'run-time user' | 'swapdb only' }> {
+}): Promise<{
+  seconds: number;
+  guard: 'run-time user' | 'swapdb only';
+  runIds?: Couple['runIds'];
+}> {
   return border(async (b) => {
     const { couple, backlogBytes, backlogSeconds } = input;
     const { source, target } = await sidesOf(couple);
     const began = performance.now();
     await takeHold(b, [source.address, target.address]);
     return onBoth(b, { source, target }, async ({ source: primary, target: follower }) => {
-      const { role } = await roleOf({ client: primary });
+      const { role, runId } = await roleOf({ client: primary });
       if (role !== 'primary')
         throw new FerryError('ReadOnlyTarget', `${shown(source.address)} is no primary any more`);
       for (const client of [primary, follower])
@@ -240,7 +255,11 @@ export async function startReplication(input: {
         onLook: (bytes) =>
           b.show({ step: 'Replicate', done: bytes.received, total: bytes.total, unit: 'bytes', counts: {} }),
       });
-      return { seconds: Math.round((performance.now() - began) / 100) / 10, guard };
+      return {
+        seconds: Math.round((performance.now() - began) / 100) / 10,
+        guard,
+        runIds: { source: runId, target: (await roleOf({ client: follower })).runId },
+      };
     });
   });
 }
@@ -257,6 +276,7 @@ export async function stopReplication({
   couple: Couple;
   wasEmpty: boolean;
   repoint: Repoint;
+  of?: Owner;
 }): Promise<UndoResult> {
   return border<UndoResult>(async (b) => {
     const { source, target } = await sidesOf(couple);
@@ -266,7 +286,10 @@ export async function stopReplication({
         await roleOf({ client: clients.source }),
         await roleOf({ client: clients.target }),
       ];
-      if (primary.role !== 'primary' || (follower.role === 'primary' && follower.replId2 === primary.replId))
+      if (
+        primary.role !== 'primary' ||
+        tookOver({ will: follower, was: primary, runId: couple.runIds?.target })
+      )
         throw new FerryError(
           'Unclear',
           `${shown(target.address)} has taken over from ${shown(source.address)}, so its keys are not removed`,
@@ -288,17 +311,20 @@ export async function stopReplication({
   });
 }
 
-type Standing = { standing: 'begun' | 'promoted' };
+export type Standing = { standing: 'begun' | 'promoted' };
 
 export interface HandOverInput {
   couple: Couple;
+  of?: Owner;
   name: string;
   repoint: Repoint;
   /** Milliseconds. */
   capMs: number;
-  canary: RedisSwitchoverSettings['canary'];
+  canary: SwitchoverSettings['canary'];
   /** Bytes behind at which a pause is begun. */
   maxLag: number;
+  /** Title, for the progress. */
+  step?: string;
   told?: Told | undefined;
 }
 
@@ -325,7 +351,7 @@ export async function handOverForward(input: HandOverForwardInput): Promise<Hand
         onGivenUp(givenUp, lagBytes) {
           pausesGivenUp = givenUp;
           b.show({
-            step: 'Switch the applications over',
+            step: input.step ?? 'Switch the applications over',
             done: givenUp,
             total: TRIES,
             unit: 'tries',
@@ -339,6 +365,11 @@ export async function handOverForward(input: HandOverForwardInput): Promise<Hand
       return { done: false, checkpoint: { pausesGivenUp } };
     }
   });
+}
+
+/** The same as a piece of something else. */
+export function handOverIn(b: Border<Standing>, input: HandOverInput): Promise<HandOverOutcome> {
+  return hand(b, input, 'forward', standingOf(b, input));
 }
 
 /** Goes back with every write. Harmless when nothing was switched, and when it went back already. */
@@ -356,7 +387,12 @@ export async function handOverBack(input: HandOverInput): Promise<UndoResult> {
       return withCanary(b, { note: 'the applications had not moved' }, { back: false });
     }
     // Both promoted: an attempt died in the middle. A promoted server remembers whose stream it followed.
-    const returning = was.role === 'primary' && was.replId2 === is.replId;
+    const returning = tookOver({ will: was, was: is, runId: input.couple.runIds?.source });
+    if (was.role === 'primary' && was.replId2 === is.replId && !returning)
+      throw new FerryError(
+        'Unclear',
+        `${shown(source.address)} was restarted since and takes writes: it holds what it held then, and not what ${shown(target.address)} has got since. Let it follow again first (REPLICAOF), then retry`,
+      );
     // Left on the way forward, some applications may have been told. Where all are on one side, all can be brought to the other.
     if (was.role === 'primary' && !returning) await hand(b, input, 'forward', true);
     const { pausedMs } = await hand(b, input, 'back', returning);
@@ -421,16 +457,20 @@ async function hand(
       promotedBefore,
       repoint: tell(to, from, direction),
       repointBack: tell(from, to, direction === 'forward' ? 'back' : 'forward'),
+      // The rules of a node may follow a Service a moment later.
+      ...(input.repoint.kind === 'kubernetesService' ? { lateMs: LATE_MS } : {}),
     }),
   ).finally(() => ready?.end());
 }
+
+const LATE_MS = 3_000;
 
 /** With half a second between two of them: a busy moment passes, or a person is asked. */
 const TRIES = 20;
 const NEVER = new AbortController().signal;
 
 /** Closes the way back: the source follows no more, and both are ordinary servers. */
-export async function endReplication(input: { couple: Couple; repoint: Repoint }): Promise<void> {
+export async function endReplication(input: { couple: Couple; repoint: Repoint; of?: Owner }): Promise<void> {
   return border(async (b) => {
     const { couple } = input;
     const { source, target } = await sidesOf(couple);
@@ -454,7 +494,12 @@ export async function endReplication(input: { couple: Couple; repoint: Repoint }
 export async function sidesOf(couple: Couple): Promise<Record<'source' | 'target', HandoverSide>> {
   const side = async (which: 'source' | 'target'): Promise<HandoverSide> => {
     const address = await resolveEndpoint({ endpoint: couple[which], where: which });
-    return { address, at: placeOf(couple.reach[which], address), follow: couple.before[which] };
+    return {
+      address,
+      at: placeOf(couple.reach[which], address),
+      follow: couple.before[which],
+      runId: couple.runIds?.[which],
+    };
   };
   return { source: await side('source'), target: await side('target') };
 }

@@ -1,7 +1,9 @@
 /** Bringing the pods of a StatefulSet to another revision one by one, and waiting for each. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FerryError } from '../errors.js';
-import { kubectl, type Namespace } from './kubectl.js';
+import { getJson, kubectl, type Namespace } from './kubectl.js';
+import { isReady, Pods, StatefulSet, type Pod } from './objects.js';
+import { labelsOf, ordinalOf } from './release.js';
 import { saysOf, lookAtPod, type PodLook } from './why.js';
 
 export interface AtSet extends Namespace {
@@ -57,10 +59,14 @@ export interface Awaited extends Namespace {
   notUid?: string | undefined;
   /** Its image must end so. */
   image?: string | undefined;
+  /** It must be of this revision of the StatefulSet. */
+  revision?: string | undefined;
   withinMs: number;
   signal: AbortSignal;
   /** Where it is, in a few words, at each look. */
   onLook?: (standing: string) => void;
+  /** At each look at the pod that is waited for, ready or not. */
+  meanwhile?: (look: PodLook) => Promise<void>;
 }
 
 const EVERY_MS = 1_000;
@@ -82,7 +88,9 @@ export async function podReady(on: Awaited): Promise<PodLook> {
     const isIt =
       look !== null &&
       look.pod.metadata.uid !== on.notUid &&
+      (on.revision === undefined || revisionOf(look.pod) === on.revision) &&
       (on.image === undefined || look.pod.spec.containers.some(({ image }) => image === on.image));
+    if (isIt) await on.meanwhile?.(look);
     if (isIt && look.ready) return look;
     on.onLook?.(isIt ? look.standing : 'it is not there yet');
     const hopeless = isIt && look.findings.some(({ lasting }) => lasting);
@@ -96,6 +104,59 @@ export async function podReady(on: Awaited): Promise<PodLook> {
           : `the pod ${on.namespace}/${on.pod} was not made anew within ${Math.round(on.withinMs / 1_000)} s`,
       );
     await sleep(EVERY_MS, undefined, { signal: on.signal });
+  }
+}
+
+/** Which revision of its StatefulSet a pod was made of. */
+export function revisionOf({ metadata }: Pod): string {
+  return metadata.labels['controller-revision-hash'] ?? '';
+}
+
+export interface SetLook {
+  partition: number;
+  /** Of the template as it is now. */
+  revision: string;
+  pods: { name: string; ordinal: number; uid: string; revision: string; ready: boolean }[];
+}
+
+const OBSERVED_WITHIN_MS = 30_000;
+
+/** As the controller has seen it: what was changed a moment ago counts. @throws FerryError ProviderUnavailable when it doesn't look */
+export async function lookAtSet(on: AtSet): Promise<SetLook> {
+  const { statefulSet, ...where } = on;
+  for (const until = Date.now() + OBSERVED_WITHIN_MS; ; await sleep(200, undefined, { signal: on.signal })) {
+    const { metadata, spec, status } = await getJson({
+      ...where,
+      what: ['statefulset', statefulSet],
+      schema: StatefulSet,
+    });
+    if (status.observedGeneration < metadata.generation) {
+      if (Date.now() <= until) continue;
+      throw new FerryError(
+        'ProviderUnavailable',
+        `the controller has not looked at the StatefulSet ${on.namespace}/${statefulSet} for ${OBSERVED_WITHIN_MS / 1_000} s`,
+      );
+    }
+    const { items } = await getJson({
+      ...where,
+      what: ['pods', '-l', labelsOf(spec.selector.matchLabels)],
+      schema: Pods,
+    });
+    return {
+      partition: spec.updateStrategy.rollingUpdate?.partition ?? 0,
+      revision: status.updateRevision,
+      pods: items
+        .filter(({ metadata: { ownerReferences } }) =>
+          ownerReferences.some(({ kind, name }) => kind === 'StatefulSet' && name === statefulSet),
+        )
+        .map((pod) => ({
+          name: pod.metadata.name,
+          ordinal: ordinalOf(pod.metadata.name),
+          uid: pod.metadata.uid,
+          revision: revisionOf(pod),
+          ready: isReady(pod),
+        })),
+    };
   }
 }
 

@@ -29,8 +29,8 @@ export async function validateAfter(on: AfterRestart): Promise<Check[]> {
   const server = await describe({ address, name, signal: where.signal });
   const { keys, lasting } = await countKeys({ address, name, signal: where.signal });
   const behind = await podsBehind(where, on.service);
-  const warnings = await warningsOf(where, release);
   const pod = release.pods[0]?.name ?? '';
+  const warnings = await warningsOf(where, { pod, container: release.statefulSet.container });
   const fewer = lasting < before.lasting;
   const saves =
     server.persistence.aof === before.persistence.aof && server.persistence.save === before.persistence.save;
@@ -126,14 +126,13 @@ export async function podsBehind(
 const KNOWN =
   /overcommit|Transparent Huge Pages|somaxconn|TCP backlog|WARNING: The TCP|oO0OoO0OoO0Oo|just started/;
 
-async function warningsOf(
+export async function warningsOf(
   where: Namespace & { signal: AbortSignal },
-  release: ReleaseFacts,
+  { pod, container }: { pod: string; container: string },
 ): Promise<string[]> {
-  const pod = release.pods[0]?.name ?? '';
   const log = await kubectl({
     ...where,
-    args: ['logs', pod, '-c', release.statefulSet.container, '--tail', '200'],
+    args: ['logs', pod, '-c', container, '--tail', '200'],
   }).catch(() => '');
   return redact(log)
     .split('\n')

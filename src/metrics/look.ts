@@ -9,6 +9,7 @@ import type { Client } from '@temporalio/client';
 import type { MetricMeter } from '@temporalio/common';
 import { OPEN, STRATEGIES, phaseOf, queries, type State, type Strategy } from '../contract.js';
 import { HELM_IN_PLACE_GATES } from '../inputs/helm-in-place.js';
+import { HELM_ROLLING_GATES } from '../inputs/helm-rolling.js';
 import { HEROKU_FORK_GATES } from '../inputs/heroku-fork.js';
 import { HEROKU_IN_PLACE_GATES } from '../inputs/heroku-in-place.js';
 import { REDIS_COPY_GATES } from '../inputs/redis-copy.js';
@@ -27,6 +28,7 @@ const GATES: Record<Strategy, readonly string[]> = {
   herokuInPlace: HEROKU_IN_PLACE_GATES,
   herokuFork: HEROKU_FORK_GATES,
   helmInPlace: HELM_IN_PLACE_GATES,
+  helmRolling: HELM_ROLLING_GATES,
 };
 const STRATEGY_NAMES = Object.keys(STRATEGIES) as Strategy[];
 

@@ -3,10 +3,13 @@
  *
  * A connection that stands stays where it is, and a new one goes where the node's rules say, which follow the selector within a moment.
  * So nobody is sent away before they have followed: who came a moment too early would come to the old server again.
+ *
+ * Writes wait meanwhile, so what takes long is made ready before: who stands behind each selector, and a way to the API server.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FerryError } from '../errors.js';
 import { contextInShell, quoted } from '../inputs/in-shell.js';
+import { apiProxy, type ApiProxy } from '../kubernetes/api-proxy.js';
 import { getJson, kubectl } from '../kubernetes/kubectl.js';
 import { EndpointSlices, isReady, Pods, Service } from '../kubernetes/objects.js';
 import { labelsOf } from '../kubernetes/release.js';
@@ -16,27 +19,43 @@ type Spec = SpecOf<'kubernetesService'>;
 
 /** Until the addresses behind a Service are those of the selector. */
 const FOLLOWS_WITHIN_MS = 10_000;
-const LOOK_EVERY_MS = 50;
+const LOOK_EVERY_MS = 20;
 /** What the rules on the nodes may take after that. kube-proxy writes its first change at once, and later ones within a second. */
 const SETTLE_MS = 250;
 
 /** @throws FerryError CommandFailed where a selector could not be set, or nobody stands behind it */
-export async function repointServices({ spec, direction, signal }: RepointInput<Spec>): Promise<string> {
-  const where = { namespace: spec.namespace, context: spec.context, signal };
-  const changed = await Promise.all(
-    spec.services.map(async ({ name, ...selectors }) => {
-      const selector = selectors[sideOf(direction)];
-      const { spec: now } = await getJson({ ...where, what: ['service', name], schema: Service });
-      if (same(now.selector, selector)) return null;
-      await kubectl({
-        ...where,
-        changes: true,
-        timeout: '10s',
-        args: ['patch', 'service', name, '--type', 'json', '-p', patchOf(selector)],
-      });
-      await followed(where, { name, selector });
-      return name;
-    }),
+export async function repointServices(
+  input: RepointInput<Spec> & { open?: ApiProxy | undefined },
+): Promise<string> {
+  const { spec, open } = input;
+  if (open) {
+    const done = await repointBy(input, open).catch(() => null);
+    // What was made ready may have ended since; nobody can write meanwhile, so it is tried once more before it fails.
+    if (done !== null) return done;
+  }
+  const anew = await openServices(spec);
+  try {
+    return await repointBy(input, anew);
+  } finally {
+    anew.end();
+  }
+}
+
+async function repointBy({ spec, direction, signal }: RepointInput<Spec>, open: ApiProxy): Promise<string> {
+  const changed: (string | null)[] = [];
+  // The first one named is the first to move: kube-proxy writes what comes after it within a second.
+  for (const { name, ...selectors } of spec.services) {
+    const selector = selectors[sideOf(direction)];
+    const path = servicePath(spec.namespace, name);
+    const { spec: now } = Service.parse(await open.call({ method: 'GET', path }));
+    const stands = same(now.selector, selector);
+    if (!stands) await open.call({ method: 'PATCH', path, body: patchOf(selector) });
+    changed.push(stands ? null : name);
+  }
+  await Promise.all(
+    spec.services.map(({ name, ...selectors }) =>
+      followed({ open, spec, name, selector: selectors[sideOf(direction)], signal }),
+    ),
   );
   const names = changed.filter((name) => name !== null);
   if (names.length === 0) return 'every Service led there already';
@@ -45,7 +64,7 @@ export async function repointServices({ spec, direction, signal }: RepointInput<
 }
 
 /** Before anything is paused: a pod that is ready stands behind each selector, and we may change the Services. */
-export async function checkServices({ spec, direction, signal }: RepointInput<Spec>): Promise<void> {
+export async function prepareServices({ spec, direction, signal }: RepointInput<Spec>): Promise<ApiProxy> {
   const where = { namespace: spec.namespace, context: spec.context, signal };
   const may = await kubectl({ ...where, args: ['auth', 'can-i', 'patch', 'services'] }).catch(() => 'no');
   if (may.trim() !== 'yes')
@@ -59,20 +78,51 @@ export async function checkServices({ spec, direction, signal }: RepointInput<Sp
         `no pod that is ready stands behind ${labels}, where the Service ${spec.namespace}/${name} is to lead`,
       );
   }
+  return openServices(spec);
 }
 
-async function followed(
-  where: { namespace: string; context: string | undefined; signal: AbortSignal | undefined },
-  { name, selector }: { name: string; selector: Record<string, string> },
-): Promise<void> {
-  const { items: pods } = await getJson({ ...where, what: ['pods', '-l', labelsOf(selector)], schema: Pods });
+function openServices({ namespace, context, services }: Spec): Promise<ApiProxy> {
+  const escaped = (path: string) => path.replaceAll('.', String.raw`\.`);
+  return apiProxy({
+    namespace,
+    context,
+    paths: [
+      ...services.map(({ name }) => escaped(servicePath(namespace, name))),
+      escaped(slicesPath(namespace)),
+      escaped(podsPath(namespace)),
+    ],
+  });
+}
+
+function servicePath(namespace: string, name: string): string {
+  return `/api/v1/namespaces/${namespace}/services/${name}`;
+}
+
+function slicesPath(namespace: string): string {
+  return `/apis/discovery.k8s.io/v1/namespaces/${namespace}/endpointslices`;
+}
+
+function podsPath(namespace: string): string {
+  return `/api/v1/namespaces/${namespace}/pods`;
+}
+
+async function followed(on: {
+  open: ApiProxy;
+  spec: Spec;
+  name: string;
+  selector: Record<string, string>;
+  signal: AbortSignal | undefined;
+}): Promise<void> {
+  const { open, spec, name, selector, signal } = on;
+  const listed = (path: string, labels: string) =>
+    open.call({ method: 'GET', path: `${path}?labelSelector=${encodeURIComponent(labels)}` });
+  const { items: pods } = Pods.parse(await listed(podsPath(spec.namespace), labelsOf(selector)));
   const wanted = pods.map(({ metadata }) => metadata.name);
-  for (const until = Date.now() + FOLLOWS_WITHIN_MS; ; await sleep(LOOK_EVERY_MS)) {
-    const { items } = await getJson({
-      ...where,
-      what: ['endpointslices', '-l', `kubernetes.io/service-name=${name}`],
-      schema: EndpointSlices,
-    });
+  const until = Date.now() + FOLLOWS_WITHIN_MS;
+  for (;;) {
+    const { items } = EndpointSlices.parse(
+      await listed(slicesPath(spec.namespace), `kubernetes.io/service-name=${name}`),
+    );
     const ready = items
       .flatMap(({ endpoints }) => endpoints ?? [])
       .filter(({ conditions }) => conditions.ready !== false)
@@ -81,8 +131,9 @@ async function followed(
     if (Date.now() > until)
       throw new FerryError(
         'CommandFailed',
-        `the Service ${where.namespace}/${name} does not lead to ${wanted.join(', ') || 'any pod'}: behind it are ${ready.join(', ') || 'none that are ready'}`,
+        `the Service ${spec.namespace}/${name} does not lead to ${wanted.join(', ') || 'any pod'}: behind it are ${ready.join(', ') || 'none that are ready'}`,
       );
+    await sleep(LOOK_EVERY_MS, undefined, { signal });
   }
 }
 
@@ -90,8 +141,8 @@ function sideOf(direction: Direction): 'source' | 'target' {
   return direction === 'forward' ? 'target' : 'source';
 }
 
-function patchOf(selector: Record<string, string>): string {
-  return JSON.stringify([{ op: 'replace', path: '/spec/selector', value: selector }]);
+function patchOf(selector: Record<string, string>): object[] {
+  return [{ op: 'replace', path: '/spec/selector', value: selector }];
 }
 
 function same(a: Readonly<Record<string, string>>, b: Readonly<Record<string, string>>): boolean {
@@ -123,7 +174,7 @@ export function byHandServices({ spec, direction }: ByHandInput<Spec>): string[]
       'patch service',
       name,
       '--type json -p',
-      quoted(patchOf(selectors[sideOf(direction)])),
+      quoted(JSON.stringify(patchOf(selectors[sideOf(direction)]))),
     ].join(' '),
   );
 }

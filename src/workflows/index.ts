@@ -3,6 +3,7 @@ export { diagnose } from './diagnose.js';
 export { herokuFork } from './heroku-fork.js';
 export { herokuInPlace } from './heroku-in-place.js';
 export { helmInPlace } from './helm-in-place.js';
+export { helmRolling } from './helm-rolling.js';
 export { redisCopy } from './redis-copy.js';
 export { redisSwitchover } from './redis-switchover.js';
 export { lock } from './lock.js';

@@ -3,7 +3,7 @@ import type { Couple } from '../activities/replicating.js';
 import type { Baseline, Curves, SoakSeen } from '../activities/soaking.js';
 import type { Check, Choice, Plot } from '../contract.js';
 import { milliseconds } from '../inputs/refs.js';
-import type { RedisSwitchoverSettings } from '../inputs/redis-switchover.js';
+import type { SwitchoverSettings } from '../inputs/redis-switchover.js';
 import { criterionName } from '../inputs/rollback-when.js';
 import { acts, moves } from '../runbook/acts.js';
 import type { Runbook } from '../runbook/api.js';
@@ -17,14 +17,16 @@ const ASKED_AT_MOST = 10;
 export function soaking(
   r: Runbook,
   on: {
-    input: RedisSwitchoverSettings;
+    input: SwitchoverSettings;
     couple: Couple;
     before: Baseline | null;
     cutoverAt: number;
     target: { shown: string };
+    /** The gate that closes the way back. */
+    closes?: string;
   },
 ) {
-  const { input, couple, before, cutoverAt, target } = on;
+  const { input, couple, before, cutoverAt, target, closes = 'commit' } = on;
   const criteria = input.rollbackWhen;
   const settled: number[] = [];
   const asked: Partial<Record<Threat, number>> = {};
@@ -81,7 +83,7 @@ export function soaking(
         problem: `The way back is threatened: ${says}. It is watched meanwhile; when the threat passes, so does this question.${last}`,
         choices: {
           continue: 'go on watching',
-          skip: 'end the soak now, to close the way back at the gate "commit"',
+          skip: `end the soak now, to close the way back at the gate "${closes}"`,
           ...inTime(of, r.waysOut()),
         },
         meanwhile: () => look(of),

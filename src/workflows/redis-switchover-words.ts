@@ -7,7 +7,7 @@ import type { Check, Settings } from '../contract.js';
 import type { Decommission } from '../inputs/decommission.js';
 import type { Activities } from '../runbook/acts.js';
 import type { Runbook } from '../runbook/api.js';
-import type { RedisSwitchoverSettings } from '../inputs/redis-switchover.js';
+import type { SwitchoverSettings } from '../inputs/redis-switchover.js';
 
 export { comparison, differences } from './redis-copy-words.js';
 import { nameOf } from './redis-copy-words.js';
@@ -47,7 +47,7 @@ export function sizeOf({ source }: CoupleFacts): string {
 
 /** The comparison's view of the two servers: every database to the same number. */
 export function sidesOf(
-  input: RedisSwitchoverSettings,
+  input: SwitchoverSettings,
   { source }: CoupleFacts,
   settings: Readonly<Settings>,
 ): Sides {
@@ -69,7 +69,7 @@ export function sidesOf(
 export function switchSays(
   { source, target, repointSays }: CoupleFacts,
   { maxPause, maxLag }: { maxPause: string; maxLag: number },
-  input: RedisSwitchoverSettings,
+  input: SwitchoverSettings,
 ): string[] {
   return [
     `from ${nameOf(source)} at ${source.shown} to ${nameOf(target)} at ${target.shown}`,
@@ -91,7 +91,7 @@ export function switchSays(
 }
 
 /** The limits of the switch as they are set now. */
-export function limitsOf(input: RedisSwitchoverSettings, now: Readonly<Settings>) {
+export function limitsOf(input: SwitchoverSettings, now: Readonly<Settings>) {
   return { maxPause: now.maxPause ?? input.maxPause, maxLag: now.maxLag ?? input.maxLag };
 }
 
@@ -100,6 +100,11 @@ export function followsNoMore({ source, target }: CoupleFacts): string[] {
   return target.role === 'replica'
     ? []
     : [`${target.shown} does not follow ${source.shown} any more: it can't take over as it is`];
+}
+
+/** For the receipt. */
+export function followed({ seconds, guard }: { seconds: number; guard: string }): Record<string, unknown> {
+  return { seconds, guard };
 }
 
 /** For the receipt: what every strategy calls by one name has it here too. */
@@ -118,7 +123,7 @@ export function flawsOf(result: HandOverOutcome, { source, target }: CoupleFacts
   ];
 }
 
-function canary(input: RedisSwitchoverSettings): string[] {
+function canary(input: SwitchoverSettings): string[] {
   if (input.canary === false) return [];
   const where = input.canary.endpoint === undefined ? 'to the server that serves' : 'where `canary` says';
   return [

@@ -7,6 +7,7 @@
  *   3. fence the old one: the pause becomes one that doesn't end by itself;
  *   4. promote the new one;
  *   5. repoint;
+ *      (where applications are sent there by a rule that follows late, those that come back are sent away until none does;)
  *   6. at once: close the clients' connections to the old one, let it follow the new one from where it stands (no full
  *      resync), end the pause. Blocked writes were never acknowledged, and none runs.
  *
@@ -25,6 +26,7 @@ import { shown, type ServerAddress } from '../address.js';
 import { connect, failureOn, messageOf } from '../connect.js';
 import { soleHand } from '../hands.js';
 import { parseInfo } from '../info.js';
+import { sendAwayUntilQuiet } from '../latecomers.js';
 import { pauseWrites, resumeWrites } from '../pause.js';
 import { fenceByRole, fencedByRole, liftFenceByRole } from './fence-by-role.js';
 import { admit, dismissFollower, linkUp, restoreFollow, rewriteConfig, type FollowBefore } from './follow.js';
@@ -36,6 +38,19 @@ export interface HandoverSide {
   at: { host: string; port: number };
   /** To be put back once it takes writes. */
   follow: FollowBefore;
+  /** Of the process that took part from the beginning; missing where that is not known. */
+  runId?: string | undefined;
+}
+
+/**
+ * A primary that was promoted remembers the stream that it followed. So does one that was restarted as a primary: it reads that from its
+ * file, and holds what it held when it was saved.
+ */
+export function tookOver(on: { will: Role; was: Role; runId: string | undefined }): boolean {
+  const { will, was, runId } = on;
+  return (
+    will.role === 'primary' && will.replId2 === was.replId && (runId === undefined || will.runId === runId)
+  );
 }
 
 export interface HandoverOptions {
@@ -63,17 +78,24 @@ export interface HandoverOptions {
   /** An attempt before this one told that the new one was promoted: applications may be using it. */
   promotedBefore: boolean;
   repoint: () => Promise<unknown>;
+  /** For how long clients that come back to the old one are sent away once more, before it is demoted; by default not at all. */
+  lateMs?: number;
   /** Where the repoint fails, everything goes back by this; null: a person decides. */
   repointBack: (() => Promise<unknown>) | null;
 }
 
 export interface HandoverResult {
-  /** From the pause to the end of it, as the server kept it, in milliseconds; null when an earlier attempt began it. */
+  /**
+   * From the pause until whoever waited was sent to the new one, in milliseconds; null when an earlier attempt began it. The server keeps
+   * the pause a little longer where there may be latecomers.
+   */
   pausedMs: number | null;
   /** Of these, until the new one had every byte. */
   drainMs: number | null;
   pausesGivenUp: number;
   droppedClients: number;
+  /** Of these, those that came back to the old one; missing where nobody looked for them. */
+  latecomers?: number;
   /** A later attempt finished what an earlier one began. */
   finishedLater: boolean;
   /** Bytes that the old one wrote behind its fence, which are not on the new one: 0 unless somebody else ended the pause. */
@@ -226,9 +248,9 @@ async function standing(
       return 'ready';
     throw await notAPair(`${shown(to.address)} is not in step with it`);
   }
-  // A promoted replica remembers the stream that it followed; one that was restarted remembers nothing.
   const follows = was.replId === will.replId || was.follows?.port === to.at.port;
-  if (will.replId2 === was.replId || (was.role === 'replica' && follows)) return 'promoted';
+  const over = tookOver({ will, was, runId: promotedBefore ? undefined : to.runId });
+  if (over || (was.role === 'replica' && follows)) return 'promoted';
   throw await notAPair(`${shown(to.address)} does not follow it (was one of them restarted?)`);
 }
 
@@ -375,8 +397,18 @@ async function finish(
     await takeBack(options, old, error);
     throw error;
   }
+  const since = () => (so.began === undefined ? null : round(performance.now() - so.began));
+  let pausedMs: number | null = null;
+  const sent =
+    options.lateMs === undefined
+      ? null
+      : await sendAwayUntilQuiet({
+          client: old,
+          forMs: options.lateMs,
+          onSent: () => (pausedMs = since()),
+        });
   const { dropped, offset } = await demote(old, to.at);
-  const pausedMs = so.began === undefined ? null : round(performance.now() - so.began);
+  if (!sent) pausedMs = since();
 
   await restoreFollow({ client: next, before: to.follow, serves: true });
   await dismissFollower({ primary: old, user });
@@ -386,7 +418,8 @@ async function finish(
     pausedMs,
     drainMs: so.drainMs === undefined ? null : round(so.drainMs),
     pausesGivenUp: so.pausesGivenUp,
-    droppedClients: dropped,
+    droppedClients: dropped + (sent ? sent.atOnce + sent.latecomers : 0),
+    ...(sent ? { latecomers: sent.latecomers } : {}),
     finishedLater: so.finishedLater,
     slipped: so.goal === undefined || offset === null ? null : offset - so.goal,
     partial: role.syncs.full === fullBefore,

@@ -1,8 +1,9 @@
 /* Handing over between two real servers, under writers. */
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
+import { startRedis } from '../../../src/setup/servers.js';
 import { handOver } from '../../../src/redis/replication/handover.js';
 import { roleOf } from '../../../src/redis/replication/role.js';
-import { installed } from '../servers.js';
+import { anyServer, installed } from '../servers.js';
 import { couple, losses, writer } from './support.js';
 import { cases } from '../../support/slow.js';
 
@@ -76,4 +77,24 @@ test('a repoint that fails: the old one takes over again, with what was written 
     'min-replicas-to-write',
     '0',
   ]);
+});
+
+test('the new one was restarted as a primary before the switch: it is taken for no promoted one', async () => {
+  const pair = await couple(['r70', 'r80']);
+  const { two } = pair;
+  // As a pod whose configuration names no primary: what it followed stands in the file that it saves at its end.
+  pair.sides.to.runId = (await roleOf({ client: two.client() })).runId;
+  const [, dir = ''] = (await two.client().config('GET', 'dir')) as string[];
+  await two
+    .client()
+    .call('SHUTDOWN', 'SAVE')
+    .catch(() => undefined);
+  const restarted = await startRedis({ binary: anyServer('r80').server, dir, port: two.port });
+  onTestFinished(restarted.stop);
+  await pair.one.client().set('written since', 'x');
+  const [was, will] = [await roleOf({ client: pair.one.client() }), await roleOf({ client: two.client() })];
+  expect([will.role, will.replId2]).toEqual(['primary', was.replId]);
+  await expect(handOver(pair.options())).rejects.toThrow('does not follow it');
+  expect((await roleOf({ client: pair.one.client() })).role).toBe('primary');
+  expect(await pair.one.client().set('and after', 'x')).toBe('OK');
 });

@@ -1,0 +1,163 @@
+/** What `helmRolling` says: the sentences of its plan, its gates and its receipt. */
+import type { HelmFacts } from '../activities/helm-release.js';
+import type { Renewed } from '../activities/helm-rolling-roles.js';
+import type { Rolling, RollingFacts } from '../activities/helm-rolling.js';
+import type { Couple, CoupleFacts, HandOverInput, HandOverOutcome } from '../activities/replicating.js';
+import type { HelmRollingSettings } from '../inputs/helm-rolling.js';
+import { milliseconds } from '../inputs/refs.js';
+import { quoted } from '../inputs/in-shell.js';
+import type { Repoint } from '../inputs/repoint.js';
+import { kubectlByHand } from './helm-words.js';
+
+export * from './helm-words.js';
+export { comparison, switched } from './redis-switchover-words.js';
+
+type Server = HelmFacts['servers'][string];
+
+export function rolling({ helm, replicas, pair }: RollingFacts, input: HelmRollingSettings): Rolling {
+  return {
+    release: helm.release,
+    primary: helm.primary,
+    promoted: pair?.pod ?? '',
+    replicas: replicas.map(({ pod, at, follow }) => ({ pod, at, follow })),
+    primaryFollow: pair?.couple.before.source ?? { settings: {}, ownLogin: false },
+    targetVersion: input.targetVersion,
+    chartSets: helm.look.setsPartition,
+    readyWithin: input.readyWithin,
+  };
+}
+
+/** As the two are expected to be once the replicas are upgraded. */
+export function foreseen(pair: CoupleFacts, targetVersion: string): CoupleFacts {
+  return { ...pair, target: { ...pair.target, version: targetVersion, redisVersion: targetVersion } };
+}
+
+export function strategySays({ release }: HelmFacts): string {
+  const { strategy, partition } = release.statefulSet;
+  return strategy === 'RollingUpdate' ? `${strategy}, partition ${partition}` : strategy;
+}
+
+export function strategyByHand(helm: HelmFacts): string {
+  const { name, partition } = helm.release.statefulSet;
+  const patch = { spec: { updateStrategy: { type: 'RollingUpdate', rollingUpdate: { partition } } } };
+  return kubectlByHand(helm, 'patch statefulset', name, '--type merge -p', quoted(JSON.stringify(patch)));
+}
+
+export function rollSays({ replicas, primary }: Rolling, input: HelmRollingSettings): string[] {
+  return [
+    ...replicas
+      .toReversed()
+      .map(
+        ({ pod }) =>
+          `make ${pod} anew in ${input.targetVersion}, and wait until it is ready and has every byte of ${primary} (${input.readyWithin} at most)`,
+      ),
+    'one after the other: one replica less meanwhile; no further one is added, since a chart has no agreed way to take it away again',
+  ];
+}
+
+export function decommissionQuestion({ primary, version }: HelmFacts, input: HelmRollingSettings): string {
+  return `Make ${primary} anew in ${input.targetVersion}? It is the last one of ${version}: ${closedSays(version, input)}`;
+}
+
+/** What going back means once the old version is gone. */
+export function goneSays({ version }: HelmFacts, input: HelmRollingSettings): string {
+  return `no pod of ${version} is left from here on: ${closedSays(version, input)}`;
+}
+
+function closedSays(version: string, { targetVersion }: HelmRollingSettings): string {
+  return `going back then takes a release of ${version} of its own, into which helmDumpRestore or redisCopy carries the data, as ${version} may not read what ${targetVersion} writes.`;
+}
+
+export function renewSays({ primary, promoted, replicas }: Rolling, input: HelmRollingSettings): string[] {
+  return [
+    ...(replicas.length > 1 ? [`look once more that the other replicas follow ${promoted}`] : []),
+    `make ${primary} anew in ${input.targetVersion} (partition 0)`,
+    `it comes up as one that takes writes, with what it held; no Service leads there, and it is told at once to follow ${promoted}`,
+    `wait until it has every byte (${input.readyWithin} at most)`,
+  ];
+}
+
+export function renewedSays({ seconds, wrote }: Renewed): string {
+  return `in step after ${seconds} s${wrote === 0 ? '; nothing was written to it before it followed' : ''}`;
+}
+
+export function heldSays({ pausedMs }: HandOverOutcome): string {
+  return pausedMs === null ? 'finished by a later attempt' : `writes were held ${pausedMs} ms`;
+}
+
+export function returnSays({ primary, promoted }: Rolling, pair: CoupleFacts, input: HelmRollingSettings) {
+  return [
+    `pause writes at ${promoted} for at most ${input.maxPause}, until ${primary} has every byte, and promote ${primary}`,
+    ...pair.repointSays.slice(0, -1).map((each) => `${each}; then as it was before`),
+  ];
+}
+
+/** The handover back to the first pod, which is a whole handover of its own. */
+export function handBack(
+  rolling: Rolling,
+  on: {
+    couple: Couple;
+    input: HelmRollingSettings;
+    pair: { settings: { repoint: Repoint } };
+  },
+): HandOverInput {
+  const { couple, input, pair } = on;
+  const { release } = rolling;
+  return {
+    couple: {
+      source: couple.target,
+      target: couple.source,
+      reach: { source: null, target: null },
+      before: { source: couple.before.target, target: couple.before.source },
+    },
+    of: { namespace: release.namespace, release: release.release },
+    name: input.name,
+    repoint: turned(pair.settings.repoint),
+    capMs: milliseconds(input.maxPause),
+    maxLag: input.maxLag,
+    canary: false,
+    step: 'Give the role back',
+  };
+}
+
+function turned(repoint: Repoint): Repoint {
+  return repoint.kind === 'kubernetesService'
+    ? {
+        ...repoint,
+        services: repoint.services.map(({ name, source, target }) => ({
+          name,
+          source: target,
+          target: source,
+        })),
+      }
+    : repoint;
+}
+
+export function letGoSays({ chartSets }: Rolling, helm: HelmFacts): string[] {
+  return [
+    ...(chartSets ? ['helm upgrade once more, with the same values but for the partition'] : []),
+    `give the StatefulSet its strategy back (${strategySays(helm)})`,
+  ];
+}
+
+/** Service first: the promoted one serves, whatever becomes of pod 0. */
+export function finishByHand({ promoted, release, primary }: Rolling, helm: HelmFacts): string[] {
+  return [
+    `# ${promoted} serves, and the Services lead there. Once ${primary} is ready in the new version and follows it:`,
+    ...release.services
+      .filter(({ headless, pods }) => !headless && pods.length === 1)
+      .map(({ name }) => kubectlByHand(helm, 'get service', name, "-o jsonpath='{.spec.selector}'")),
+  ];
+}
+
+/** Of the old primary, for the comparison at the end. */
+export function lastSeen({ databases, persistence, maxmemoryPolicy }: Server) {
+  const all = Object.values(databases);
+  const keys = all.reduce((sum, each) => sum + each.keys, 0);
+  return {
+    keys,
+    lasting: keys - all.reduce((sum, each) => sum + each.expires, 0),
+    persistence,
+    maxmemoryPolicy,
+  };
+}
