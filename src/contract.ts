@@ -17,6 +17,7 @@ export const STRATEGIES = {
   herokuInPlace: 'heroku',
   herokuFork: 'heroku',
   helmInPlace: 'kubernetes',
+  helmBlueGreen: 'kubernetes',
 } as const;
 export type Strategy = keyof typeof STRATEGIES;
 

@@ -3,6 +3,7 @@
  * Nothing here runs an upgrade; a worker does (`ferry worker`).
  */
 import type { Strategy } from './contract.js';
+import { HelmBlueGreenInput } from './inputs/helm-blue-green.js';
 import { HelmInPlaceInput } from './inputs/helm-in-place.js';
 import { HerokuForkInput } from './inputs/heroku-fork.js';
 import { HerokuInPlaceInput } from './inputs/heroku-in-place.js';
@@ -52,6 +53,11 @@ export {
 } from './contract.js';
 export { dataConverter } from './codec/converter.js';
 export { FAILURES, isFailureType, type FailureType } from './errors.js';
+export {
+  HELM_BLUE_GREEN_GATES,
+  HelmBlueGreenInput,
+  type HelmBlueGreenSettings,
+} from './inputs/helm-blue-green.js';
 export { HELM_IN_PLACE_GATES, HelmInPlaceInput, type HelmInPlaceSettings } from './inputs/helm-in-place.js';
 export { HEROKU_FORK_GATES, HerokuForkInput, type HerokuForkSettings } from './inputs/heroku-fork.js';
 export {
@@ -73,4 +79,5 @@ export const SCHEMAS = {
   herokuInPlace: HerokuInPlaceInput,
   herokuFork: HerokuForkInput,
   helmInPlace: HelmInPlaceInput,
+  helmBlueGreen: HelmBlueGreenInput,
 } as const satisfies Record<Strategy, unknown>;

@@ -69,3 +69,12 @@ export {
 } from './helm-release.js';
 export { replacePod, waitForPod } from './helm-pods.js';
 export { goBackInPlace, lookAtFormats, saveToDisk, validateInPlace } from './helm-in-place.js';
+export {
+  askApplication,
+  describeBlueGreen,
+  installGreen,
+  proveBlueUnused,
+  removeGreen,
+  retireBlue,
+  waitForGreen,
+} from './helm-blue-green.js';

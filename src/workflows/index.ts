@@ -1,6 +1,7 @@
 /** Every workflow type, by name. */
 export { herokuFork } from './heroku-fork.js';
 export { herokuInPlace } from './heroku-in-place.js';
+export { helmBlueGreen } from './helm-blue-green.js';
 export { helmInPlace } from './helm-in-place.js';
 export { redisCopy } from './redis-copy.js';
 export { redisSwitchover } from './redis-switchover.js';
