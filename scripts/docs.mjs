@@ -39,6 +39,13 @@ const EXAMPLES = {
     apps: ['shop-canary', 'shop'],
     keepOldFor: '24h',
   },
+  helmInPlace: {
+    name: 'cache',
+    namespace: 'redis',
+    release: 'redis',
+    chart: './charts/redis',
+    targetVersion: '8.0.2',
+  },
   herokuInPlace: { name: 'cache', app: 'shop', addon: 'redis-curly-1', targetVersion: '7.2' },
 };
 

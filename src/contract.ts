@@ -317,6 +317,31 @@ export interface Plot {
   marks: { at: number; says: string }[];
 }
 
+/** Something that `diagnose` found, with what shows it. */
+export interface Finding {
+  /** A short name, such as "RDB version". */
+  what: string;
+  /** What is wrong, in a sentence. */
+  says: string;
+  /** Lines of logs, events and replies, without secrets. */
+  evidence: string[];
+  /** What to do next, which loses nothing. */
+  next: string;
+  /** It won't pass by itself. */
+  lasting: boolean;
+}
+
+/** What `diagnose` answers. */
+export interface Diagnosis {
+  of: string;
+  /** ISO 8601. */
+  at: string;
+  /** Empty: nothing was found. */
+  findings: Finding[];
+  /** Servers that were asked, and what they run. */
+  servers: string[];
+}
+
 /** What an upgrade leaves behind. */
 export interface Receipt {
   strategy: string;

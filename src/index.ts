@@ -28,6 +28,8 @@ export {
   type Choice,
   type Decide,
   type Decision,
+  type Diagnosis,
+  type Finding,
   type FollowUp,
   type GateAnswer,
   type GateState,
@@ -58,6 +60,7 @@ export {
   HelmBlueGreenInput,
   type HelmBlueGreenSettings,
 } from './inputs/helm-blue-green.js';
+export { DiagnoseInput } from './inputs/diagnose.js';
 export { HELM_IN_PLACE_GATES, HelmInPlaceInput, type HelmInPlaceSettings } from './inputs/helm-in-place.js';
 export { HEROKU_FORK_GATES, HerokuForkInput, type HerokuForkSettings } from './inputs/heroku-fork.js';
 export {

@@ -110,7 +110,7 @@ describe('structure', () => {
     );
   });
 
-  test.each(['redis-copy', 'redis-switchover', 'heroku-in-place', 'heroku-fork'])(
+  test.each(['redis-copy', 'redis-switchover', 'heroku-in-place', 'heroku-fork', 'helm-in-place'])(
     'the steps of %s are the headings of its runbook page, in order',
     (strategy) => {
       const text = readFileSync(join(SRC, `workflows/${strategy}.ts`), 'utf8');

@@ -1,13 +1,17 @@
 /** The upgrade in place of a release with one Redis. */
+import { createHash } from 'node:crypto';
+import type { Redis } from 'ioredis';
 import type { Check, UndoResult } from '../contract.js';
 import { FerryError } from '../errors.js';
 import type { RedisEndpoint } from '../inputs/refs.js';
 import { milliseconds } from '../inputs/refs.js';
 import { validateAfter, type AfterRestart } from '../kubernetes/validate.js';
 import type { ReleaseFacts } from '../kubernetes/release.js';
-import { endPod, podReady } from '../kubernetes/rollout.js';
+import { restoreVolume, type DataFiles } from '../kubernetes/restore-volume.js';
+import { endPod, podReady, podsGone, scale } from '../kubernetes/rollout.js';
 import { lookAtPod } from '../kubernetes/why.js';
 import { highestFormat, type Formats } from '../redis/format.js';
+import { pairsOf } from '../redis/info.js';
 import { countKeys } from '../redis/keyspace.js';
 import { roundTrip } from '../redis/round-trip.js';
 import { saveNow, type Saved } from '../redis/save.js';
@@ -17,7 +21,12 @@ import { atEndpoint } from './asking.js';
 import { border } from './border.js';
 import { backToRevision } from './helm-release.js';
 
-export type { Saved } from '../redis/save.js';
+export interface SavedToDisk extends Saved {
+  keys: number;
+  /** Those that don't expire. */
+  lasting: number;
+  files: DataFiles;
+}
 
 /** What the old server reads, and how it keeps its data: whether it can go on where the new one has written. */
 export async function lookAtFormats(input: { endpoint: RedisEndpoint }): Promise<Formats> {
@@ -32,22 +41,49 @@ export async function lookAtFormats(input: { endpoint: RedisEndpoint }): Promise
   });
 }
 
+/** Where the server keeps its files. */
+async function filesOf(client: Redis, mountPath: string): Promise<DataFiles> {
+  const settings = Object.fromEntries(
+    await Promise.all(
+      ['dir', 'dbfilename', 'appendonly', 'appendfilename', 'appenddirname'].map(async (name) => {
+        const [pair] = pairsOf(await client.call('CONFIG', 'GET', name));
+        return [name, pair?.[1] ?? null] as const;
+      }),
+    ),
+  );
+  return {
+    mountPath,
+    dir: settings['dir'] ?? mountPath,
+    dbfilename: settings['dbfilename'] ?? 'dump.rdb',
+    aof:
+      settings['appendonly'] === 'yes'
+        ? {
+            appendfilename: settings['appendfilename'] ?? 'appendonly.aof',
+            appenddirname: settings['appenddirname'] ?? null,
+          }
+        : null,
+  };
+}
+
 /** BGSAVE until it has ended, and the keys that don't expire. */
 export async function saveToDisk(input: {
   endpoint: RedisEndpoint;
+  /** Where the pod has its volume. */
+  mountPath: string;
   /** Title, for the progress. */
   step: string;
-}): Promise<Saved & { keys: number; lasting: number }> {
+}): Promise<SavedToDisk> {
   return border(async (b) => {
     const address = await resolveEndpoint({ endpoint: input.endpoint, where: 'the pod', signal: b.signal });
-    const saved = await atEndpoint(b, { endpoint: input.endpoint, where: 'the pod' }, (client) =>
-      saveNow({
+    const saved = await atEndpoint(b, { endpoint: input.endpoint, where: 'the pod' }, async (client) => ({
+      ...(await saveNow({
         client,
         signal: b.signal,
         onLook: (seconds) =>
           b.show({ step: input.step, done: seconds, total: 0, unit: 'seconds', counts: {} }),
-      }),
-    );
+      })),
+      files: await filesOf(client, input.mountPath),
+    }));
     const { keys, lasting } = await countKeys({ address, name: b.hand, signal: b.signal });
     return { ...saved, keys, lasting };
   });
@@ -83,11 +119,62 @@ export interface BackInPlace {
   release: string;
   /** What is gone back to. */
   revision: number;
+  statefulSet: string;
+  replicas: number;
   pod: string;
   container: string;
   image: string;
   readyWithin: string;
 }
+
+export interface RestoreInPlace {
+  namespace: string;
+  context?: string | undefined;
+  release: string;
+  statefulSet: string;
+  pod: string;
+  claim: string;
+  image: string;
+  securityContext: Record<string, unknown>;
+  /** False: the old version reads what stands there, or the new one has written nothing. */
+  needed: boolean;
+  files: DataFiles | null;
+  rdb: { path: string; sha256: string } | null;
+}
+
+/**
+ * Undo: where the old version doesn't read what the new one has written, the backup is put into the volume. The release is at 0 pods
+ * then, and what the new one has written stands beside it.
+ */
+export async function restoreInPlace(input: RestoreInPlace): Promise<UndoResult> {
+  return border<UndoResult>(async (b) => {
+    const { namespace, context, statefulSet, pod, claim, image, securityContext, files, rdb } = input;
+    if (!input.needed) return { note: 'the volume is left as it is' };
+    if (!files || !rdb)
+      throw new FerryError('BackupFailed', 'there is no backup to put into the volume (backup: false)');
+    const where = { namespace, context, signal: b.signal };
+    await b.stillCurrent();
+    await scale({ ...where, statefulSet, replicas: 0 });
+    await podsGone({ ...where, pods: [pod], withinMs: ENDS_WITHIN_MS });
+    const { aside } = await restoreVolume({
+      ...where,
+      id: createHash('sha256').update(`${b.workflowId} ${b.runId}`).digest('hex').slice(0, 10),
+      claim,
+      image,
+      securityContext,
+      files,
+      rdb,
+      onStep: (step) => b.show({ step, done: 0, total: 0, unit: 'steps', counts: {} }),
+    });
+    return {
+      note: 'the backup is in the volume',
+      left: [`What the new version wrote stands in ${aside} of the claim ${namespace}/${claim}`],
+    };
+  });
+}
+
+/** A server that saves at its end may take its whole grace period. */
+const ENDS_WITHIN_MS = 10 * 60_000;
 
 /**
  * Undo: the release at its recorded revision, and its pod of the old image, ready. A broken pod is not replaced by the controller, whatever
@@ -98,6 +185,8 @@ export async function goBackInPlace(input: BackInPlace): Promise<UndoResult> {
     const { namespace, context, pod, container, image, readyWithin } = input;
     const where = { namespace, context, signal: b.signal };
     const note = await backToRevision(b, input);
+    // An attempt to restore its volume may have left it at 0.
+    await scale({ ...where, statefulSet: input.statefulSet, replicas: input.replicas });
     const look = await lookAtPod({ ...where, pod, container }).catch((error: unknown) => {
       if (error instanceof FerryError && error.type === 'NotFound') return null;
       throw error;

@@ -68,7 +68,6 @@ export {
   upgradeRelease,
 } from './helm-release.js';
 export { replacePod, waitForPod } from './helm-pods.js';
-export { goBackInPlace, lookAtFormats, saveToDisk, validateInPlace } from './helm-in-place.js';
 export {
   askApplication,
   describeBlueGreen,
@@ -78,3 +77,11 @@ export {
   retireBlue,
   waitForGreen,
 } from './helm-blue-green.js';
+export {
+  goBackInPlace,
+  lookAtFormats,
+  restoreInPlace,
+  saveToDisk,
+  validateInPlace,
+} from './helm-in-place.js';
+export { findTrouble } from './diagnosing.js';

@@ -9,6 +9,7 @@ import { approve } from './verbs/approve.js';
 import { codecKeys } from './verbs/codec-keys.js';
 import { codecServer } from './verbs/codec-server.js';
 import { decide } from './verbs/decide.js';
+import { diagnose } from './verbs/diagnose.js';
 import { doctor } from './verbs/doctor.js';
 import { list } from './verbs/list.js';
 import { pause } from './verbs/pause.js';
@@ -32,7 +33,7 @@ const GROUPS = [
   { title: 'To begin and to look:', verbs: [start, list, state, plan, receipt] },
   { title: 'To answer:', verbs: [approve, withdraw, reject, decide, waive, tick] },
   { title: 'To steer:', verbs: [pause, resume, postpone, retry, skip, adjust, rollback, abort, recover] },
-  { title: 'To run:', verbs: [worker, codecServer, codecKeys, doctor] },
+  { title: 'To run:', verbs: [worker, codecServer, codecKeys, doctor, diagnose] },
 ];
 
 export function buildProgram(cli: Cli): Command {

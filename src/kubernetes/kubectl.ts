@@ -2,6 +2,7 @@
  * The real kubectl. What it prints on stderr is no failure: it warns there, and says "Unknown stream id 1, discarding message" with
  * nothing lost. Its exit code is believed; what changed something is looked at afterwards all the same.
  */
+import type { Readable } from 'node:stream';
 import type { z } from 'zod';
 import { FerryError } from '../errors.js';
 import { capture, type CaptureResult } from '../platform/exec.js';
@@ -19,7 +20,7 @@ export interface Kubectl extends Namespace {
   /** From the verb on. Never a secret: `ps` shows it. */
   args: readonly [string, ...string[]];
   /** For stdin. */
-  input?: string | undefined;
+  input?: string | Readable | undefined;
   timeout?: string | undefined;
   /** It changes something: it is not cut off in the middle, and when it is not known how it ended it may have done so. */
   changes?: boolean;
@@ -77,7 +78,7 @@ export async function findJson<T>(on: Parameters<typeof getJson<T>>[0]): Promise
 export async function tool(on: {
   label: string;
   command: readonly string[];
-  input?: string | undefined;
+  input?: string | Readable | undefined;
   timeout: string;
   signal?: AbortSignal | undefined;
 }): Promise<CaptureResult> {

@@ -37,6 +37,7 @@ const Container = z.object({
     })
     .default({}),
   volumeMounts: z.array(z.object({ name: z.string(), mountPath: z.string() })).default([]),
+  securityContext: z.looseObject({}).default({}),
   livenessProbe: Probe.optional(),
   readinessProbe: Probe.optional(),
   startupProbe: Probe.optional(),

@@ -63,6 +63,8 @@ export interface ReleaseFacts {
     storage: string | null;
     claims: string[];
     dataPath: string | null;
+    /** Of the pods: who may write to the volume. */
+    securityContext: Record<string, unknown>;
     graceSeconds: number;
     requests: Record<string, string>;
   };
@@ -133,6 +135,7 @@ export async function describeRelease(on: ReleaseOptions): Promise<ReleaseFacts>
         pods.map((pod) => `${metadata.name ?? 'data'}-${pod.metadata.name}`),
       ),
       dataPath: mount?.mountPath ?? null,
+      securityContext: { ...template.securityContext, ...userOf(container) },
       graceSeconds: template.terminationGracePeriodSeconds,
       requests: Object.fromEntries(
         Object.entries(container.resources.requests ?? {}).map(([resource, amount]) => [
@@ -235,7 +238,15 @@ function refuseOthers(objects: RenderedObject[], containers: readonly Container[
     throw new FerryError('ProviderRefused', `${shown} is a Redis Cluster: its shards can't be upgraded here`);
 }
 
-function passwordOf({ env }: Container, { namespace, context }: Namespace): SecretRef | null {
+/** Who the container runs as, where it says so itself. */
+function userOf({ securityContext }: Container): Record<string, unknown> {
+  const { runAsUser, runAsGroup, runAsNonRoot } = securityContext;
+  return Object.fromEntries(
+    Object.entries({ runAsUser, runAsGroup, runAsNonRoot }).filter(([, value]) => value !== undefined),
+  );
+}
+
+export function passwordOf({ env }: Container, { namespace, context }: Namespace): SecretRef | null {
   const ref = env.find(({ name }) => /^(REDIS_PASSWORD|REDISCLI_AUTH|VALKEY_PASSWORD)$/.test(name))?.valueFrom
     ?.secretKeyRef;
   if (!ref) return null;

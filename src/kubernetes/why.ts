@@ -1,20 +1,7 @@
 /** Why a pod of Redis doesn't come up, from what the cluster and the server itself say. Nothing here deletes anything to make one start. */
+import type { Finding } from '../contract.js';
 import { kubectl, getJson, type Namespace } from './kubectl.js';
 import { Events, isReady, Pod } from './objects.js';
-
-/** Something that was found, with what it was found by. */
-export interface Finding {
-  /** A short name, such as "RDB version". */
-  what: string;
-  /** What is wrong, in a sentence. */
-  says: string;
-  /** Lines of logs, events and replies, without secrets. */
-  evidence: string[];
-  /** What to do next, which loses nothing. */
-  next: string;
-  /** It won't pass by itself. */
-  lasting: boolean;
-}
 
 interface Pattern {
   pattern: RegExp;

@@ -4,6 +4,7 @@
  * A program sees the variables below, those in `env`, and FERRY_*: not the worker's whole environment, which holds
  * Temporal's key and every other upgrade's URLs. Secrets go to it by environment (or stdin), never by argv.
  */
+import type { Readable } from 'node:stream';
 import { execa } from 'execa';
 import { FerryError } from '../errors.js';
 import { milliseconds } from '../inputs/refs.js';
@@ -58,7 +59,7 @@ export interface RunInput {
   env?: Record<string, string> | undefined;
   signal?: AbortSignal | undefined;
   /** For stdin, which is empty otherwise. */
-  input?: string | undefined;
+  input?: string | Readable | undefined;
 }
 
 export interface RunResult {

@@ -1,5 +1,6 @@
 /** Files that are whole or not there, also after a crash. */
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
+import { createReadStream } from 'node:fs';
 import { open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { FerryError } from '../errors.js';
@@ -59,4 +60,15 @@ export function fileFailure(path: string, error: unknown): FerryError {
   if (error instanceof FerryError) return error;
   const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
   return new FerryError('FileFailed', `${path} can not be written or read: ${CAUSES[code] ?? code}`);
+}
+
+/** Of the whole file, in hexadecimal. @throws FerryError FileFailed */
+export async function sha256Of(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  try {
+    for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
+  } catch (error) {
+    throw fileFailure(path, error);
+  }
+  return hash.digest('hex');
 }

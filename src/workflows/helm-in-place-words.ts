@@ -1,7 +1,8 @@
 /** What `helmInPlace` says: the sentences of its plan, its gate and its receipt. */
+import type { BackupFacts } from '../activities/backing-up.js';
 import type { HelmFacts } from '../activities/helm-release.js';
 import type { PodServes } from '../activities/helm-pods.js';
-import type { BackInPlace, Saved } from '../activities/helm-in-place.js';
+import type { BackInPlace, RestoreInPlace, SavedToDisk } from '../activities/helm-in-place.js';
 import type { Check } from '../contract.js';
 import type { HelmInPlaceSettings } from '../inputs/helm-in-place.js';
 
@@ -18,7 +19,7 @@ export function waysBack({ release }: HelmFacts, backedUp: boolean): string[] {
 }
 
 /** A pod that is ended while it saves loses what it has not saved: with AOF that is next to nothing. */
-export function graceProblem({ release, servers, primary }: HelmFacts, saved: Saved): string | null {
+export function graceProblem({ release, servers, primary }: HelmFacts, saved: SavedToDisk): string | null {
   const { graceSeconds } = release.statefulSet;
   const aof = servers[primary]?.persistence.aof === true;
   return aof || saved.seconds * 2 <= graceSeconds
@@ -64,6 +65,8 @@ export function backInPlace({ release, primary }: HelmFacts, input: HelmInPlaceS
     ...(context === undefined ? {} : { context }),
     release: release.release,
     revision: release.revision,
+    statefulSet: statefulSet.name,
+    replicas: statefulSet.replicas,
     pod: primary,
     container: statefulSet.container,
     image: statefulSet.image,
@@ -81,5 +84,29 @@ export function single({ release, look }: HelmFacts): Check {
     actual: `${release.pods.length} before, ${look.replicas} after`,
     waivable: false,
     ...(one ? {} : { next: 'Use helmRolling for a primary with replicas: it is not away then.' }),
+  };
+}
+
+export function restore(on: {
+  facts: HelmFacts;
+  needed: boolean;
+  before: SavedToDisk | null;
+  backup: BackupFacts | null;
+}): RestoreInPlace {
+  const { facts, needed, before, backup } = on;
+  const { namespace, context, release, statefulSet } = facts.release;
+  const rdb = backup?.files.find(({ name }) => name.endsWith('.rdb'));
+  return {
+    namespace,
+    ...(context === undefined ? {} : { context }),
+    release,
+    statefulSet: statefulSet.name,
+    pod: facts.primary,
+    claim: statefulSet.claims[0] ?? '',
+    image: statefulSet.image,
+    securityContext: statefulSet.securityContext,
+    needed,
+    files: before?.files ?? null,
+    rdb: backup && rdb ? { path: `${backup.folder}/${rdb.name}`, sha256: rdb.sha256 } : null,
   };
 }

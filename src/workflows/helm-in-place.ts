@@ -2,6 +2,7 @@
  * helmInPlace: a release with one Redis gets a new version where it is. It is away while its pod is made anew and loads its data.
  * Its runbook for people is docs/runbooks/helm-in-place.md, with the same headings.
  */
+import type { PodServes } from '../activities/helm-pods.js';
 import type { Receipt } from '../contract.js';
 import { HelmInPlaceInput } from '../inputs/helm-in-place.js';
 import { acts, call, changes, inspects, moves, reads } from '../runbook/acts.js';
@@ -63,7 +64,12 @@ export async function helmInPlace(raw: unknown): Promise<Receipt> {
       does: ['save to the volume (BGSAVE) until it has really ended, and count the keys'],
       foresee: null,
       undo: { none: 'a save more changes nothing' },
-      do: () => acts(moves, 'Save to disk').saveToDisk({ endpoint, step: 'Save to disk' }),
+      do: () =>
+        acts(moves, 'Save to disk').saveToDisk({
+          endpoint,
+          mountPath: release.statefulSet.dataPath ?? '/data',
+          step: 'Save to disk',
+        }),
       note: (result) => (result ? `${result.keys.toLocaleString('en')} keys in ${result.seconds} s` : ''),
     });
     const slow = before && say.graceProblem(facts, before);
@@ -92,12 +98,22 @@ export async function helmInPlace(raw: unknown): Promise<Receipt> {
       note: (result) => (result ? `revision ${result.revision}` : ''),
     });
     if (upgraded) r.record({ revision: upgraded.revision });
+    const lost = (came: PodServes) =>
+      say.lostByGoingBack({ facts, accepts, came, backupAt: backup?.takenAt ?? null });
     const came = await r.step('Wait until it has loaded', {
       does: [
         `wait for at most ${input.readyWithin} until the pod is ready and its server has loaded its data`,
       ],
       foresee: null,
-      undo: { none: 'waiting changes nothing' },
+      undo: {
+        says: 'put the backup into the volume, where the old version does not read what the new one has written',
+        call: call('restoreInPlace', say.restore({ facts, needed: false, before, backup })),
+        byHand: [],
+      },
+      certain: (result) =>
+        result && lost(result) !== ''
+          ? call('restoreInPlace', say.restore({ facts, needed: true, before, backup }))
+          : null,
       relieves: 'Upgrade the release',
       do: async () => {
         if (release.statefulSet.strategy === 'OnDelete')
@@ -118,7 +134,7 @@ export async function helmInPlace(raw: unknown): Promise<Receipt> {
       note: (result) => (result ? say.podSays(result) : ''),
     });
     if (came) {
-      const loses = say.lostByGoingBack({ facts, accepts, came, backupAt: backup?.takenAt ?? null });
+      const loses = lost(came);
       r.record({ secondsAway: came.seconds });
       r.wayBack({
         keepsWrites: loses === '',

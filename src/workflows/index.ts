@@ -1,4 +1,5 @@
 /** Every workflow type, by name. */
+export { diagnose } from './diagnose.js';
 export { herokuFork } from './heroku-fork.js';
 export { herokuInPlace } from './heroku-in-place.js';
 export { helmBlueGreen } from './helm-blue-green.js';

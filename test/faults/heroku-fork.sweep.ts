@@ -3,9 +3,11 @@
  * app is then exactly as before, or exactly upgraded; one fork at most; nothing is billed twice; no acknowledged write is lost.
  */
 import { execFile } from 'node:child_process';
-import { dirname } from 'node:path';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import type { Receipt, State } from '../../src/contract.js';
 import { ask, customer } from '../heroku/support.js';
 import type { Fault } from '../support/heroku/faults.js';
@@ -398,9 +400,15 @@ describe.skipIf(CLI === null)('herokuFork', { timeout: 240_000 }, () => {
 /** The card as a person types it: what is so already is said, and the next line is typed. */
 async function byHand(w: HerokuWorld, lines: readonly string[]): Promise<void> {
   expect(lines.join()).toContain('heroku ');
+  // A person has it as `heroku` on PATH.
+  const folder = await mkdtemp(join(tmpdir(), 'ferry-heroku-'));
+  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  await writeFile(join(folder, 'heroku'), `#!/bin/sh\nexec '${process.execPath}' '${CLI ?? ''}' "$@"\n`, {
+    mode: 0o755,
+  });
   const { PATH = '' } = process.env;
   await promisify(execFile)('sh', ['-c', `${lines.join('\n')}\ntrue`], {
-    env: { ...w.env, PATH: `${dirname(CLI ?? '')}:${PATH}` },
+    env: { ...w.env, PATH: `${folder}:${PATH}` },
   });
 }
 
