@@ -1,11 +1,12 @@
 /* One Temporal server and one list of Redis servers for all tests of a run. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 // Without it the compiler doesn't know the module that is extended below.
 import type {} from 'vitest';
 import type { TestProject } from 'vitest/node';
 import type { FoundRedis } from '../src/setup/redis.js';
+import { which } from '../src/setup/run.js';
 import { startTemporal } from '../src/setup/servers.js';
 import { findTools } from '../src/setup/tools.js';
 
@@ -21,6 +22,8 @@ declare module 'vitest' {
     haproxy: string | null;
     /** The Heroku CLI's program; null where there is none. */
     herokuCli: string | null;
+    /** A real Kubernetes, and the folder of kubectl and helm; null where there is none. */
+    cluster: { kubeconfig: string; bin: string } | null;
   }
 }
 
@@ -31,6 +34,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   project.provide('redisServers', tools.redis);
   project.provide('haproxy', tools.haproxy?.path ?? null);
   project.provide('herokuCli', tools.heroku?.command.at(-1) ?? null);
+  project.provide('cluster', givenCluster());
   const { browser, temporal: found } = tools;
   project.provide(
     'ui',
@@ -50,4 +54,12 @@ export default async function setup(project: TestProject): Promise<() => Promise
     await temporal.stop();
     await rm(folder, { recursive: true, force: true });
   };
+}
+
+/** Somebody's own, where they say that it may be used for tests. */
+function givenCluster(): { kubeconfig: string; bin: string } | null {
+  const { KUBECONFIG, FERRY_TEST_CLUSTER } = process.env;
+  const kubectl = which('kubectl');
+  if (FERRY_TEST_CLUSTER !== '1' || !KUBECONFIG || kubectl === null || which('helm') === null) return null;
+  return { kubeconfig: KUBECONFIG, bin: dirname(kubectl) };
 }
