@@ -15,6 +15,7 @@ export {
 export {
   describeCouple,
   endReplication,
+  followAgain,
   handOverBack,
   handOverForward,
   preflightCouple,

@@ -109,6 +109,7 @@ export async function helmBlueGreen(raw: unknown): Promise<Receipt> {
       input: settings,
       facts,
       holds: ['Install green'],
+      restarts: true,
       of: { namespace: release.namespace, release: release.release },
     });
     const followed = await r.step('Replicate', steps.replicate());
