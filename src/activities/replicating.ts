@@ -14,6 +14,7 @@ import { withClient } from '../redis/connect.js';
 import { describe, type ServerFacts } from '../redis/describe.js';
 import { highestFormat, type Formats } from '../redis/format.js';
 import { breakGlassPrefix } from '../redis/break-glass.js';
+import { clientsIn } from '../redis/clients.js';
 import { connectionName, dismiss } from '../redis/hands.js';
 import { keyspaceIn, parseInfo } from '../redis/info.js';
 import { resumeWrites } from '../redis/pause.js';
@@ -479,7 +480,7 @@ async function hand(
     servers: [from.address, to.address],
     begun: promotedBefore,
   };
-  return underCanary(b, under, () =>
+  const outcome = await underCanary(b, under, () =>
     handOver({
       from,
       to,
@@ -495,7 +496,26 @@ async function hand(
       repointBack: tell(from, to, direction === 'forward' ? 'back' : 'forward'),
     }),
   ).finally(() => ready?.end());
+  if (input.repoint.kind !== 'kubernetesService') return outcome;
+  const late = await sendAwayLate(b, from.address).catch(() => 0);
+  return { ...outcome, droppedClients: outcome.droppedClients + late };
 }
+
+/** The rules on nodes take a moment: who connects within it comes to the old server again, and would stay there, refused. */
+async function sendAwayLate(b: Border<Standing>, old: ServerAddress): Promise<number> {
+  return onServer(b, old, async (client) => {
+    let sent = 0;
+    for (const afterMs of LATE_MS) {
+      await sleep(afterMs);
+      for (const { id } of (await clientsIn({ client })).ordinary)
+        sent += Number(await client.call('CLIENT', 'KILL', 'ID', id).catch(() => 0)) > 0 ? 1 : 0;
+    }
+    return sent;
+  });
+}
+
+/** Between two looks. kube-proxy writes rules once a second at the latest, and a busy node takes a while for it. */
+const LATE_MS = [100, 400, 1_000, 2_000];
 
 /** With half a second between two of them: a busy moment passes, or a person is asked. */
 const TRIES = 20;

@@ -15,6 +15,7 @@ import {
   type OpenSentinels,
 } from './sentinel.js';
 import { byHandServices, checkServices, describeServices, repointServices } from './kubernetes-service.js';
+import { openApi, type Api } from '../kubernetes/api.js';
 import type { Check } from '../contract.js';
 import type { ServerAddress } from '../redis/address.js';
 import type { SentinelsSeen } from '../redis/sentinel.js';
@@ -39,7 +40,7 @@ export async function repoint(input: RepointInput & { ready?: Readied | undefine
     case 'sentinel':
       return repointSentinels({ ...input, spec, open: input.ready?.sentinels });
     case 'kubernetesService':
-      return repointServices({ ...input, spec });
+      return repointServices({ ...input, spec, api: input.ready?.kubernetes });
     default:
       return repointWebhook({ ...input, spec });
   }
@@ -57,13 +58,18 @@ export async function watchersOf(on: {
 /** Holds connections until its end. */
 export interface Readied {
   sentinels?: OpenSentinels;
+  kubernetes?: Api;
   end: () => void;
 }
 
 /** Looks whether repointing will do, before anything is paused, and makes ready what it takes. @throws FerryError */
 export async function prepareRepoint(input: RepointInput): Promise<Readied> {
   const { spec } = input;
-  if (spec.kind === 'kubernetesService') await checkServices({ ...input, spec });
+  if (spec.kind === 'kubernetesService') {
+    await checkServices({ ...input, spec });
+    const kubernetes = await openApi(spec);
+    return { kubernetes, end: kubernetes.end };
+  }
   if (spec.kind !== 'sentinel') return { end: () => undefined };
   const sentinels = await prepareSentinels({ ...input, spec });
   return { sentinels, end: sentinels.end };

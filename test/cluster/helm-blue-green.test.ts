@@ -31,6 +31,7 @@ const input = (more: Record<string, unknown> = {}) => ({
   targetVersion: R80,
   soak: '2s',
   measureFor: '1s',
+  rate: 'full',
   gates: { start: 'auto', cutover: 'auto' },
   ...more,
 });
