@@ -17,6 +17,9 @@ export const patient = {
   retry: { ...changes.retry, maximumInterval: '10s', maximumAttempts: 12 },
 } as const;
 
+/** A volume that is full is so the third time too. */
+export const saves = { ...moves, retry: { ...moves.retry, maximumAttempts: 3 } } as const;
+
 export function lockOf({ release }: HelmFacts, green: string): string {
   return `kubernetes/${release.cluster}/${release.namespace}/${green}`;
 }
@@ -118,15 +121,17 @@ export function retireSays({ helm }: BlueGreenFacts): string[] {
 export function remains({ helm, green, repoint }: BlueGreenFacts): string[] {
   const { release, statefulSet, shown } = helm.release;
   const services = repoint.kind === 'kubernetesService' ? repoint.services.map(({ name }) => name) : [];
+  const theirs = services.join(', ') || 'its Services';
   return [
-    ...(services.length === 0
-      ? []
-      : [
-          `The Service${services.length === 1 ? '' : 's'} ${services.join(', ')} belong${services.length === 1 ? 's' : ''} to ${shown} and lead${services.length === 1 ? 's' : ''} to ${green.statefulSet}: a later helm upgrade or rollback of ${release} may put the selector back, and then writes go to the old data`,
-        ]),
+    ...services.map(
+      (service) =>
+        `The Service ${service} belongs to ${shown} and leads to ${green.statefulSet}: a later helm upgrade or rollback of ${release} puts its selector back, and then writes go to the old data`,
+    ),
     `A later helm upgrade or rollback of ${release} starts its pods again, with the old data`,
-    `helm uninstall ${release} deletes ${services.length === 0 ? 'its Services' : `the Service that the applications use (${services.join(', ')})`}`,
-    `${statefulSet.claims.join(', ') || 'No claim'} stay${statefulSet.claims.length === 1 ? 's' : ''}, with what it held when the way back was closed`,
+    `helm uninstall ${release} deletes what the applications use: ${theirs}`,
+    ...statefulSet.claims.map(
+      (claim) => `The claim ${claim} stays, with what it held when the way back was closed`,
+    ),
   ];
 }
 

@@ -116,6 +116,23 @@ export async function helmBlueGreen(raw: unknown): Promise<Receipt> {
     if (followed) r.record({ replication: say.followed(followed) });
     const compared = await r.step('Compare both sides', steps.compare());
     if (compared) r.record({ comparison: say.comparison(compared) });
+    const { persistence } = server;
+    if (persistence.aof || persistence.save !== '')
+      await r.step('Save green to disk', {
+        does: [
+          'save green to its volume (BGSAVE) until it has really ended: a volume that is too small, or full, shows now and not after the cutover',
+        ],
+        foresee: null,
+        undo: { none: 'a save more changes nothing' },
+        skippable: true,
+        do: () =>
+          acts(say.saves, 'Save green to disk').saveToDisk({
+            endpoint: endpoints.green,
+            mountPath: release.statefulSet.dataPath ?? '/data',
+            step: 'Save green to disk',
+          }),
+        note: (result) => (result ? `${result.keys.toLocaleString('en')} keys in ${result.seconds} s` : ''),
+      });
     const before = await r.step('Measure the old server', steps.measure());
     for (const doubt of before?.doubts ?? []) r.warn(`rollbackWhen: ${doubt}`);
 

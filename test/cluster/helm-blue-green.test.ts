@@ -1,7 +1,7 @@
 /* helmBlueGreen on a real cluster, under applications that write through the Service. */
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, onTestFinished } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import type { Receipt, State } from '../../src/contract.js';
 import { clusterWorld, CLUSTER, R70, R80, type ClusterWorld } from '../support/cluster.js';
 import { link } from '../support/link.js';
@@ -62,7 +62,7 @@ async function soaking(w: ClusterWorld, more: Record<string, unknown> = {}): Pro
 }
 
 describe.skipIf(CLUSTER === null)('helmBlueGreen', () => {
-  slow('from 7.0 to 8.0 under writers, to the end of the old release', { timeout: 400_000 }, async () => {
+  test('from 7.0 to 8.0 under writers, to the end of the old release', { timeout: 400_000 }, async () => {
     const w = await begun();
     const writers = await w.writers();
     const upgrade = await w.start(
@@ -90,7 +90,7 @@ describe.skipIf(CLUSTER === null)('helmBlueGreen', () => {
     });
   });
 
-  slow('back during the soak: with every write, and nothing is left', { timeout: 400_000 }, async () => {
+  test('back during the soak: with every write, and nothing is left', { timeout: 400_000 }, async () => {
     const w = await begun();
     const before = await selectorOf(w);
     const writers = await w.writers();
