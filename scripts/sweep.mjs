@@ -8,15 +8,21 @@ import { bootstrap, root } from './bootstrap.mjs';
 await bootstrap();
 const folder = mkdtempSync(join(tmpdir(), 'ferry-sweep-'));
 const results = join(folder, 'results.json');
+const chosen = process.argv.slice(2);
+const cluster = chosen.length === 0 || chosen.some((arg) => arg.includes('cluster'));
 const run = (args) =>
   spawnSync(process.execPath, args, {
     cwd: root,
     stdio: 'inherit',
-    env: { ...process.env, FERRY_SWEEP: '1', FERRY_TEST_RESULTS: results },
+    env: {
+      ...process.env,
+      FERRY_SWEEP: '1',
+      FERRY_TEST_RESULTS: results,
+      ...(cluster ? { FERRY_CLUSTER: 'up' } : {}),
+    },
   }).status ?? 1;
 const code =
-  run(['dist/setup/main.js', '--sweep']) ||
-  run(['node_modules/vitest/vitest.mjs', 'run', ...process.argv.slice(2)]);
+  run(['dist/setup/main.js', '--sweep']) || run(['node_modules/vitest/vitest.mjs', 'run', ...chosen]);
 const report = JSON.parse(readFileSync(results, 'utf8'));
 rmSync(folder, { recursive: true, force: true });
 

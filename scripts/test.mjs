@@ -25,8 +25,12 @@ async function everything() {
   // Before the tests and in a process of its own: a first download may take longer than a test may.
   const tools = await node(['dist/setup/main.js', '--test']);
   if (tools !== 0) return tools;
-  return node(['node_modules/vitest/vitest.mjs', 'run', ...process.argv.slice(2)], {
+  const args = process.argv.slice(2);
+  // The tests of Helm want a Kubernetes, whose first build takes minutes: for a part of the tests that needs none, none is brought up.
+  const cluster = args.length === 0 || args.some((arg) => arg.includes('cluster'));
+  return node(['node_modules/vitest/vitest.mjs', 'run', ...args], {
     FERRY_TEST_RESULTS: results,
+    ...(cluster ? { FERRY_CLUSTER: 'up' } : {}),
   });
 }
 

@@ -28,6 +28,8 @@ import { atEndpoint } from './asking.js';
 import { border, type Border } from './border.js';
 import { addressOf, STARTING_MS } from './heroku-apps.js';
 
+export type { Plan } from '../heroku/plans.js';
+
 /** An attachment: an app, and the name that it has the add-on under. */
 export interface Name {
   app: string;

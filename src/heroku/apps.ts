@@ -7,9 +7,18 @@ export interface App {
   name: string;
   /** Visitors get the maintenance page. Other dynos than web go on. */
   maintenance: boolean;
+  /** Name of the Private Space that it runs in; null outside of one. */
+  space: string | null;
 }
 
-const App = z.object({ id: z.string(), name: z.string(), maintenance: z.boolean() });
+const App = z
+  .object({
+    id: z.string(),
+    name: z.string(),
+    maintenance: z.boolean(),
+    space: z.object({ name: z.string() }).nullish(),
+  })
+  .transform(({ space, ...rest }): App => ({ ...rest, space: space?.name ?? null }));
 
 /** @throws FerryError NotFound, and as `request` */
 export async function appInfo({ app, signal }: Asked & { app: string }): Promise<App> {

@@ -8,8 +8,9 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { FerryError } from '../errors.js';
-import { capture } from '../platform/exec.js';
+import { capture, type CaptureResult } from '../platform/exec.js';
 import { redact } from '../platform/redact.js';
 import { installHeroku, lookForHeroku, QUIET, type FoundHeroku } from '../setup/heroku.js';
 import { herokuAccount } from './account.js';
@@ -22,6 +23,8 @@ export interface HerokuCommand extends Asked {
   timeout?: string;
   /** It changes something: when it is not known how it ended, it may have done so. */
   changes: boolean;
+  /** It changes something, but twice is the same as once: a setting. */
+  again?: boolean;
 }
 
 export interface HerokuSaid {
@@ -34,22 +37,47 @@ export interface HerokuSaid {
 /** Maintenances of twenty years are not a megabyte. */
 const LIMIT = 1024 * 1024;
 
+/** As often as api.ts does. A command makes several requests, each of which may meet it. */
+const TRIES = 4;
+const FIRST_PAUSE_MS = 250;
+
 /**
- * Runs one command of the CLI to its end.
+ * Runs one command of the CLI to its end. What only reads is run again where Heroku answered that it is broken: a connection that breaks
+ * is tried again by the CLI itself, such an answer isn't.
  *
  * @throws FerryError ToolMissing; CredentialsRefused; NotFound; ProviderRefused; ProviderUnavailable when nothing was done;
  *   OutcomeUnknown when something may have been; the signal's reason when aborted
  */
-export async function heroku({ args, timeout = '90s', changes, signal }: HerokuCommand): Promise<HerokuSaid> {
+export async function heroku(command: HerokuCommand): Promise<HerokuSaid> {
+  const { args, changes, again = !changes, timeout = '90s', signal } = command;
+  for (let at = 1; ; at += 1) {
+    const ended = await once({ ...command, timeout });
+    if (ended.exitCode === 0) return { stdout: ended.stdout, beside: ended.stderrTail };
+    const { exitCode, stderrTail: said } = ended;
+    if (at >= TRIES || !again || !ANSWERED_5XX.test(said))
+      throw failureOf({ label: labelOf(args), changes, timeout, exitCode, said });
+    await sleep(FIRST_PAUSE_MS * 2 ** (at - 1), undefined, { signal });
+  }
+}
+
+function labelOf(args: HerokuCommand['args']): string {
+  return `heroku ${args[0]}`;
+}
+
+async function once({
+  args,
+  timeout,
+  changes,
+  signal,
+}: HerokuCommand & { timeout: string }): Promise<CaptureResult> {
   const { cli } = herokuAccount();
   // An installation goes on by itself: the next one who asks finds it done.
   const { command } = await unlessAborted(herokuCli(), signal);
   // A HOME of its own, as it writes a credential helper into ~/.gitconfig and reads logins of people from ~/.netrc.
   const home = await mkdtemp(join(tmpdir(), 'ferry-heroku-'));
   try {
-    const label = `heroku ${args[0]}`;
     const ended = await capture({
-      label,
+      label: labelOf(args),
       spec: { command: [...command, ...args], timeout },
       name: '',
       step: '',
@@ -59,8 +87,7 @@ export async function heroku({ args, timeout = '90s', changes, signal }: HerokuC
       signal: changes ? undefined : signal,
     });
     signal?.throwIfAborted();
-    if (ended.exitCode === 0) return { stdout: ended.stdout, beside: ended.stderrTail };
-    throw failureOf({ label, changes, timeout, exitCode: ended.exitCode, said: ended.stderrTail });
+    return ended;
   } finally {
     await rm(home, { recursive: true, force: true });
   }
@@ -86,9 +113,9 @@ interface Failed {
   said: string;
 }
 
+const ANSWERED_5XX = /HTTP Error 5\d\d|Error ID: (?:internal_server_error|service_unavailable)/i;
 /** Between it and Heroku something broke: it has tried five times then, also what must not be done twice. */
-const BROKE =
-  /ECONNRESET|ECONNREFUSED|ETIMEDOUT|EPIPE|EAI_AGAIN|ENOTFOUND|socket hang up|timed out|HTTP Error 5\d\d|Error ID: (?:internal_server_error|service_unavailable)/i;
+const BROKE = /ECONNRESET|ECONNREFUSED|ETIMEDOUT|EPIPE|EAI_AGAIN|ENOTFOUND|socket hang up|timed out/i;
 
 /** What a command that did not end with 0 means. Exit codes: 2 is an error of the API, 1 any other, 127 no such command. */
 export function failureOf({ label, changes, timeout, exitCode, said }: Failed): FerryError {
@@ -111,7 +138,7 @@ export function failureOf({ label, changes, timeout, exitCode, said }: Failed): 
       'ProviderUnavailable',
       `${label}: Heroku lets this account wait, its limit of requests is reached`,
     );
-  if (BROKE.test(words)) return lost({ changes, message: `${label}: ${text}` });
+  if (BROKE.test(words) || ANSWERED_5XX.test(words)) return lost({ changes, message: `${label}: ${text}` });
   if (/Error ID: not_found|Couldn't find that|No Redis instances found/i.test(words))
     return new FerryError('NotFound', `${label}: ${text}`);
   return new FerryError('ProviderRefused', `${label}: ${text}`);

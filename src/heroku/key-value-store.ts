@@ -211,7 +211,7 @@ export async function setStoreSettings({
   if (commands.length === 0) return { was, did: false };
   const handle = await handleOf({ addon, app, signal });
   for (const [command, flag] of commands)
-    await heroku({ args: [command, handle, '--app', app, flag], changes: true, signal });
+    await heroku({ args: [command, handle, '--app', app, flag], changes: true, again: true, signal });
   const now = await storeInfo({ addon, app, signal });
   const missing = commandsFor(now, to);
   if (missing.length > 0)

@@ -9,14 +9,25 @@ export interface Plan {
   /** Such as "Premium 0". */
   title: string;
   price: Price | null;
+  /** For apps inside and outside of a Private Space; null where Heroku doesn't say. */
+  inside: boolean | null;
+  outside: boolean | null;
 }
 
 const Reply = z
-  .object({ name: z.string(), human_name: z.string().nullish(), price: Price.nullish() })
-  .transform(({ name, human_name, price }): Plan => ({
+  .object({
+    name: z.string(),
+    human_name: z.string().nullish(),
+    price: Price.nullish(),
+    installable_inside_private_network: z.boolean().nullish(),
+    installable_outside_private_network: z.boolean().nullish(),
+  })
+  .transform(({ name, human_name, price, ...installable }): Plan => ({
     name,
     title: human_name ?? name,
     price: price ?? null,
+    inside: installable.installable_inside_private_network ?? null,
+    outside: installable.installable_outside_private_network ?? null,
   }));
 
 /** Plans of a service such as `heroku-redis`. @throws FerryError NotFound, and as `request` */

@@ -14,6 +14,8 @@ export interface AppUse {
   attachments: string[];
   /** Visitors get the maintenance page. */
   maintenance: boolean;
+  /** Name of its Private Space; null outside of one. */
+  space: string | null;
   /** Each process type, also those at 0. */
   formation: Array<ExactScale>;
   /** Names, without values. */
@@ -49,12 +51,13 @@ export async function useOfAddOn({ addon: name, signal }: Asked & { addon: strin
 }
 
 async function look({ app, signal }: Asked & { app: string }): Promise<Omit<AppUse, 'attachments'>> {
-  const { name, maintenance } = await appInfo({ app, signal });
+  const { name, maintenance, space } = await appInfo({ app, signal });
   const formation = await formationOf({ app, signal });
   const dynos = await dynosOf({ app, signal });
   return {
     name,
     maintenance,
+    space,
     formation,
     configVars: await configVarNames({ app, signal }),
     oneOff: dynos

@@ -1,6 +1,6 @@
 /** The pre-flight checklist of `herokuFork`: of what was found, what speaks against beginning. */
 import type { HerokuFacts } from '../activities/heroku-apps.js';
-import type { ForkFacts } from '../activities/heroku-fork.js';
+import type { ForkFacts, Plan } from '../activities/heroku-fork.js';
 import type { Check } from '../contract.js';
 import type { HerokuForkSettings } from '../inputs/heroku-fork.js';
 
@@ -138,17 +138,29 @@ function compared(a: string, b: string): number {
 /** Plans that can't be forked into. */
 const WITHOUT_FORKS = /:(mini|hobby)/;
 
-function plan({ plan: wanted, fork: { plans } }: Found): Check {
-  const offered = plans.map(({ name }) => name).filter((name) => !WITHOUT_FORKS.test(name));
-  const next = `Give one of these in \`plan\`: ${offered.map((name) => name.replace(/^.*:/, '')).join(', ')}.`;
+function plan({ plan: wanted, use, fork: { plans } }: Found): Check {
+  const { billingApp } = use.addon;
+  const space = use.apps.find(({ name }) => name === billingApp.name)?.space ?? null;
+  const fits = ({ inside, outside }: Plan): boolean => (space === null ? outside : inside) !== false;
+  const forkable = plans.filter(({ name }) => !WITHOUT_FORKS.test(name));
+  const is = forkable.find(({ name }) => name === wanted);
+  const next = `Give one of these in \`plan\`: ${forkable
+    .filter(fits)
+    .map(({ name }) => name.replace(/^.*:/, ''))
+    .join(', ')}.`;
   return check(
     'The plan supports forks',
     'a plan that Heroku offers, other than mini',
     WITHOUT_FORKS.test(wanted)
       ? { actual: `${wanted}, which does not`, fail: `${next} Or upgrade it in place (herokuInPlace).` }
-      : offered.includes(wanted)
-        ? { actual: wanted }
-        : { actual: `${wanted}, which is not offered`, fail: next },
+      : is === undefined
+        ? { actual: `${wanted}, which is not offered`, fail: next }
+        : fits(is)
+          ? { actual: wanted }
+          : {
+              actual: `${wanted}, which is ${space === null ? 'only' : 'not'} for apps in a Private Space; ${billingApp.name} is ${space === null ? 'in none' : `in ${space}`}`,
+              fail: next,
+            },
   );
 }
 
@@ -248,14 +260,17 @@ function oneOff({ use: { apps } }: Found): Check {
   );
 }
 
-function tls({ fork: { ending, secure } }: Found): Check {
+function tls({ use, fork: { ending, secure } }: Found): Check {
+  const goes = [...new Set(use.apps.flatMap(({ attachments }) => attachments))].map(
+    (name) => `${name}${ending}`,
+  );
   return check(
     'The apps speak TLS',
     'rediss:// today, as of the fork',
     secure && ending === '_URL'
       ? { actual: 'rediss://' }
       : {
-          actual: 'the config variable holds redis:// today; that of the fork will hold rediss://',
+          actual: `the config variable holds redis:// today; that of the fork will hold rediss://${ending === '_URL' ? '' : `, and there will be no ${goes.join(', ')}`}`,
           warn: 'Deploy apps that take rediss:// and do not check the certificate (it is self-signed) first.',
         },
   );

@@ -62,9 +62,6 @@ export function deadline({ fork: { maintenance } }: Found): string[] {
 export const DEGRADED =
   'the apps run without Redis: logins and sessions are forgotten until the promotion, and those made meanwhile for good; caches are empty; jobs can not be queued';
 
-/** Said of maintenance mode, which the step turns on. */
-export const MAINTENANCE = 'visitors of the apps get the maintenance page';
-
 export function startQuestion(input: HerokuForkSettings, { use, fork, apps }: Found): string {
   const how =
     input.mode === 'maintenance'

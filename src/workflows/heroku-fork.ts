@@ -18,6 +18,7 @@ import { ending, problemOf } from '../runbook/failure.js';
 import { runbook } from '../runbook/runbook.js';
 import { preflight, type Found } from './heroku-fork-preflight.js';
 import * as say from './heroku-fork-words.js';
+import { maintenanceImpact, maintenanceOff, maintenanceOn, workersBack, workersDown } from './heroku-rest.js';
 import { differences } from './redis-copy-words.js';
 
 export async function herokuFork(raw: unknown): Promise<Receipt> {
@@ -43,28 +44,8 @@ export async function herokuFork(raw: unknown): Promise<Receipt> {
     r.wayBack({ takes: 'a few minutes: each app gets back what it had, and restarts' });
     const maintained = input.mode === 'maintenance';
     if (maintained) {
-      await r.step('Turn maintenance mode on', {
-        does: [`turn maintenance mode on for ${apps.join(', ')}`],
-        foresee: null,
-        impact: say.MAINTENANCE,
-        undo: {
-          says: 'each app gets the maintenance mode that it had',
-          call: call('restoreMaintenanceMode', { apps: use.before }),
-          byHand: use.byHand.maintenance,
-        },
-        do: () => acts(changes, 'Turn maintenance mode on').ensureMaintenanceMode({ apps }),
-      });
-      await r.step('Scale down the workers', {
-        does: ['scale every process type but web to 0, and wait until none of these dynos runs'],
-        foresee: null,
-        impact: 'background jobs wait',
-        undo: {
-          says: 'each app gets the dynos that it had, in number and size',
-          call: call('restoreFormation', { apps: use.before }),
-          byHand: use.byHand.scale,
-        },
-        do: () => acts(changes, 'Scale down the workers').scaleDownWorkers({ apps: use.before }),
-      });
+      await r.step('Turn maintenance mode on', maintenanceOn(use));
+      await r.step('Scale down the workers', workersDown(use));
     }
     await r.step('Keep the old one as OLD_REDIS', {
       does: [
@@ -202,28 +183,23 @@ export async function herokuFork(raw: unknown): Promise<Receipt> {
         }),
     });
     if (maintained) {
+      const impact = maintenanceImpact(use);
       await r.step('Scale the workers back', {
-        does: ['give each app the dynos that it had, in number and size'],
-        foresee: null,
+        ...workersBack(use.before),
         undo: {
           says: 'scale them to 0 while it goes back',
           call: call('scaleDownWorkers', { apps: use.before }),
           byHand: [],
         },
-        do: () => acts(changes, 'Scale the workers back').restoreFormation({ apps: use.before }),
-        relieves: 'Scale down the workers',
       });
       await r.step('Turn maintenance mode off', {
-        does: ['give each app the maintenance mode that it had'],
-        foresee: null,
+        ...maintenanceOff(use.before),
         undo: {
           says: 'turn it on while it goes back',
           call: call('ensureMaintenanceMode', { apps }),
           byHand: [],
-          brings: { what: say.MAINTENANCE, step: 'Turn maintenance mode on' },
+          ...(impact === null ? {} : { brings: { what: impact, step: 'Turn maintenance mode on' } }),
         },
-        do: () => acts(changes, 'Turn maintenance mode off').restoreMaintenanceMode({ apps: use.before }),
-        relieves: 'Turn maintenance mode on',
       });
     }
 

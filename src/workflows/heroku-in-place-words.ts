@@ -1,13 +1,9 @@
 /** What `herokuInPlace` says: the sentences of its plan, its gates and its receipt. */
-import type { AppUse, HerokuFacts } from '../activities/heroku-apps.js';
 import type { Happened, Hour, InPlaceFacts, KeysFile, Upgraded } from '../activities/heroku-in-place.js';
 import type { HerokuInPlaceSettings } from '../inputs/heroku-in-place.js';
+import { names } from './heroku-rest.js';
 
 export { probeCheck } from './redis-switchover-words.js';
-
-export function names(facts: Pick<HerokuFacts, 'apps'>): string {
-  return facts.apps.map(({ name }) => name).join(', ') || 'no app';
-}
 
 export function servers({ addon, store, account }: InPlaceFacts, input: HerokuInPlaceSettings) {
   return {
@@ -95,52 +91,6 @@ export function happened(addon: string, { what, hour }: Happened): string {
   }
 }
 
-export function onSays({ apps }: Pick<HerokuFacts, 'apps'>): string[] {
-  const [resting, running] = [
-    apps.filter(({ maintenance }) => maintenance),
-    apps.filter(({ maintenance }) => !maintenance),
-  ];
-  return [
-    ...(running.length > 0 ? [`turn maintenance mode on for ${names({ apps: running })}`] : []),
-    ...(resting.length > 0 ? [`${names({ apps: resting })}: in it already, and stays in it afterwards`] : []),
-  ];
-}
-
-export function onImpact({ apps }: Pick<HerokuFacts, 'apps'>): { impact?: string } {
-  const running = apps.filter(({ maintenance }) => !maintenance);
-  return running.length > 0
-    ? { impact: `visitors of ${names({ apps: running })} get the maintenance page` }
-    : {};
-}
-
-const workers = ({ formation }: AppUse) =>
-  formation.filter(({ type, quantity }) => type !== 'web' && quantity > 0);
-
-/** Types only: how many there are may change by itself, and is looked at right before. */
-export function downSays({ apps }: Pick<HerokuFacts, 'apps'>): string[] {
-  const says = apps.flatMap((app) =>
-    workers(app).length === 0
-      ? []
-      : [
-          `scale ${workers(app)
-            .map(({ type }) => type)
-            .join(', ')} of ${app.name} to 0, and wait until they have ended`,
-        ],
-  );
-  return says.length > 0 ? says : ['nothing but web runs'];
-}
-
-export function downNotes({ apps }: Pick<HerokuFacts, 'apps'>): string[] {
-  return apps.flatMap((app) =>
-    workers(app).map(({ type, quantity, size }) => `${app.name} runs ${type}=${quantity}:${size}`),
-  );
-}
-
-export function downImpact({ apps }: Pick<HerokuFacts, 'apps'>): { impact?: string } {
-  const stopped = apps.filter((app) => workers(app).length > 0);
-  return stopped.length > 0 ? { impact: `no worker of ${names({ apps: stopped })} runs: jobs wait` } : {};
-}
-
 export function runSays({ addon, atOnce, store }: InPlaceFacts, version: string): string[] {
   return [
     atOnce
@@ -148,11 +98,6 @@ export function runSays({ addon, atOnce, store }: InPlaceFacts, version: string)
       : `run the maintenance of ${addon.name} (heroku data:maintenances:run), which upgrades it from ${store.version} to ${version}`,
     'wait until it has completed, and until the store itself says the version',
   ];
-}
-
-/** What is off, by the sentences of its plan, of which an approval would be void. */
-export function atRest(facts: Pick<HerokuFacts, 'apps'>): Record<string, string[]> {
-  return { 'Turn maintenance mode on': onSays(facts), 'Scale down the workers': downSays(facts) };
 }
 
 export function upgraded({ version, seconds, startedAt, completedAt }: Upgraded): Record<string, unknown> {

@@ -14,6 +14,14 @@ import { ending, problemOf } from '../runbook/failure.js';
 import { runbook } from '../runbook/runbook.js';
 import { FINISH } from '../runbook/undo.js';
 import * as say from './heroku-in-place-words.js';
+import {
+  atRest,
+  maintenanceOff,
+  maintenanceOn,
+  workersBack,
+  workersDown,
+  workersNoted,
+} from './heroku-rest.js';
 
 /** The CLI takes seconds a call, and may have to be installed first. */
 const asks = { ...reads, startToCloseTimeout: '10m' } as const;
@@ -63,7 +71,7 @@ export async function herokuInPlace(raw: unknown): Promise<Receipt> {
           ...(atOnce
             ? { 'Run the upgrade': say.runSays(now, of.version) }
             : { 'Ask for the upgrade': say.askSays(now, of.version) }),
-          ...say.atRest(now),
+          ...atRest(now),
         };
       },
     });
@@ -138,7 +146,7 @@ export async function herokuInPlace(raw: unknown): Promise<Receipt> {
             meanwhile: watch,
             over: () => prepared.news,
             again: async () =>
-              say.atRest(await acts(reads, 'Look at the apps again').describeAddOn({ addon: addon.id })),
+              atRest(await acts(reads, 'Look at the apps again').describeAddOn({ addon: addon.id })),
           },
         );
       }
@@ -161,38 +169,13 @@ export async function herokuInPlace(raw: unknown): Promise<Receipt> {
         foresee: facts,
         read: async () =>
           mustBeFree(await acts(reads, 'Look at the apps again').describeAddOn({ addon: addon.id })),
-        note: (seen) => say.downNotes(seen).join('; '),
+        note: (seen) => workersNoted(seen).join('; '),
       });
       const apps = found.before;
       r.record({ apps });
       r.wayBack({ takes: 'seconds: dynos and maintenance mode as before. The version is not taken back' });
-      await r.step('Turn maintenance mode on', {
-        does: say.onSays(found),
-        foresee: null,
-        ...say.onImpact(found),
-        undo: {
-          says: 'give every app the maintenance mode that it had',
-          call: call('restoreMaintenanceMode', { apps }),
-          byHand: found.byHand.maintenance,
-        },
-        do: () =>
-          acts(changes, 'Turn maintenance mode on').ensureMaintenanceMode({
-            apps: apps.map(({ name }) => name),
-          }),
-      });
-      await r.step('Scale down the workers', {
-        does: say.downSays(found),
-        notes: say.downNotes(found),
-        foresee: null,
-        ...say.downImpact(found),
-        undo: {
-          says: 'scale every app back to exactly what ran',
-          call: call('restoreFormation', { apps }),
-          byHand: found.byHand.scale,
-        },
-        do: () => acts(changes, 'Scale down the workers').scaleDownWorkers({ apps }),
-        note: (result) => (result ? `${result.stopped} dynos ended` : ''),
-      });
+      await r.step('Turn maintenance mode on', maintenanceOn(found));
+      await r.step('Scale down the workers', workersDown(found));
       const counted = await r.step('Count the keys', {
         does: ['count the keys that do not expire, to compare afterwards'],
         foresee: null,
@@ -240,22 +223,9 @@ export async function herokuInPlace(raw: unknown): Promise<Receipt> {
         call: call('restoreApps', { apps }),
         byHand: [...found.byHand.scale, ...found.byHand.maintenance],
       });
-      await r.step('Scale the workers back', {
-        does: ['scale every app back to exactly what ran, in number and size'],
-        foresee: null,
-        undo: { none: 'it gives back what was there' },
-        relieves: 'Scale down the workers',
-        do: () => acts(changes, 'Scale the workers back').restoreFormation({ apps }),
-        note: (result) => result?.note ?? '',
-      });
-      await r.step('Turn maintenance mode off', {
-        does: ['give every app the maintenance mode that it had'],
-        foresee: null,
-        undo: { none: 'it gives back what was there' },
-        relieves: 'Turn maintenance mode on',
-        do: () => acts(changes, 'Turn maintenance mode off').restoreMaintenanceMode({ apps }),
-        note: (result) => result?.note ?? '',
-      });
+      const undo = { none: 'it gives back what was there' };
+      await r.step('Scale the workers back', { ...workersBack(apps), undo });
+      await r.step('Turn maintenance mode off', { ...maintenanceOff(apps), undo });
       await r.keep(FINISH, null);
       r.record({ secondsAtRest: Math.round((Date.now() - since) / 1_000) });
     } else r.wayBack({ possible: false, keepsWrites: false, loses: because, takes: '' });

@@ -8,26 +8,21 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import type { Receipt, State } from '../../src/contract.js';
 import { ask, customer } from '../heroku/support.js';
 import type { Fault } from '../support/heroku/faults.js';
-import type { Snapshot } from '../support/heroku/snapshot.js';
-import { CLI, herokuWorld, type HerokuWorld, type HerokuWorldOptions } from '../support/heroku-world.js';
+import { CLI, herokuWorld, type HerokuWorld } from '../support/heroku-world.js';
 import { sleep, type Upgrade } from '../support/world.js';
+import {
+  beginFork as begin,
+  expectAsBefore,
+  expectUpgraded,
+  FORK as INPUT,
+  goBack,
+  OLD,
+  reached,
+  type Mode,
+} from './heroku.js';
 import { begun, kill9 } from './support.js';
-
-const OLD = 'redis-curly-1';
-type Mode = 'maintenance' | 'degraded';
-
-const INPUT = {
-  app: 'shop',
-  addon: OLD,
-  targetVersion: '7.2',
-  apps: ['shop-canary', 'shop'],
-  stuckAfter: '3s',
-  forkWithin: '2m',
-  keepOldFor: '1s',
-};
 
 /** Of each mode, from the first that changes something to the last before the point of no return. */
 const STEPS: Record<Mode, string[]> = {
@@ -59,75 +54,10 @@ const STEPS: Record<Mode, string[]> = {
   ],
 };
 
-interface On {
-  w: HerokuWorld;
-  before: Record<string, Snapshot>;
-  upgrade: Upgrade;
-}
-
-/** A fork that can be made over TLS, of a store with some keys and settings that a fork doesn't bring along. */
-async function begin(
-  mode: Mode,
-  { input = {}, ...options }: HerokuWorldOptions & { input?: Record<string, unknown> } = {},
-): Promise<On> {
-  const w = await herokuWorld({ trustsSelfSigned: true, ...options });
-  const redis = customer(w.heroku.redis(OLD).url);
-  for (let n = 0; n < 200; n += 1) await redis.set(`seed:${n}`, `value ${n}`, 'PX', 6_000_000 + n);
-  redis.disconnect();
-  const before = w.apps();
-  const gates = { start: 'auto', promote: 'auto' };
-  return { w, before, upgrade: await w.start('herokuFork', { ...INPUT, mode, gates, ...input }) };
-}
-
-async function reached(upgrade: Upgrade, holds: (state: State) => boolean, ms = 90_000): Promise<State> {
-  for (const limit = Date.now() + ms; ; await sleep(5)) {
-    const state = await upgrade.state().catch(() => null);
-    if (state && holds(state)) return state;
-    if (Date.now() > limit) throw new Error(`not within ${ms} ms; it is ${JSON.stringify(state, null, 1)}`);
-  }
-}
-
 /** However long it takes to get there. */
 async function approve(upgrade: Upgrade, gate: string): Promise<void> {
   await reached(upgrade, ({ gates }) => gates.some(({ name, status }) => name === gate && status === 'open'));
   await upgrade.approve(gate);
-}
-
-function expectAsBefore({ w, before }: On): void {
-  expect(w.apps()).toEqual(before);
-  expect(w.heroku.billing().existing).toEqual([OLD]);
-}
-
-/** All that names the old one names the fork now, and nothing else is different. */
-async function expectUpgraded({ w, before }: On, { destroyed }: { destroyed: boolean }): Promise<string> {
-  const { existing } = w.heroku.billing();
-  const [fork = '', ...more] = existing.filter((name) => name !== OLD);
-  expect(more).toEqual([]);
-  expect(existing.includes(OLD)).toBe(!destroyed);
-  const left = destroyed ? [] : [`OLD_REDIS → ${OLD}`];
-  for (const [app, was] of Object.entries(before))
-    expect(w.apps()[app]).toMatchObject({
-      maintenance: was.maintenance,
-      formation: was.formation,
-      dynos: was.dynos,
-      attachments: [...was.attachments.map((each) => each.replace(OLD, fork)), ...left].toSorted(),
-    });
-  expect(w.heroku.redis(fork).version).toBe('7.2');
-  return fork;
-}
-
-/** Goes back, also where that has to be said in so many words. */
-async function goBack(upgrade: Upgrade): Promise<Receipt> {
-  await upgrade.signal('rollback', { by: 'ada' });
-  const state = await reached(
-    upgrade,
-    ({ phase, receipt }) => ['NeedsDecision', 'RollingBack'].includes(phase) || receipt !== undefined,
-  );
-  if (state.phase === 'NeedsDecision') {
-    expect(state.decision?.problem).toContain('ferry start redisCopy');
-    await upgrade.say('decide', { choice: 'rollbackLosingWrites', by: 'ada' });
-  }
-  return upgrade.ended(120_000);
 }
 
 describe.skipIf(CLI === null)('herokuFork', { timeout: 240_000 }, () => {

@@ -253,6 +253,27 @@ describe.skipIf(missing)('a Key-Value Store', () => {
     expect(await storeInfo(OF)).toMatchObject(was);
   });
 
+  slow(
+    'is read, and given its settings, although Heroku answers each request of the CLI by 500 once',
+    async () => {
+      const heroku = await shop();
+      heroku.faults.hitEach([{ does: 'error', status: 500 }]);
+      expect(await maintenanceInfo(OF)).toMatchObject({ status: 'none' });
+      const to = { maxmemoryPolicy: 'volatile-ttl', timeout: 60, keyspaceNotifications: 'KEA' };
+      expect(await setStoreSettings({ ...OF, to })).toMatchObject({ did: true });
+      heroku.faults.clear();
+      expect(await storeInfo(OF)).toMatchObject(to);
+      // What must not be done twice is left to whoever looks first.
+      heroku.faults.add({ does: 'error', status: 500, method: 'POST', path: /upgrade$/ });
+      const asked = cli({
+        args: ['redis:upgrade', OF.addon, '--app', 'shop', '--version', '7.2', '--confirm', 'shop'],
+        changes: true,
+      });
+      expect(await failureOf(asked)).toMatchObject({ type: 'OutcomeUnknown' });
+      expect(heroku.requests.filter(({ path }) => path.endsWith('/upgrade'))).toHaveLength(1);
+    },
+  );
+
   slow('is not to be had with an expired key, and is not shown when it is rate-limited', async () => {
     const heroku = await shop();
     heroku.faults.add({ does: 'rate-limit', client: 'cli', path: /./ });

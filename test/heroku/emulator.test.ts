@@ -279,6 +279,30 @@ describe('what goes wrong', () => {
     ]);
   });
 
+  test('each request fails once, by turns, and passes when it is asked again', async () => {
+    const heroku = await shop();
+    heroku.faults.hitEach([{ does: 'error', status: 500 }, { does: 'drop' }]);
+    expect((await look(heroku)).status).toBe(500);
+    await expect(turnOn(heroku)).rejects.toThrow();
+    expect(heroku.app('shop').maintenance).toBe(false);
+    expect((await turnOn(heroku)).status).toBe(200);
+    expect((await look(heroku)).status).toBe(200);
+    expect((await look(heroku)).status).toBe(500);
+    // What changes something only, after its effect; by its ordinal among all of these.
+    heroku.faults.clear();
+    heroku.faults.hitEach([{ does: 'error', status: 503, after: true }], { writes: true });
+    expect((await look(heroku)).status).toBe(200);
+    const off = () => ask(heroku, 'PATCH /apps/shop', { maintenance: false });
+    expect((await off()).status).toBe(503);
+    expect(heroku.app('shop').maintenance).toBe(false);
+    heroku.faults.clear();
+    heroku.faults.add({ does: 'error', status: 500, path: /./, writes: true, nth: 2 });
+    expect((await look(heroku)).status).toBe(200);
+    expect((await off()).status).toBe(200);
+    expect((await look(heroku)).status).toBe(200);
+    expect((await off()).status).toBe(500);
+  });
+
   test('a key that is used up, expired, or not for that app', async () => {
     const heroku = await shop();
     heroku.createApp({ name: 'theirs', access: 'forbidden' });

@@ -39,6 +39,8 @@ export interface HerokuWorldOptions extends Omit<HerokuOptions, 'servers'> {
   /** Default: one web and two workers on shop; shop-canary the same with one, in maintenance mode. */
   canary?: boolean;
   worker?: boolean;
+  /** The apps run in a Private Space. */
+  space?: boolean;
 }
 
 /**
@@ -52,11 +54,13 @@ export async function herokuWorld(options: HerokuWorldOptions = {}): Promise<Her
     canary = true,
     env: more = {},
     worker = true,
+    space = false,
     ...rest
   } = options;
   const heroku = await herokuHere(rest);
   heroku.createApp({
     name: 'shop',
+    space,
     vars: { SHOP_NAME: 'The shop' },
     formation: [
       { type: 'web', quantity: 2, size: 'Standard-2X' },
@@ -66,7 +70,7 @@ export async function herokuWorld(options: HerokuWorldOptions = {}): Promise<Her
   });
   await heroku.createRedis({ app: 'shop', plan, version, name: 'redis-curly-1' });
   if (canary) {
-    heroku.createApp({ name: 'shop-canary' });
+    heroku.createApp({ name: 'shop-canary', space });
     heroku.attach({ app: 'shop-canary', addon: 'redis-curly-1', as: 'CACHE' });
   }
   const folder = await mkdtemp(join(tmpdir(), 'ferry-heroku-world-'));

@@ -1,15 +1,12 @@
 /* No secret in a history, a log, an error, a receipt or `ps`, also when things go wrong. */
-import { execFile } from 'node:child_process';
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 import { queries } from '../../src/contract.js';
 import { freePort } from '../../src/setup/servers.js';
-import { sleep, world } from '../support/world.js';
+import { files, legible, spellings, watchProcesses } from '../support/leaks.js';
+import { world } from '../support/world.js';
 import { hook, seed } from './support.js';
-
-const run = promisify(execFile);
 
 /** Long enough that nothing else spells them by chance, with what shells, URLs and JSON treat as special. */
 const PLANTED = {
@@ -18,39 +15,6 @@ const PLANTED = {
   path: 'T0KEN-Pl4nted-in-the-path',
   command: 'Pl4nted-env-of-a-command$1',
 };
-
-/** As it is, URL-encoded, as a string of JSON, and base64 at each of the three offsets. */
-function spellings(secret: string): string[] {
-  const base64 = [0, 1, 2].map((before) => {
-    const bytes = Buffer.concat([Buffer.alloc(before), Buffer.from(secret)]);
-    return bytes
-      .toString('base64')
-      .replace(/=+$/, '')
-      .slice(before + 1, -1);
-  });
-  return [secret, encodeURIComponent(secret), JSON.stringify(secret).slice(1, -1), ...base64];
-}
-
-/** Everything that Temporal stores: as it is exported, and behind that each payload as text. */
-function legible(value: unknown): string {
-  const exported = JSON.stringify(value, (_, inner: unknown) => {
-    if (inner instanceof Uint8Array) return Buffer.from(inner).toString('base64');
-    if (typeof inner === 'bigint') return String(inner);
-    return inner;
-  });
-  const payloads = [...exported.matchAll(/"data":"([A-Za-z0-9+/=]+)"/g)].map(([, data]) =>
-    Buffer.from(data ?? '', 'base64').toString('utf8'),
-  );
-  return [exported, ...payloads].join('\n');
-}
-
-async function files(folder: string): Promise<string> {
-  const names = await readdir(folder, { recursive: true, withFileTypes: true });
-  const texts = await Promise.all(
-    names.filter((name) => name.isFile()).map((name) => readFile(join(name.parentPath, name.name), 'utf8')),
-  );
-  return texts.join('\n');
-}
 
 test('a run with planted passwords, failing here and there', async () => {
   const h = await hook();
@@ -67,20 +31,10 @@ test('a run with planted passwords, failing here and there', async () => {
   });
   Object.assign(w.env, { WRONG_URL: w.sourceUrl.replace(encodeURIComponent(PLANTED.redis), PLANTED.wrong) });
   let log = '';
-  const processes = new Set<string>();
-  let sampling = true;
+  const seen = watchProcesses(60);
   try {
     const worker = await w.startWorker();
     worker.stderr?.on('data', (chunk: Buffer) => (log += chunk.toString()));
-    const sampler = (async () => {
-      while (sampling) {
-        // Of every process of this machine; the servers themselves were started with the password by this test, not by the upgrade.
-        const { stdout } = await run('ps', ['-eww', '-o', 'ppid=,args=']);
-        for (const line of stdout.split('\n'))
-          if (!line.includes('redis-server') && !line.includes('--requirepass')) processes.add(line);
-        await sleep(60);
-      }
-    })();
     await seed(w, 'source', 500);
 
     const wrong = await w.start({ source: { env: 'WRONG_URL' }, notify: { webhook: { env: 'TELL_URL' } } });
@@ -123,8 +77,11 @@ test('a run with planted passwords, failing here and there', async () => {
     const receipt = await upgrade.ended();
     expect(receipt.outcome).toBe('RolledBack');
     states.push(await upgrade.state());
-    sampling = false;
-    await sampler;
+    const { lines } = await seen();
+    // The servers themselves were started with the password by this test, not by the upgrade.
+    const processes = lines
+      .split('\n')
+      .filter((line) => !line.includes('redis-server') && !line.includes('--requirepass'));
 
     const places: Record<string, string> = {
       history: legible(await upgrade.handle.fetchHistory()),
@@ -138,7 +95,7 @@ test('a run with planted passwords, failing here and there', async () => {
       'journal, card and receipts': `${card}\n${await files(w.env['FERRY_HOME'] ?? '')}`,
       'what the webhook was told': JSON.stringify(h.heard.map(({ body }) => body)),
       'the log of the worker': log,
-      ps: [...processes].join('\n'),
+      ps: processes.join('\n'),
     };
     // Each was really looked into.
     expect(places['history']).toContain('stopWrites ended with exit code 1');
@@ -157,7 +114,7 @@ test('a run with planted passwords, failing here and there', async () => {
       }
     }
   } finally {
-    sampling = false;
+    await seen();
     await w.close();
     await h.close();
   }

@@ -31,7 +31,7 @@ export async function startServer(world: World, routes: Routes, requests: Seen[]
     const body = await bodyOf(request);
     const seen: Seen = { at: new Date(), method, path, client, body, status: null, fault: null };
     requests.push(seen);
-    const effect = world.faults.take({ method, path, client });
+    const effect = world.faults.take({ method, path, client, body });
     seen.fault = effect?.does ?? null;
 
     const reply = async (): Promise<Reply> => {

@@ -7,10 +7,12 @@ export function catalogueRoutes(): Routes {
     'GET /addon-services/:service/plans': (call) => {
       if (call.param('service') !== SERVICE) throw notFound('add_on');
       return ok(
-        Object.entries(PLANS).map(([name, { title, cents }]) => ({
+        Object.entries(PLANS).map(([name, { title, cents, space }]) => ({
           addon_service: { name: SERVICE },
           human_name: title,
           id: `plan-${name}`,
+          installable_inside_private_network: space,
+          installable_outside_private_network: !space,
           name: `${SERVICE}:${name}`,
           price: { cents, contract: false, metered: false, unit: 'month' },
           state: 'ga',
