@@ -305,7 +305,7 @@ describe.skipIf(CLUSTER === null)('helmBlueGreen', () => {
       const w = await clusterWorld();
       await w.install({ image: { tag: R70 } });
       const config = await readFile(CLUSTER?.kubeconfig ?? '', 'utf8');
-      const [, port = ''] = /server: "?https:\/\/127\.0\.0\.1:(\d+)/.exec(config) ?? [];
+      const [, port = ''] = /https:\/\/127\.0\.0\.1:(\d+)/.exec(config) ?? [];
       const way = await link(Number(port), onTestFinished);
       const kubeconfig = join(w.folder, 'kubeconfig');
       await writeFile(kubeconfig, config.replace(`127.0.0.1:${port}`, way.at), { mode: 0o600 });
