@@ -39,6 +39,14 @@ const EXAMPLES = {
     apps: ['shop-canary', 'shop'],
     keepOldFor: '24h',
   },
+  helmBlueGreen: {
+    name: 'cache',
+    namespace: 'redis',
+    release: 'redis',
+    chart: './charts/redis',
+    targetVersion: '8.0.2',
+    soak: '24h',
+  },
   helmInPlace: {
     name: 'cache',
     namespace: 'redis',

@@ -18,6 +18,7 @@ export const STRATEGIES = {
   herokuFork: 'heroku',
   helmInPlace: 'kubernetes',
   helmRolling: 'kubernetes',
+  helmBlueGreen: 'kubernetes',
 } as const;
 export type Strategy = keyof typeof STRATEGIES;
 

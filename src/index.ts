@@ -3,6 +3,7 @@
  * Nothing here runs an upgrade; a worker does (`ferry worker`).
  */
 import type { Strategy } from './contract.js';
+import { HelmBlueGreenInput } from './inputs/helm-blue-green.js';
 import { HelmInPlaceInput } from './inputs/helm-in-place.js';
 import { HelmRollingInput } from './inputs/helm-rolling.js';
 import { HerokuForkInput } from './inputs/heroku-fork.js';
@@ -55,6 +56,11 @@ export {
 } from './contract.js';
 export { dataConverter } from './codec/converter.js';
 export { FAILURES, isFailureType, type FailureType } from './errors.js';
+export {
+  HELM_BLUE_GREEN_GATES,
+  HelmBlueGreenInput,
+  type HelmBlueGreenSettings,
+} from './inputs/helm-blue-green.js';
 export { DiagnoseInput } from './inputs/diagnose.js';
 export { HELM_IN_PLACE_GATES, HelmInPlaceInput, type HelmInPlaceSettings } from './inputs/helm-in-place.js';
 export { HELM_ROLLING_GATES, HelmRollingInput, type HelmRollingSettings } from './inputs/helm-rolling.js';
@@ -79,4 +85,5 @@ export const SCHEMAS = {
   herokuFork: HerokuForkInput,
   helmInPlace: HelmInPlaceInput,
   helmRolling: HelmRollingInput,
+  helmBlueGreen: HelmBlueGreenInput,
 } as const satisfies Record<Strategy, unknown>;

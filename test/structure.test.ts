@@ -110,17 +110,22 @@ describe('structure', () => {
     );
   });
 
-  test.each(['redis-copy', 'redis-switchover', 'heroku-in-place', 'heroku-fork', 'helm-in-place', 'helm-rolling'])(
-    'the steps of %s are the headings of its runbook page, in order',
-    (strategy) => {
-      const text = readFileSync(join(SRC, `workflows/${strategy}.ts`), 'utf8');
-      const titles = [
-        ...text.matchAll(/(?:r\.(step|checks|window|pointOfNoReturn|gate)|await backUp)\(\s*(['"])(.*?)\2/g),
-      ].map(([, kind, , title]) => (kind === 'gate' ? `Gate: ${title}` : title));
-      const headings = [...readFileSync(`docs/runbooks/${strategy}.md`, 'utf8').matchAll(/^## (.*)$/gm)].map(
-        ([, heading]) => heading,
-      );
-      expect(headings).toEqual(titles);
-    },
-  );
+  test.each([
+    'redis-copy',
+    'redis-switchover',
+    'heroku-in-place',
+    'heroku-fork',
+    'helm-in-place',
+    'helm-rolling',
+    'helm-blue-green',
+  ])('the steps of %s are the headings of its runbook page, in order', (strategy) => {
+    const text = readFileSync(join(SRC, `workflows/${strategy}.ts`), 'utf8');
+    const titles = [
+      ...text.matchAll(/(?:r\.(step|checks|window|pointOfNoReturn|gate)|await backUp)\(\s*(['"])(.*?)\2/g),
+    ].map(([, kind, , title]) => (kind === 'gate' ? `Gate: ${title}` : title));
+    const headings = [...readFileSync(`docs/runbooks/${strategy}.md`, 'utf8').matchAll(/^## (.*)$/gm)].map(
+      ([, heading]) => heading,
+    );
+    expect(headings).toEqual(titles);
+  });
 });

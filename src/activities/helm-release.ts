@@ -254,14 +254,14 @@ export async function upgradeRelease(input: UpgradeInput): Promise<{ revision: n
   });
 }
 
-function ours(workflowId: string, runId: string): string {
+export function ours(workflowId: string, runId: string): string {
   return `Redis Ferry ${workflowId} ${runId.slice(0, 8)}`;
 }
 
 const PENDING_MS = 2 * 60_000;
 
 /** Our revision, once helm has ended with it; null where there is none. A helm outlives the worker that started it. */
-async function settled(b: Here, on: At, description: string): Promise<number | null> {
+export async function settled(b: Here, on: At, description: string): Promise<number | null> {
   for (const until = Date.now() + PENDING_MS; ; await pause(1_000, b.signal)) {
     const last = (await history({ ...at(on), signal: b.signal })).findLast(
       ({ description: said, status }) => said === description || status.startsWith('pending-'),

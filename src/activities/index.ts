@@ -15,6 +15,7 @@ export {
 export {
   describeCouple,
   endReplication,
+  followAgain,
   handOverBack,
   handOverForward,
   preflightCouple,
@@ -68,6 +69,15 @@ export {
   upgradeRelease,
 } from './helm-release.js';
 export { replacePod, waitForPod } from './helm-pods.js';
+export {
+  askApplication,
+  describeBlueGreen,
+  installGreen,
+  proveBlueUnused,
+  removeGreen,
+  retireBlue,
+  waitForGreen,
+} from './helm-blue-green.js';
 export {
   goBackInPlace,
   lookAtFormats,

@@ -1,4 +1,5 @@
 /** Letting a server follow another one, handing over between them, watching the way back, and the end of it. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import type { Check, Told, UndoResult } from '../contract.js';
 import { FerryError } from '../errors.js';
@@ -14,6 +15,7 @@ import { describe, type ServerFacts } from '../redis/describe.js';
 import { highestFormat, type Formats } from '../redis/format.js';
 import { breakGlassPrefix } from '../redis/break-glass.js';
 import { connectionName, dismiss } from '../redis/hands.js';
+import { keyspaceIn, parseInfo } from '../redis/info.js';
 import { resumeWrites } from '../redis/pause.js';
 import {
   admit,
@@ -264,6 +266,53 @@ export async function startReplication(input: {
   });
 }
 
+/**
+ * The same where one of both was restarted since, as pods are: it follows again, unless the source came back without what the target
+ * holds. Harmless while it follows. @throws FerryError Unclear where following would lose keys
+ */
+export async function followAgain(
+  input: Parameters<typeof startReplication>[0],
+): Promise<{ again: boolean; runIds?: Couple['runIds'] }> {
+  const { couple } = input;
+  const follows = await border(async (b) => {
+    const { source, target } = await sidesOf(couple);
+    return onBoth(b, { source, target }, async (clients) => {
+      const until = performance.now() + COMES_BACK_MS;
+      for (;;) {
+        const [was, is] = [
+          await roleOf({ client: clients.source }),
+          await roleOf({ client: clients.target }),
+        ];
+        if (tookOver({ will: is, was, runId: couple.runIds?.target }))
+          throw new FerryError('Unclear', `${shown(target.address)} has taken over already`);
+        if (was.role === 'primary' && is.follows?.linkUp === true && is.replId === was.replId) return true;
+        // What was restarted doesn't come back by itself, or not to the same place.
+        const same = was.runId === couple.runIds?.source && is.runId === couple.runIds.target;
+        if (!same || performance.now() > until) break;
+        await sleep(200, undefined, { signal: b.signal });
+      }
+      const [there, here] = [await keysOf(clients.source), await keysOf(clients.target)];
+      if (there < here / 2)
+        throw new FerryError(
+          'Unclear',
+          `${shown(source.address)} holds ${there} keys, and ${shown(target.address)} ${here}: the source came back without its data, and following it would remove the copy. Restore the source first, then retry`,
+        );
+      return false;
+    });
+  });
+  if (follows) return { again: false };
+  const { runIds } = await startReplication(input);
+  return { again: true, runIds };
+}
+
+/** A link that was cut for a moment. */
+const COMES_BACK_MS = 5_000;
+
+async function keysOf(client: Redis): Promise<number> {
+  const info = parseInfo(String(await client.call('INFO', 'keyspace')));
+  return Object.values(keyspaceIn(info)).reduce((sum, { keys }) => sum + keys, 0);
+}
+
 /** A primary may need minutes to write its file before it sends the first byte. */
 const STALLED_MS = 10 * 60_000;
 
@@ -463,6 +512,7 @@ async function hand(
   ).finally(() => ready?.end());
 }
 
+/** The longest that who comes a moment late is sent away for. */
 const LATE_MS = 3_000;
 
 /** With half a second between two of them: a busy moment passes, or a person is asked. */

@@ -31,7 +31,10 @@ const Container = z.object({
   env: z.array(EnvVar).default([]),
   ports: z.array(z.object({ name: z.string().optional(), containerPort: z.number() })).default([]),
   resources: z
-    .object({ requests: z.record(z.string(), z.union([z.string(), z.number()])).optional() })
+    .object({
+      requests: z.record(z.string(), z.union([z.string(), z.number()])).optional(),
+      limits: z.record(z.string(), z.union([z.string(), z.number()])).optional(),
+    })
     .default({}),
   volumeMounts: z.array(z.object({ name: z.string(), mountPath: z.string() })).default([]),
   securityContext: z.looseObject({}).default({}),
@@ -48,6 +51,7 @@ const PodSpec = z.object({
   subdomain: z.string().optional(),
   terminationGracePeriodSeconds: z.number().default(30),
   securityContext: z.looseObject({}).default({}),
+  tolerations: z.array(z.looseObject({})).default([]),
 });
 
 const State = z.object({
@@ -128,7 +132,6 @@ export const StatefulSet = z.object({
     .prefault({}),
 });
 export type StatefulSet = z.infer<typeof StatefulSet>;
-export const StatefulSets = z.object({ items: z.array(StatefulSet) });
 
 export const Service = z.object({
   metadata: Meta,
@@ -217,6 +220,40 @@ export const Events = z.object({
     }),
   ),
 });
+
+export const Nodes = z.object({
+  items: z.array(
+    z.object({
+      metadata: Meta,
+      spec: z
+        .object({
+          unschedulable: z.boolean().default(false),
+          taints: z.array(z.object({ key: z.string(), effect: z.string() })).default([]),
+        })
+        .prefault({}),
+      status: z.object({
+        allocatable: z.record(z.string(), z.string()).default({}),
+        conditions: z.array(z.object({ type: z.string(), status: z.string() })).default([]),
+      }),
+    }),
+  ),
+});
+
+export const Quotas = z.object({
+  items: z.array(
+    z.object({
+      metadata: Meta,
+      status: z
+        .object({
+          hard: z.record(z.string(), z.string()).default({}),
+          used: z.record(z.string(), z.string()).default({}),
+        })
+        .prefault({}),
+    }),
+  ),
+});
+
+export const StorageClasses = z.object({ items: z.array(z.object({ metadata: Meta })) });
 
 /** Whether an object with these labels is meant by the selector. An empty selector means nobody. */
 export function selects(

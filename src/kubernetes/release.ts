@@ -202,7 +202,7 @@ function statefulSetIn(objects: RenderedObject[], shown: string): string {
   );
 }
 
-function redisContainer(containers: readonly Container[]): Container {
+export function redisContainer(containers: readonly Container[]): Container {
   const found =
     containers.find(({ ports }) =>
       ports.some(({ name, containerPort }) => name === 'redis' || containerPort === 6379),
@@ -213,7 +213,7 @@ function redisContainer(containers: readonly Container[]): Container {
   return found;
 }
 
-function portOf({ ports }: Container): number {
+export function portOf({ ports }: Container): number {
   return (
     (
       ports.find(({ name }) => name === 'redis') ??

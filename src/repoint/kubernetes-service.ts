@@ -22,22 +22,37 @@ const FOLLOWS_WITHIN_MS = 10_000;
 const LOOK_EVERY_MS = 20;
 /** What the rules on the nodes may take after that. kube-proxy writes its first change at once, and later ones within a second. */
 const SETTLE_MS = 250;
+/** An API server that restarts is back in seconds. Writes wait, and going back would need it too. */
+const PERSISTS_MS = 20_000;
 
 /** @throws FerryError CommandFailed where a selector could not be set, or nobody stands behind it */
 export async function repointServices(
   input: RepointInput<Spec> & { open?: ApiProxy | undefined },
 ): Promise<string> {
-  const { spec, open } = input;
+  const { open } = input;
   if (open) {
     const done = await repointBy(input, open).catch(() => null);
-    // What was made ready may have ended since; nobody can write meanwhile, so it is tried once more before it fails.
+    // What was made ready may have ended since; nobody can write meanwhile, so it is tried again before it fails.
     if (done !== null) return done;
   }
-  const anew = await openServices(spec);
+  for (const until = Date.now() + PERSISTS_MS; ; await sleep(500, undefined, { signal: input.signal })) {
+    try {
+      return await repointAnew(input);
+    } catch (error) {
+      const away =
+        error instanceof FerryError &&
+        ['ProviderUnavailable', 'OutcomeUnknown', 'Unreachable'].includes(error.type);
+      if (!away || Date.now() > until) throw error;
+    }
+  }
+}
+
+async function repointAnew(input: RepointInput<Spec>): Promise<string> {
+  const open = await openServices(input.spec);
   try {
-    return await repointBy(input, anew);
+    return await repointBy(input, open);
   } finally {
-    anew.end();
+    open.end();
   }
 }
 

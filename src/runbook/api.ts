@@ -102,6 +102,8 @@ export interface Runbook {
   /** Goes back without being asked to, for what the input named as a reason. Where that would lose writes, a person is asked. */
   goBack(why: string): Promise<void>;
   warn(sentence: string): void;
+  /** Something that is left for people to do, beside what the input names. */
+  followUp(item: string): void;
   /**
    * Asks a person what the strategy itself can't know. `meanwhile` runs in the background and is stopped, and awaited, once there is
    * an answer; when it ends by itself, the question is withdrawn.

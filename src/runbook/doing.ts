@@ -206,6 +206,8 @@ export function doing(
   const api: Runbook = {
     lock: upgrade.lock,
     warn: (sentence) => ledger.warn(sentence),
+    followUp: (item) =>
+      void (state.followUps.some((each) => each.item === item) || state.followUps.push({ item })),
     rate: () => state.settings.rate,
     settings: () => state.settings,
     planning: false,

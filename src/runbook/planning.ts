@@ -29,6 +29,7 @@ export function planning(upgrade: Upgrade) {
     const planner: Runbook = {
       lock: upgrade.lock,
       warn: (sentence) => ledger.warn(sentence),
+      followUp: () => {},
       rate: () => state.settings.rate,
       settings: () => state.settings,
       planning: true,

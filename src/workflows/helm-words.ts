@@ -81,9 +81,3 @@ export function rollbackByHand({ release }: HelmFacts): string {
 export function kubectlByHand({ release }: HelmFacts, ...words: string[]): string {
   return ['kubectl', ...contextInShell(release.context), '-n', release.namespace, ...words].join(' ');
 }
-
-export function sizeSays(facts: HelmFacts): string {
-  const server = facts.servers[facts.primary];
-  const keys = Object.values(server?.databases ?? {}).reduce((sum, each) => sum + each.keys, 0);
-  return `about ${keys.toLocaleString('en')} keys; the server uses ${megabytes(server?.usedMemory ?? 0)}`;
-}

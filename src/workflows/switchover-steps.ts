@@ -20,13 +20,15 @@ export interface Switchover {
   facts: CoupleFacts;
   /** Earlier steps that must stay as they are where the switch could not be undone, beside the replication. */
   holds?: string[];
+  /** Either server may be restarted by its surroundings before the switch, and then follows no more, or nobody. */
+  restarts?: boolean;
   /** Where the undos stand for a release: what its debris is found by. */
   of?: { namespace: string; release: string } | undefined;
 }
 
 type Replicated = Awaited<ReturnType<ReturnType<typeof acts>['startReplication']>>;
 
-export function switchoverSteps(r: Runbook, { input, facts, holds = [], of }: Switchover) {
+export function switchoverSteps(r: Runbook, { input, facts, holds = [], restarts = false, of }: Switchover) {
   const { source, target } = facts;
   const sides = (): Sides => say.sidesOf(input, facts, r.settings());
   const limits = () => say.limitsOf(input, r.settings());
@@ -41,6 +43,19 @@ export function switchoverSteps(r: Runbook, { input, facts, holds = [], of }: Sw
     canary: input.canary,
     ...(of ? { of } : {}),
   });
+
+  const replication = () => ({
+    couple,
+    backlogBytes: facts.backlogBytes,
+    backlogSeconds: Math.ceil(milliseconds(input.linkDownFor) / 1_000),
+  });
+  async function stillFollows(): Promise<void> {
+    if (!restarts) return;
+    const { again, runIds } = await acts(moves, 'Make sure that it follows').followAgain(replication());
+    couple = { ...couple, runIds: runIds ?? couple.runIds };
+    if (again)
+      r.warn(`${source.shown} or ${target.shown} was restarted: ${target.shown} was made to follow again`);
+  }
 
   return {
     couple: () => couple,
@@ -66,11 +81,7 @@ export function switchoverSteps(r: Runbook, { input, facts, holds = [], of }: Sw
         byHand: [],
       },
       async do() {
-        const followed = await acts(moves, 'Replicate').startReplication({
-          couple,
-          backlogBytes: facts.backlogBytes,
-          backlogSeconds: Math.ceil(milliseconds(input.linkDownFor) / 1_000),
-        });
+        const followed = await acts(moves, 'Replicate').startReplication(replication());
         couple = { ...couple, runIds: followed.runIds ?? couple.runIds };
         return followed;
       },
@@ -80,12 +91,14 @@ export function switchoverSteps(r: Runbook, { input, facts, holds = [], of }: Sw
     compare: (): ReadStep<CompareOutcome | null> => ({
       does: ['compare type, value and expiry of every key, in both directions'],
       foresee: null,
-      read: async () =>
-        mustBeEqual(
+      async read() {
+        await stillFollows();
+        return mustBeEqual(
           await r.resumable((checkpoint?: CompareOutcome['checkpoint']) =>
             acts(moves, 'Compare both sides').compareKeys({ sides: sides(), checkpoint, repair: 'never' }),
           ),
-        ),
+        );
+      },
       note: (result) => (result ? `${result.keysCompared.toLocaleString('en')} keys, no difference` : ''),
     }),
 
@@ -104,6 +117,7 @@ export function switchoverSteps(r: Runbook, { input, facts, holds = [], of }: Sw
     /** Looks again at the gate before the cutover: an approval is for two servers as they are now. */
     again: (title: string): GateOptions => ({
       again: async () => {
+        await stillFollows();
         const found = await acts(looks, 'Look at both servers again').describeCouple({ settings: input });
         return { [title]: [...say.switchSays(found, limits(), input), ...say.followsNoMore(found)] };
       },
@@ -128,9 +142,11 @@ export function switchoverSteps(r: Runbook, { input, facts, holds = [], of }: Sw
         certain: () => (handOver().capMs === planned.capMs ? null : call('handOverBack', handOver())),
         cutover: true,
         do: () =>
-          r.cutover((on: TriesOn<{ pausesGivenUp: number }>) =>
-            acts(switches, 'Switch the applications over').handOverForward({ ...handOver(), ...on }),
-          ),
+          r.cutover(async (on: TriesOn<{ pausesGivenUp: number }>) => {
+            // Where an attempt failed in the middle, nobody knows yet who serves.
+            if (!on.told && !on.settle) await stillFollows();
+            return acts(switches, 'Switch the applications over').handOverForward({ ...handOver(), ...on });
+          }),
         relieves: 'Switch the applications over',
         note: (result) =>
           result
