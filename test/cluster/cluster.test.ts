@@ -1,6 +1,11 @@
 /* That the cluster and the chart are what the tests of strategies take them for. */
 import { describe, expect, test } from 'vitest';
+import { homeOfNode, nodeStands, numberOf } from './node/processes.js';
+import { useNode } from './node/users.js';
 import { CHART, CLUSTER, clusterWorld, R70, R80 } from '../support/cluster.js';
+
+/** Who brought one along may not want it touched. */
+const OURS = process.env['FERRY_TEST_CLUSTER'] !== '1';
 
 /** What a person types in a pod's shell. */
 const NEEDED = [
@@ -75,6 +80,20 @@ describe.skipIf(CLUSTER === null)('the cluster of the tests', { timeout: 120_000
       'app.kubernetes.io/version': R70,
       'app.kubernetes.io/managed-by': 'Helm',
     });
+  });
+
+  test.runIf(OURS)('who comes second finds it up, and leaves it as it was', async () => {
+    const numbers = async () => {
+      const names = await nodeStands();
+      const pids = await Promise.all(names.map((name) => numberOf(homeOfNode(), name)));
+      return Object.fromEntries(names.map((name, at) => [name, pids[at]]));
+    };
+    const before = await numbers();
+    expect(Object.keys(before)).toEqual(expect.arrayContaining(['containerd', 'kube-proxy', 'kubelet']));
+    const second = await useNode(() => undefined);
+    expect(second.kubeconfig).toBe(CLUSTER?.kubeconfig);
+    await second.leave();
+    expect(await numbers()).toEqual(before);
   });
 
   test.each(['sentinel', 'cluster'])(

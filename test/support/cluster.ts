@@ -135,8 +135,15 @@ export async function clusterWorld(): Promise<ClusterWorld> {
     json: async <T>(...what: string[]) => JSON.parse(await kubectl(['get', ...what, '-o', 'json'])) as T,
     async redis(where, { password } = {}) {
       const redis = open(await addressOf(where), password);
-      await redis.connect();
-      return redis;
+      await redis.connect().catch(() => {});
+      // A Service leads to a pod that has just become ready a moment later.
+      for (const limit = Date.now() + 15_000; ; await sleep(50))
+        try {
+          await redis.ping();
+          return redis;
+        } catch (error) {
+          if (Date.now() > limit) throw error;
+        }
     },
     async writers({ service = 'redis', clients = 4, password } = {}) {
       const host = await addressOf({ service });

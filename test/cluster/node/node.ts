@@ -2,7 +2,7 @@
  * A real Kubernetes with one node on this machine: its own network bridge, containerd, etcd, control plane, kubelet, kube-proxy and DNS.
  * One at a time on a machine. Everything that was started is recorded by its number and ended by it.
  */
-import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cacheFolder, type Say } from '../../../src/setup/cache.js';
 import { pause, run, seconds } from '../../../src/setup/run.js';
@@ -47,6 +47,9 @@ export async function startNode(say: Say, cache: string = cacheFolder()): Promis
   await containers(node, images);
   await controlPlane(node);
   await agents(node);
+  const stands = await nodeStands(cache);
+  for (const name of await readdir(join(home, 'pid')))
+    if (!stands.includes(name)) throw new Error(`${name} has ended:\n${await lastWords(home, name)}`);
   say(`Kubernetes is up (${seconds(since)})`);
   return { kubeconfig: node.kubeconfig, bin: node.bin };
 }
@@ -69,6 +72,8 @@ async function network({ home, programs }: Node): Promise<void> {
     // Whose it is.
     await ip('link', 'set', 'k8s0', 'alias', home);
     await ip('link', 'set', 'k8s0', 'up');
+    // A machine without a way out has no route for addresses of Services, which kube-proxy translates only after that.
+    await ip('route', 'add', SERVICES, 'dev', 'k8s0');
   }
   await ip('link', 'set', 'lo', 'up');
   // Docker, where it has run, leaves DROP.
@@ -116,7 +121,7 @@ async function certificates({ home, programs }: Node): Promise<void> {
     await openssl('rsa', '-in', 'sa.key', '-pubout', '-out', 'sa.pub');
   }
   for (const name of ['admin', 'controllers', 'scheduler', 'proxy', 'kubelet'])
-    await writeFile(
+    await writeOnce(
       join(home, `${name}.conf`),
       JSON.stringify({
         apiVersion: 'v1',
@@ -131,14 +136,13 @@ async function certificates({ home, programs }: Node): Promise<void> {
         contexts: [{ name: 'test', context: { cluster: 'c', user: 'u' } }],
         'current-context': 'test',
       }),
-      { mode: 0o600 },
     );
 }
 
 async function containers(node: Node, images: readonly string[]): Promise<void> {
   const { home, programs } = node;
   const socket = join(home, 'containerd.sock');
-  await writeFile(
+  await writeOnce(
     join(home, 'etc/containerd.toml'),
     `version = 2
 root = "${home}/containerd/root"
@@ -160,7 +164,7 @@ state = "${home}/containerd/state"
       SystemdCgroup = false
 `,
   );
-  await writeFile(
+  await writeOnce(
     join(home, 'cni/10-bridge.conflist'),
     JSON.stringify({
       cniVersion: '1.0.0',
@@ -259,7 +263,7 @@ async function controlPlane(node: Node): Promise<void> {
 async function agents(node: Node): Promise<void> {
   const { home } = node;
   const pki = (name: string) => join(home, 'pki', name);
-  const write = (name: string, text: string) => writeFile(join(home, 'etc', name), text);
+  const write = (name: string, text: string) => writeOnce(join(home, 'etc', name), text);
   await write('resolv.conf', 'nameserver 127.0.0.1\n');
   await write(
     'kubelet.json',
@@ -335,6 +339,11 @@ async function agents(node: Node): Promise<void> {
     if (reply?.ok) return;
     if (Date.now() > limit) throw new Error(`DNS did not come up:\n${await lastWords(home, 'coredns')}`);
   }
+}
+
+/** Programs watch their files: kube-proxy ends when its own is written, were it with the same words. */
+async function writeOnce(file: string, text: string): Promise<void> {
+  if ((await readFile(file, 'utf8').catch(() => null)) !== text) await writeFile(file, text, { mode: 0o600 });
 }
 
 const kubectl = ({ kubeconfig }: Node, ...args: string[]): string[] => [

@@ -43,7 +43,10 @@ export async function useNode(
 /** Brings it up, and keeps it so. */
 export function keepNode(say: Say, cache: string = cacheFolder()): Promise<RunningNode> {
   return alone(cache, say, async () => {
-    const node = await startNode(say, cache);
+    const node = await startNode(say, cache).catch(async (error: unknown) => {
+      if ((await othersOf(cache)).length === 0) await stopNode(say, cache);
+      throw error;
+    });
     await mkdir(usersIn(cache), { recursive: true });
     await writeFile(join(usersIn(cache), KEPT), '');
     return node;
