@@ -372,10 +372,3 @@ const ready = (
   withinSeconds: number,
   command: readonly string[],
 ): Promise<void> => until({ home, name, withinSeconds, command, env: programs.env });
-
-/** Gives the running node an image: an archive of `writeImage`. */
-export async function importImage(archive: string, cache: string = cacheFolder()): Promise<void> {
-  const socket = join(homeOfNode(cache), 'containerd.sock');
-  const programs = await findPrograms(() => undefined, cache);
-  await must(programs, 'ctr', ['-a', socket, '-n', 'k8s.io', 'images', 'import', archive]);
-}

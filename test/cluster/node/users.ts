@@ -8,7 +8,6 @@ import { cacheFolder, withLock, type Say } from '../../../src/setup/cache.js';
 import { birthOf, isAlive } from '../../../src/setup/run.js';
 import { stopNode } from './down.js';
 import { startNode, type RunningNode } from './node.js';
-import { end, homeOfNode } from './processes.js';
 
 const usersIn = (cache: string): string => join(cache, 'cluster', 'users');
 const KEPT = 'kept';
@@ -64,21 +63,6 @@ export function dropNode(say: Say, cache: string = cacheFolder()): Promise<void>
       );
     await stopNode(say, cache);
   });
-}
-
-/** For tests: a program of the node goes away, and comes back. */
-export async function withoutProgram(
-  name: 'kubelet' | 'kube-apiserver',
-  work: () => Promise<void>,
-  cache: string = cacheFolder(),
-): Promise<void> {
-  await end(homeOfNode(cache), name, 'SIGKILL');
-  try {
-    await work();
-  } finally {
-    const say = () => undefined;
-    await alone(cache, say, () => startNode(say, cache));
-  }
 }
 
 /** Whoever lives and uses it, by number, and `kept`. */
