@@ -24,6 +24,7 @@ export async function examine(io: Io, options: GlobalOptions): Promise<Finding[]
     ...(await temporal(io, options)),
     await redisCli(),
     await herokuCli(),
+    await clusterTools(),
     await home(),
     await cache(),
   ];
@@ -162,6 +163,36 @@ async function herokuCli(): Promise<Finding> {
     status: 'ok',
     found: `not here; a worker's first upgrade on Heroku installs heroku@${HEROKU_VERSION} from npm into ${cacheFolder()} (395 MB)`,
   };
+}
+
+/** Only upgrades of Helm releases need them. */
+async function clusterTools(): Promise<Finding> {
+  const name = 'kubectl and helm';
+  const tools = [
+    { tool: 'kubectl', variable: 'FERRY_KUBECTL', args: ['version', '--client', '-o', 'json'] },
+    { tool: 'helm', variable: 'FERRY_HELM', args: ['version', '--short'] },
+  ];
+  const found: string[] = [];
+  for (const { tool, variable, args } of tools) {
+    const path = process.env[variable] ?? which(tool);
+    if (path === null)
+      return {
+        name,
+        status: 'ok',
+        found: `no ${tool} here`,
+        next: `Only upgrades of Helm releases need it: install it, or name it in ${variable}.`,
+      };
+    const version = await run(path, args, { timeoutMs: 10_000 });
+    if (!version.ok)
+      return {
+        name,
+        status: 'warn',
+        found: `${path}: ${version.why}`,
+        next: `Only upgrades of Helm releases need it. Mend it, or name another one in ${variable}.`,
+      };
+    found.push(`${tool} ${/v\d+\.\d+\.\d+/.exec(version.stdout)?.[0] ?? '?'} (${path})`);
+  }
+  return { name, status: 'ok', found: found.join(', ') };
 }
 
 async function home(): Promise<Finding> {
