@@ -184,6 +184,8 @@ describe('add-ons', () => {
       name: 'heroku-redis:premium-0',
       title: 'Premium 0',
       price: { cents: 1_500, unit: 'month', contract: false },
+      inside: false,
+      outside: true,
     });
   });
 });
