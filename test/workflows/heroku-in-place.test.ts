@@ -233,7 +233,7 @@ describe.skipIf(CLI === null)('herokuInPlace', () => {
     const upgrade = await begun(w, { postponeBefore: '140s' });
     const put = await upgrade.until(
       ({ warnings }) => warnings.some((each) => each.includes('was put off to')),
-      120_000,
+      300_000,
     );
     expect(w.heroku.redis('redis-curly-1').version).toBe('7.0');
     const { question } = (await upgrade.until(open('run'))).gates[1] ?? {};
