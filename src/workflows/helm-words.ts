@@ -4,7 +4,6 @@ import { contextInShell, quoted } from '../inputs/in-shell.js';
 import type { HelmSettings } from '../inputs/kubernetes.js';
 import { acts, changes, moves } from '../runbook/acts.js';
 import type { WriteStep } from '../runbook/api.js';
-import { megabytes } from './redis-switchover-words.js';
 
 export { megabytes, probeCheck } from './redis-switchover-words.js';
 
