@@ -30,7 +30,8 @@ const USER = 'masteruser';
 const PASSWORD = 'masterauth';
 const BACKLOG = 'repl-backlog-size';
 const BACKLOG_TTL = 'repl-backlog-ttl';
-const REMEMBERED = [PRIORITY, LOAD, READ_ONLY, TLS, USER, BACKLOG, BACKLOG_TTL];
+const PING = 'repl-ping-replica-period';
+const REMEMBERED = [PRIORITY, LOAD, READ_ONLY, TLS, USER, BACKLOG, BACKLOG_TTL, PING];
 
 /** The user that a primary knows its follower by. One for each upgrade. */
 export function replicationUser(name: string): string {
@@ -116,6 +117,25 @@ export async function follow({
   await act(client, ['REPLICAOF', at.host, String(at.port)]);
 }
 
+/** Longer than anything here takes: about 68 years. */
+const NEVER_SECONDS = 2 ** 31 - 1;
+
+/**
+ * A primary writes a PING into the stream for its replicas, also while its writes are paused. One behind the fence, and it is ahead of
+ * whoever was promoted: it can't follow without being sent everything anew (measured: 14 bytes). Only one that has other replicas
+ * does so.
+ */
+export async function pings(on: {
+  client: Redis;
+  before: FollowBefore;
+  /** As they were, or none. */
+  sent: boolean;
+}): Promise<void> {
+  const { client, before, sent } = on;
+  const was = before.settings[PING];
+  if (was !== undefined) await set(client, PING, sent ? was : String(NEVER_SECONDS));
+}
+
 /**
  * Puts the settings back that stood before; whom it follows is another matter. Harmless when nothing was changed. Where it may
  * have to be followed itself (`serves`), the larger backlog stays.
@@ -181,7 +201,7 @@ export async function linkUp(on: {
 }
 
 async function settingsOf(client: Redis): Promise<Record<string, string>> {
-  const names = ['replica-*', LOAD, TLS, USER, PASSWORD, BACKLOG, BACKLOG_TTL];
+  const names = ['replica-*', LOAD, TLS, USER, PASSWORD, BACKLOG, BACKLOG_TTL, PING];
   const replies = await Promise.all(names.map((name) => client.call('CONFIG', 'GET', name))).catch(
     (error: unknown) => {
       throw failureOn(client, error);

@@ -29,7 +29,15 @@ import { parseInfo } from '../info.js';
 import { sendAwayUntilQuiet } from '../latecomers.js';
 import { pauseWrites, resumeWrites } from '../pause.js';
 import { fenceByRole, fencedByRole, liftFenceByRole } from './fence-by-role.js';
-import { admit, dismissFollower, linkUp, restoreFollow, rewriteConfig, type FollowBefore } from './follow.js';
+import {
+  admit,
+  dismissFollower,
+  linkUp,
+  pings,
+  restoreFollow,
+  rewriteConfig,
+  type FollowBefore,
+} from './follow.js';
 import { parseRole, roleOf, type Role } from './role.js';
 
 export interface HandoverSide {
@@ -173,6 +181,8 @@ export async function handOver(options: HandoverOptions): Promise<HandoverResult
       user: options.user,
     });
     const { pausesWrites } = await roleOf({ client: old });
+    // 6.0 cuts the links of all its replicas as it is fenced, and pings nobody.
+    if (pausesWrites) await pings({ client: old, before: from.follow, sent: false });
     for (let given = options.givenUp ?? 0; given < options.tries; given += 1) {
       if (given > 0) await wait(BREATH_MS, signal);
       await unlessAborted(options, old);
@@ -190,6 +200,8 @@ export async function handOver(options: HandoverOptions): Promise<HandoverResult
       `${shown(to.address)} did not get into step with ${shown(from.address)} within a pause of ${options.capMs} ms, ${options.tries} times`,
     );
   } finally {
+    // Where it doesn't hear it, the end of the upgrade puts it back, as it does every setting.
+    await pings({ client: old, before: from.follow, sent: true }).catch(() => {});
     old.disconnect();
     next.disconnect();
   }

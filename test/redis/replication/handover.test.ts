@@ -3,8 +3,8 @@ import { expect, onTestFinished, test } from 'vitest';
 import { startRedis } from '../../../src/setup/servers.js';
 import { handOver } from '../../../src/redis/replication/handover.js';
 import { roleOf } from '../../../src/redis/replication/role.js';
-import { anyServer, installed } from '../servers.js';
-import { couple, losses, writer } from './support.js';
+import { anyServer, installed, serve } from '../servers.js';
+import { couple, losses, sideOf, writer } from './support.js';
 import { cases } from '../../support/slow.js';
 
 const PAIRS = cases<readonly [string, string]>(
@@ -76,6 +76,34 @@ test('a repoint that fails: the old one takes over again, with what was written 
   expect(await pair.one.client().config('GET', 'min-replicas-to-write')).toEqual([
     'min-replicas-to-write',
     '0',
+  ]);
+});
+
+test('a repoint that takes long, with another replica that is sent a PING each second: nothing slips behind the fence', async () => {
+  const pair = await couple(['r70', 'r80']);
+  const { one } = pair;
+  await one.client().config('SET', 'repl-ping-replica-period', '1');
+  pair.sides.from = await sideOf(one);
+  const other = await serve({ name: 'r70', args: ['--replicaof', `127.0.0.1 ${one.port}`] });
+  await expect.poll(async () => (await roleOf({ client: other.client() })).follows?.linkUp).toBe(true);
+  const writers = ['a', 'b'].map((key) => writer(pair, key));
+  const options = pair.options();
+  const result = await handOver({
+    ...options,
+    repoint: async () => {
+      await new Promise((resolve) => setTimeout(resolve, 3_000));
+      await options.repoint();
+    },
+  });
+  expect(result).toMatchObject({ partial: true, slipped: 0 });
+  for (const each of writers) {
+    const { acknowledged, errors } = await each.end();
+    expect(errors).toEqual([]);
+    expect(await losses({ server: pair.two, key: each.key, acknowledged })).toEqual({ missing: 0, twice: 0 });
+  }
+  expect(await one.client().config('GET', 'repl-ping-replica-period')).toEqual([
+    'repl-ping-replica-period',
+    '1',
   ]);
 });
 
