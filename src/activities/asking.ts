@@ -6,8 +6,10 @@ import { resolveEndpoint } from '../platform/secrets.js';
 import type { ServerAddress } from '../redis/address.js';
 import { withClient } from '../redis/connect.js';
 import { fenceStanding } from '../redis/fence.js';
+import { highestFormat, type Formats } from '../redis/format.js';
 import { dismiss } from '../redis/hands.js';
 import { parseInfo } from '../redis/info.js';
+import { openConnection } from '../redis/resp.js';
 import { dropTracker } from '../redis/tracker-pool.js';
 import type { Border } from './border.js';
 
@@ -26,6 +28,19 @@ export async function atEndpoint<T>(
   use: (client: Redis) => Promise<T>,
 ): Promise<T> {
   return onServer(b, await resolveEndpoint({ endpoint, where, signal: b.signal }), use);
+}
+
+/** Which formats a server reads and writes. */
+export async function formatsAt(
+  b: Pick<Border<never>, 'hand' | 'signal'>,
+  address: ServerAddress,
+): Promise<Formats> {
+  const connection = await openConnection({ address, name: b.hand, signal: b.signal });
+  try {
+    return await highestFormat(connection);
+  } finally {
+    connection.close();
+  }
 }
 
 /** Where CONFIG isn't permitted no fence of ours can stand. */

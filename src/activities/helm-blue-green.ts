@@ -35,7 +35,10 @@ import {
   chartOf,
   endpointOf,
   factsOf,
+  mustRun,
   ours,
+  podEndpoint,
+  servicesTo,
   settled,
   valuesFor,
   type HelmFacts,
@@ -73,14 +76,16 @@ export async function describeBlueGreen(input: { settings: HelmBlueGreenSettings
     const secret =
       password && (await resolveSecret({ ref: password, where: 'the password', signal: b.signal }));
     const blue = endpointOf(release, primary);
-    const green = endpointOf(
-      {
-        ...release,
-        statefulSet: { ...release.statefulSet, container: look.container, port: look.port },
-      },
-      look.pods[0] ?? '',
-    );
-    const repoint = settings.repoint ?? byServices(helm, look);
+    const green = podEndpoint({
+      namespace: release.namespace,
+      context: release.context,
+      pod: look.pods[0] ?? '',
+      container: look.container,
+      port: look.port,
+      password,
+    });
+    const repoint =
+      settings.repoint ?? servicesTo(release, { services: helm.serving, pod: look.pods[0] ?? '' });
     return {
       helm,
       green: look,
@@ -102,21 +107,6 @@ async function greenValues(
   const { given, values } = await valuesFor(settings, old, signal);
   const { fullname } = pathsOf(settings);
   return { given, values: fullname === null ? values : withValue(values, fullname, greenOf(settings)) };
-}
-
-/** The Services that lead to the old primary are to lead to the new one. */
-function byServices({ release, serving }: HelmFacts, { pods }: SecondLook): Repoint {
-  const { namespace, context } = release;
-  return {
-    kind: 'kubernetesService',
-    namespace,
-    ...(context === undefined ? {} : { context }),
-    services: serving.map(({ name, selector }) => ({
-      name,
-      source: selector,
-      target: { 'statefulset.kubernetes.io/pod-name': pods[0] ?? '' },
-    })),
-  };
 }
 
 async function foreseen(
@@ -262,11 +252,7 @@ export async function waitForGreen(input: {
       signal: b.signal,
     });
     const server = await describe({ address, name: b.hand, signal: b.signal });
-    if (server.version !== version)
-      throw new FerryError(
-        'PodNotReady',
-        `the pod ${namespace}/${pods[0] ?? ''} runs ${server.version}, and not ${version}: look at the image's tag`,
-      );
+    mustRun({ namespace, pod: pods[0] ?? '', version: server.version, wanted: version });
     return { seconds: Math.round((Date.now() - since) / 100) / 10, server };
   });
 }

@@ -10,14 +10,13 @@ import type { ReleaseFacts } from '../kubernetes/release.js';
 import { restoreVolume, type DataFiles } from '../kubernetes/restore-volume.js';
 import { endPod, podReady, podsGone, scale } from '../kubernetes/rollout.js';
 import { lookAtPod } from '../kubernetes/why.js';
-import { highestFormat, type Formats } from '../redis/format.js';
-import { pairsOf } from '../redis/info.js';
+import type { Formats } from '../redis/format.js';
+import { settingsNamed } from '../redis/settings.js';
 import { countKeys } from '../redis/keyspace.js';
 import { roundTrip } from '../redis/round-trip.js';
 import { saveNow, type Saved } from '../redis/save.js';
-import { openConnection } from '../redis/resp.js';
 import { resolveEndpoint } from '../platform/secrets.js';
-import { atEndpoint } from './asking.js';
+import { atEndpoint, formatsAt } from './asking.js';
 import { border } from './border.js';
 import { backToRevision } from './helm-release.js';
 
@@ -32,25 +31,14 @@ export interface SavedToDisk extends Saved {
 export async function lookAtFormats(input: { endpoint: RedisEndpoint }): Promise<Formats> {
   return border(async (b) => {
     const address = await resolveEndpoint({ endpoint: input.endpoint, where: 'the pod', signal: b.signal });
-    const connection = await openConnection({ address, name: b.hand, signal: b.signal });
-    try {
-      return await highestFormat(connection);
-    } finally {
-      connection.close();
-    }
+    return formatsAt(b, address);
   });
 }
 
 /** Where the server keeps its files. */
 async function filesOf(client: Redis, mountPath: string): Promise<DataFiles> {
-  const settings = Object.fromEntries(
-    await Promise.all(
-      ['dir', 'dbfilename', 'appendonly', 'appendfilename', 'appenddirname'].map(async (name) => {
-        const [pair] = pairsOf(await client.call('CONFIG', 'GET', name));
-        return [name, pair?.[1] ?? null] as const;
-      }),
-    ),
-  );
+  const names = ['dir', 'dbfilename', 'appendonly', 'appendfilename', 'appenddirname'];
+  const settings = await settingsNamed({ client, names });
   return {
     mountPath,
     dir: settings['dir'] ?? mountPath,

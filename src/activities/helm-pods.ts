@@ -1,14 +1,12 @@
 /** The pods of a release: waiting for one to serve, sending one away, and what holds them up. */
-import { FerryError } from '../errors.js';
 import { milliseconds } from '../inputs/refs.js';
 import type { ReleaseFacts } from '../kubernetes/release.js';
 import { endPod, podReady } from '../kubernetes/rollout.js';
 import { resolveEndpoint } from '../platform/secrets.js';
 import { describe, type ServerFacts } from '../redis/describe.js';
-import { highestFormat } from '../redis/format.js';
-import { openConnection } from '../redis/resp.js';
+import { formatsAt } from './asking.js';
 import { border, type Border } from './border.js';
-import { endpointOf } from './helm-release.js';
+import { endpointOf, mustRun } from './helm-release.js';
 
 export interface PodServes {
   /** From when it was asked for. */
@@ -36,7 +34,7 @@ export async function waitForPod(input: {
   return border((b) => podServes(b, input));
 }
 
-export async function podServes(
+async function podServes(
   b: Pick<Border<never>, 'signal' | 'hand' | 'show'>,
   input: Parameters<typeof waitForPod>[0],
 ): Promise<PodServes> {
@@ -60,27 +58,12 @@ export async function podServes(
         counts: {},
       }),
   });
-  const { server, writes } = await look(b, endpointOf(release, pod));
-  if (server.version !== version)
-    throw new FerryError(
-      'PodNotReady',
-      `the pod ${namespace}/${pod} runs ${server.version}, and not ${version}: look at the image's tag`,
-    );
-  return { seconds: Math.round((Date.now() - since) / 100) / 10, uid: now.metadata.uid, server, writes };
-}
-
-async function look(
-  b: Pick<Border<never>, 'signal' | 'hand'>,
-  endpoint: ReturnType<typeof endpointOf>,
-): Promise<{ server: ServerFacts; writes: number | null }> {
+  const endpoint = endpointOf(release, pod);
   const address = await resolveEndpoint({ endpoint, where: 'the pod', signal: b.signal });
   const server = await describe({ address, name: b.hand, signal: b.signal });
-  const connection = await openConnection({ address, name: b.hand, signal: b.signal });
-  try {
-    return { server, writes: (await highestFormat(connection)).highest };
-  } finally {
-    connection.close();
-  }
+  mustRun({ namespace, pod, version: server.version, wanted: version });
+  const { highest: writes } = await formatsAt(b, address);
+  return { seconds: Math.round((Date.now() - since) / 100) / 10, uid: now.metadata.uid, server, writes };
 }
 
 /** Where the controller leaves that to people (OnDelete). Harmless where another pod bears the name. */

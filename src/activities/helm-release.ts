@@ -1,9 +1,11 @@
 /** A Helm release: what it is, whether it can be upgraded, what is kept of it, and giving it another revision. */
-import type { Check, UndoResult } from '../contract.js';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Check } from '../contract.js';
 import { FerryError } from '../errors.js';
 import type { Backup } from '../inputs/backup.js';
 import { pathsOf, type HelmSettings } from '../inputs/kubernetes.js';
-import type { RedisEndpoint } from '../inputs/refs.js';
+import type { RedisEndpoint, SecretRef } from '../inputs/refs.js';
+import type { Repoint } from '../inputs/repoint.js';
 import { evidenceOf } from '../kubernetes/evidence.js';
 import {
   givenValues,
@@ -14,6 +16,7 @@ import {
   upgrade,
   type Values,
 } from '../kubernetes/helm.js';
+import { POD_NAME } from '../kubernetes/objects.js';
 import { objectDifferences, objectsIn, refusedChanges } from '../kubernetes/manifest.js';
 import { preflightRelease, type ReleaseLook } from '../kubernetes/preflight.js';
 import { describeRelease, type ReleaseFacts } from '../kubernetes/release.js';
@@ -51,19 +54,56 @@ export interface HelmFacts {
   notUndone: string[];
 }
 
-/** Which pod's server, for everybody who is told of one by a reference. */
-export function endpointOf(release: ReleaseFacts, pod: string): RedisEndpoint {
-  const { namespace, context, statefulSet, password } = release;
+/** A pod's server, for everybody who is told of one by a reference. */
+export function podEndpoint(on: {
+  namespace: string;
+  context?: string | undefined;
+  pod: string;
+  container: string;
+  port: number;
+  password: SecretRef | null;
+}): RedisEndpoint {
+  const { context, password, ...at } = on;
   return {
     kubernetesPod: {
-      namespace,
-      pod,
-      container: statefulSet.container,
-      port: statefulSet.port,
+      ...at,
       ...(password === null ? {} : { password }),
       ...(context === undefined ? {} : { context }),
     },
   };
+}
+
+export function endpointOf(release: ReleaseFacts, pod: string): RedisEndpoint {
+  const { namespace, context, password } = release;
+  const { container, port } = release.statefulSet;
+  return podEndpoint({ namespace, context, pod, container, port, password });
+}
+
+/** The Services lead to another pod: one alone, whatever their selectors were. */
+export function servicesTo(
+  { namespace, context }: Pick<ReleaseFacts, 'namespace' | 'context'>,
+  on: { services: readonly { name: string; selector: Record<string, string> }[]; pod: string },
+): Repoint {
+  return {
+    kind: 'kubernetesService',
+    namespace,
+    ...(context === undefined ? {} : { context }),
+    services: on.services.map(({ name, selector }) => ({
+      name,
+      source: selector,
+      target: { [POD_NAME]: on.pod },
+    })),
+  };
+}
+
+/** @throws FerryError PodNotReady where the image was of another version than its tag said */
+export function mustRun(on: { namespace: string; pod: string; version: string; wanted: string }): void {
+  const { namespace, pod, version, wanted } = on;
+  if (version !== wanted)
+    throw new FerryError(
+      'PodNotReady',
+      `the pod ${namespace}/${pod} runs ${version}, and not ${wanted}: look at the image's tag`,
+    );
 }
 
 /** @throws FerryError what an input may have wrong, and a release that is of another kind or on its way */
@@ -262,7 +302,7 @@ const PENDING_MS = 2 * 60_000;
 
 /** Our revision, once helm has ended with it; null where there is none. A helm outlives the worker that started it. */
 export async function settled(b: Here, on: At, description: string): Promise<number | null> {
-  for (const until = Date.now() + PENDING_MS; ; await pause(1_000, b.signal)) {
+  for (const until = Date.now() + PENDING_MS; ; await sleep(1_000, undefined, { signal: b.signal })) {
     const last = (await history({ ...at(on), signal: b.signal })).findLast(
       ({ description: said, status }) => said === description || status.startsWith('pending-'),
     );
@@ -272,27 +312,7 @@ export async function settled(b: Here, on: At, description: string): Promise<num
   }
 }
 
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(resolve, ms);
-    signal.addEventListener('abort', () => {
-      clearTimeout(timer);
-      reject(signal.reason);
-    });
-  });
-}
-
-/**
- * Undo: the release has the objects of the recorded revision again, whoever gave it others. Its pods follow as the StatefulSet's strategy
- * has it.
- */
-export async function rollBackRelease(input: At & { revision: number }): Promise<UndoResult> {
-  return border(async (b) => {
-    const note = await backToRevision(b, input);
-    return { note };
-  });
-}
-
+/** The release has the objects of the recorded revision again, whoever gave it others. Its pods follow as the StatefulSet's strategy has it. */
 export async function backToRevision(b: Here, on: At & { revision: number }): Promise<string> {
   // A helm that a worker started goes on without it.
   await settled(b, on, ours(b.workflowId, b.runId));

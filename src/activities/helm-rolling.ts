@@ -4,9 +4,9 @@ import type { UndoResult } from '../contract.js';
 import { FerryError, type FailureType } from '../errors.js';
 import type { HelmRollingSettings } from '../inputs/helm-rolling.js';
 import { milliseconds } from '../inputs/refs.js';
-import type { SwitchoverSettings } from '../inputs/redis-switchover.js';
+import { switchoverBetween, type SwitchoverSettings } from '../inputs/redis-switchover.js';
 import type { Repoint } from '../inputs/repoint.js';
-import type { ReleaseFacts } from '../kubernetes/release.js';
+import { ordinalOf, type ReleaseFacts } from '../kubernetes/release.js';
 import { endPod, lookAtSet, podReady, setPartition, setStrategy } from '../kubernetes/rollout.js';
 import { removeAside, setAside } from '../kubernetes/set-aside.js';
 import { describe } from '../redis/describe.js';
@@ -16,7 +16,7 @@ import { roleOf, type Role } from '../redis/replication/role.js';
 import { resolveEndpoint } from '../platform/secrets.js';
 import { atEndpoint } from './asking.js';
 import { border, type Border } from './border.js';
-import { backToRevision, endpointOf, factsOf, type HelmFacts } from './helm-release.js';
+import { backToRevision, endpointOf, factsOf, mustRun, servicesTo, type HelmFacts } from './helm-release.js';
 import { coupleOf, type CoupleFacts } from './replicating.js';
 
 export interface Replica {
@@ -93,21 +93,8 @@ function repointTo(
     // The one that the applications use moves first.
     .toSorted((a, b) => Number(b.name === first) - Number(a.name === first));
   if (services.length === 0 || promoted === undefined) return null;
-  const { namespace, context } = release;
-  return {
-    kind: 'kubernetesService',
-    namespace,
-    ...(context === undefined ? {} : { context }),
-    services: services.map(({ name, selector }) => ({
-      name,
-      source: selector,
-      target: { [POD_NAME]: promoted },
-    })),
-  };
+  return servicesTo(release, { services, pod: promoted });
 }
-
-/** Kubernetes gives it to every pod of a StatefulSet. */
-const POD_NAME = 'statefulset.kubernetes.io/pod-name';
 
 function switchoverSettings(on: {
   settings: HelmRollingSettings;
@@ -116,29 +103,13 @@ function switchoverSettings(on: {
   repoint: Repoint;
 }): SwitchoverSettings {
   const { settings, helm, promoted, repoint } = on;
-  const { name, notify, probes, debug, backup, rate, maxPause, maxLag } = settings;
-  const { soak, linkDownFor, measureFor, rollbackWhen, canary } = settings;
-  return {
-    name,
+  return switchoverBetween(settings, {
     source: endpointOf(helm.release, helm.primary),
     target: endpointOf(helm.release, promoted),
-    reach: {},
     repoint,
     // A replica holds what its primary does.
     ifTargetHasKeys: 'replace',
-    notify,
-    probes,
-    debug,
-    backup,
-    rate,
-    maxPause,
-    maxLag,
-    soak,
-    linkDownFor,
-    measureFor,
-    rollbackWhen,
-    canary,
-  };
+  });
 }
 
 /** No pod is made anew from here on, whatever the template says. */
@@ -207,16 +178,12 @@ async function rollReplica(
     });
   show();
   const set = await lookAtSet(at(b, release));
-  const ordinal = Number(pod.slice(pod.lastIndexOf('-') + 1));
+  const ordinal = ordinalOf(pod);
   await b.stillCurrent();
   if (set.partition > ordinal) await setPartition({ ...at(b, release), partition: ordinal });
   await ready(b, rolling, { pod, revision: set.revision, withinMs, onLook: show });
   const { version } = await describedPod(b, release, pod);
-  if (version !== targetVersion)
-    throw new FerryError(
-      'PodNotReady',
-      `the pod ${release.namespace}/${pod} runs ${version}, and not ${targetVersion}: look at the image's tag`,
-    );
+  mustRun({ namespace: release.namespace, pod, version, wanted: targetVersion });
   await inStep(b, { release, primary, pod, withinMs, onLook: show });
   return { pod, version, seconds: Math.round((Date.now() - began) / 100) / 10 };
 }

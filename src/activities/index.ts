@@ -61,13 +61,7 @@ export {
   validateFork,
   waitForFork,
 } from './heroku-fork.js';
-export {
-  describeHelm,
-  keepEvidence,
-  preflightHelm,
-  rollBackRelease,
-  upgradeRelease,
-} from './helm-release.js';
+export { describeHelm, keepEvidence, preflightHelm, upgradeRelease } from './helm-release.js';
 export { replacePod, waitForPod } from './helm-pods.js';
 export {
   askApplication,

@@ -129,3 +129,20 @@ export type SwitchoverSettings = Pick<
   | 'backup'
   | keyof typeof switchoverFields
 >;
+
+/** Of an input that says how to switch, and of what was found to switch between. */
+export function switchoverBetween(
+  input: Omit<SwitchoverSettings, keyof Between | 'reach'>,
+  between: Between,
+): SwitchoverSettings {
+  const { name, notify, probes, debug, backup, rate, maxPause, maxLag } = input;
+  const { soak, linkDownFor, measureFor, rollbackWhen, canary } = input;
+  return {
+    ...{ name, notify, probes, debug, backup, rate, maxPause, maxLag },
+    ...{ soak, linkDownFor, measureFor, rollbackWhen, canary },
+    reach: {},
+    ...between,
+  };
+}
+
+type Between = Pick<SwitchoverSettings, 'source' | 'target' | 'repoint' | 'ifTargetHasKeys'>;

@@ -255,6 +255,9 @@ export const Quotas = z.object({
 
 export const StorageClasses = z.object({ items: z.array(z.object({ metadata: Meta })) });
 
+/** Kubernetes gives it to every pod of a StatefulSet. */
+export const POD_NAME = 'statefulset.kubernetes.io/pod-name';
+
 /** Whether an object with these labels is meant by the selector. An empty selector means nobody. */
 export function selects(
   selector: Readonly<Record<string, string>>,
@@ -269,4 +272,16 @@ export function isReady({ status, metadata }: Pod): boolean {
     metadata.deletionTimestamp === undefined &&
     status.conditions.some(({ type, status: is }) => type === 'Ready' && is === 'True')
   );
+}
+
+/** The names of the pods that are ready behind a Service. */
+export function readyBehind({ items }: z.infer<typeof EndpointSlices>): string[] {
+  return items
+    .flatMap(({ endpoints }) => endpoints ?? [])
+    .filter(({ conditions }) => conditions.ready !== false)
+    .map(({ targetRef }) => targetRef?.name ?? '');
+}
+
+export function isOfSet({ metadata }: Pick<Pod, 'metadata'>, set: string): boolean {
+  return metadata.ownerReferences.some(({ kind, name }) => kind === 'StatefulSet' && name === set);
 }

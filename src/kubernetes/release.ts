@@ -7,6 +7,7 @@ import { getJson, type Namespace } from './kubectl.js';
 import { objectsIn, type RenderedObject } from './manifest.js';
 import {
   DisruptionBudgets,
+  isOfSet,
   isReady,
   Pods,
   selects,
@@ -105,7 +106,7 @@ export async function describeRelease(on: ReleaseOptions): Promise<ReleaseFacts>
   refuseOthers(objects, template.containers, shown);
   const labels = set.spec.selector.matchLabels;
   const { items } = await getJson({ ...where, what: ['pods', '-l', labelsOf(labels)], schema: Pods });
-  const pods = items.filter(({ metadata }) => isOf(metadata, name)).toSorted(byOrdinal);
+  const pods = items.filter((pod) => isOfSet(pod, name)).toSorted(byOrdinal);
   const { items: services } = await getJson({ ...where, what: ['services'], schema: Services });
   const { items: budgets } = await getJson({ ...where, what: ['pdb'], schema: DisruptionBudgets });
   const templates = set.spec.volumeClaimTemplates;
@@ -280,10 +281,6 @@ export function ordinalOf(pod: string): number {
 
 function byOrdinal(a: Pod, b: Pod): number {
   return ordinalOf(a.metadata.name) - ordinalOf(b.metadata.name);
-}
-
-function isOf({ ownerReferences }: Pod['metadata'], set: string): boolean {
-  return ownerReferences.some(({ kind, name }) => kind === 'StatefulSet' && name === set);
 }
 
 export function labelsOf(labels: Readonly<Record<string, string>>): string {

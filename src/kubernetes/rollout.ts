@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FerryError } from '../errors.js';
 import { getJson, kubectl, type Namespace } from './kubectl.js';
-import { isReady, Pods, StatefulSet, type Pod } from './objects.js';
+import { isOfSet, isReady, Pods, StatefulSet, type Pod } from './objects.js';
 import { labelsOf, ordinalOf } from './release.js';
 import { saysOf, lookAtPod, type PodLook } from './why.js';
 
@@ -146,9 +146,7 @@ export async function lookAtSet(on: AtSet): Promise<SetLook> {
       partition: spec.updateStrategy.rollingUpdate?.partition ?? 0,
       revision: status.updateRevision,
       pods: items
-        .filter(({ metadata: { ownerReferences } }) =>
-          ownerReferences.some(({ kind, name }) => kind === 'StatefulSet' && name === statefulSet),
-        )
+        .filter((pod) => isOfSet(pod, statefulSet))
         .map((pod) => ({
           name: pod.metadata.name,
           ordinal: ordinalOf(pod.metadata.name),

@@ -11,7 +11,7 @@ import {
 } from './helm.js';
 import { getJson, kubectl, type Namespace } from './kubectl.js';
 import { objectsIn, type RenderedObject } from './manifest.js';
-import { Pods, selects, Services, StatefulSet } from './objects.js';
+import { POD_NAME, Pods, selects, Services, StatefulSet } from './objects.js';
 import { amountOf } from './quantity.js';
 import { labelsOf, redisContainer, portOf } from './release.js';
 import { podsGone } from './rollout.js';
@@ -142,9 +142,7 @@ async function selectedBy(
     .filter(
       ({ metadata, spec }) =>
         !own.includes(metadata.name) &&
-        on.pods.some((pod) =>
-          selects(spec.selector, { ...labels, 'statefulset.kubernetes.io/pod-name': pod }),
-        ),
+        on.pods.some((pod) => selects(spec.selector, { ...labels, [POD_NAME]: pod })),
     )
     .map(({ metadata, spec }) => `${metadata.name} (${labelsOf(spec.selector)})`);
 }
@@ -199,9 +197,7 @@ export async function leadingTo(
     .filter(
       ({ metadata, spec }) =>
         metadata.annotations['meta.helm.sh/release-name'] !== on.release &&
-        on.pods.some((pod, index) =>
-          selects(spec.selector, { ...theirs[index], 'statefulset.kubernetes.io/pod-name': pod }),
-        ),
+        on.pods.some((pod, index) => selects(spec.selector, { ...theirs[index], [POD_NAME]: pod })),
     )
     .map(({ metadata }) => metadata.name);
 }

@@ -7,7 +7,8 @@ import type { Redis } from 'ioredis';
 import { FerryError } from '../errors.js';
 import { shown } from '../redis/address.js';
 import { failureOn, placeOf } from '../redis/connect.js';
-import { pairsOf, parseInfo } from '../redis/info.js';
+import { parseInfo } from '../redis/info.js';
+import { settingsNamed } from '../redis/settings.js';
 import { kubectl, type Namespace } from './kubectl.js';
 
 const FOLDER = 'redis-ferry-aside';
@@ -22,7 +23,8 @@ export interface AtVolume extends Namespace {
 /** Nothing is removed. It saves nothing any more from here on. Returns the folder. @throws FerryError */
 export async function setAside(on: AtVolume & { client: Redis }): Promise<string> {
   const { client, ...at } = on;
-  const settings = await settingsOf(client);
+  const names = ['dir', 'dbfilename', 'appendfilename', 'appenddirname'];
+  const settings = await settingsNamed({ client, names });
   const { dir = '', dbfilename = '', appendfilename = '', appenddirname = '' } = settings;
   const folder = `${dir}/${FOLDER}`;
   if (dir === '' || dbfilename === '')
@@ -30,14 +32,14 @@ export async function setAside(on: AtVolume & { client: Redis }): Promise<string
   await act(client, 'save', '');
   await act(client, 'appendonly', 'no');
   await savedNothing(client, at.signal);
-  const names = [dbfilename, appendfilename, appenddirname].filter((name) => name !== '');
+  const files = [dbfilename, appendfilename, appenddirname].filter((name) => name !== '');
   // By place and not by text: the names are the server's.
   await exec(at, [
     'cd "$1" && mkdir -p "$2" && shift 2 && for f in "$@"; do if [ -e "$f" ]; then mv -f "$f" "$0/"; fi; done',
     FOLDER,
     dir,
     FOLDER,
-    ...names,
+    ...files,
   ]);
   return folder;
 }
@@ -60,16 +62,6 @@ async function savedNothing(client: Redis, signal: AbortSignal | undefined): Pro
         `${shown(placeOf(client))} has been saving for ${SAVES_WITHIN_MS / 60_000} minutes`,
       );
   }
-}
-
-async function settingsOf(client: Redis): Promise<Record<string, string>> {
-  const names = ['dir', 'dbfilename', 'appendfilename', 'appenddirname'];
-  const replies = await Promise.all(names.map((name) => client.call('CONFIG', 'GET', name))).catch(
-    (error: unknown) => {
-      throw failureOn(client, error);
-    },
-  );
-  return Object.fromEntries(replies.flatMap(pairsOf));
 }
 
 async function act(client: Redis, name: string, value: string): Promise<void> {

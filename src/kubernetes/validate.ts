@@ -8,7 +8,7 @@ import { check, count, productOf } from '../redis/preflight/check.js';
 import { kubectl, type Namespace } from './kubectl.js';
 import type { ReleaseFacts } from './release.js';
 import { getJson } from './kubectl.js';
-import { EndpointSlices } from './objects.js';
+import { EndpointSlices, readyBehind } from './objects.js';
 
 export interface AfterRestart {
   where: Namespace & { signal: AbortSignal };
@@ -111,15 +111,8 @@ export async function podsBehind(
   where: Namespace & { signal?: AbortSignal },
   service: string,
 ): Promise<string[]> {
-  const { items } = await getJson({
-    ...where,
-    what: ['endpointslices', '-l', `kubernetes.io/service-name=${service}`],
-    schema: EndpointSlices,
-  });
-  return items
-    .flatMap(({ endpoints }) => endpoints ?? [])
-    .filter(({ conditions }) => conditions.ready !== false)
-    .map(({ targetRef }) => targetRef?.name ?? '');
+  const what = ['endpointslices', '-l', `kubernetes.io/service-name=${service}`];
+  return readyBehind(await getJson({ ...where, what, schema: EndpointSlices }));
 }
 
 /** Redis marks warnings with `#`. Those of the node, which stood there before, are left out. */

@@ -11,7 +11,7 @@ import { FerryError } from '../errors.js';
 import { contextInShell, quoted } from '../inputs/in-shell.js';
 import { apiProxy, type ApiProxy } from '../kubernetes/api-proxy.js';
 import { getJson, kubectl } from '../kubernetes/kubectl.js';
-import { EndpointSlices, isReady, Pods, Service } from '../kubernetes/objects.js';
+import { EndpointSlices, isReady, Pods, readyBehind, Service } from '../kubernetes/objects.js';
 import { labelsOf } from '../kubernetes/release.js';
 import type { ByHandInput, Direction, RepointInput, SpecOf } from './types.js';
 
@@ -135,13 +135,9 @@ async function followed(on: {
   const wanted = pods.map(({ metadata }) => metadata.name);
   const until = Date.now() + FOLLOWS_WITHIN_MS;
   for (;;) {
-    const { items } = EndpointSlices.parse(
-      await listed(slicesPath(spec.namespace), `kubernetes.io/service-name=${name}`),
+    const ready = readyBehind(
+      EndpointSlices.parse(await listed(slicesPath(spec.namespace), `kubernetes.io/service-name=${name}`)),
     );
-    const ready = items
-      .flatMap(({ endpoints }) => endpoints ?? [])
-      .filter(({ conditions }) => conditions.ready !== false)
-      .map(({ targetRef }) => targetRef?.name ?? '');
     if (ready.length > 0 && ready.every((pod) => wanted.includes(pod))) return;
     if (Date.now() > until)
       throw new FerryError(

@@ -3,7 +3,7 @@ import type { BlueGreenFacts, GreenRelease } from '../activities/helm-blue-green
 import type { HelmFacts } from '../activities/helm-release.js';
 import type { HelmBlueGreenSettings } from '../inputs/helm-blue-green.js';
 import { contextInShell, quoted } from '../inputs/in-shell.js';
-import type { SwitchoverSettings } from '../inputs/redis-switchover.js';
+import { switchoverBetween, type SwitchoverSettings } from '../inputs/redis-switchover.js';
 import { changes, moves } from '../runbook/acts.js';
 import { kubectlByHand, releaseFacts } from './helm-words.js';
 
@@ -44,28 +44,12 @@ export function switchoverSettings(
   input: HelmBlueGreenSettings,
   { endpoints, repoint }: BlueGreenFacts,
 ): SwitchoverSettings {
-  const { name, notify, probes, debug, backup, rate, maxPause, maxLag, soak } = input;
-  const { linkDownFor, measureFor, rollbackWhen, canary } = input;
-  return {
-    name,
-    notify,
-    probes,
-    debug,
-    backup,
-    rate,
-    maxPause,
-    maxLag,
-    soak,
-    linkDownFor,
-    measureFor,
-    rollbackWhen,
-    canary,
+  return switchoverBetween(input, {
     source: endpoints.blue,
     target: endpoints.green,
-    reach: {},
     repoint,
     ifTargetHasKeys: 'refuse',
-  };
+  });
 }
 
 export function bothReleases({ helm, green }: BlueGreenFacts, to: string): Record<string, unknown> {

@@ -4,7 +4,8 @@ import type { Redis } from 'ioredis';
 import { FerryError } from '../../errors.js';
 import { shown, type ServerAddress } from '../address.js';
 import { failureOn, messageOf, withClient } from '../connect.js';
-import { pairsOf, parseInfo } from '../info.js';
+import { parseInfo } from '../info.js';
+import { settingsNamed } from '../settings.js';
 
 export interface ShutDownResult {
   seconds: number;
@@ -90,8 +91,7 @@ export async function standing(on: {
 
 async function filesOf(client: Redis): Promise<string[]> {
   const names = ['dir', 'dbfilename', 'appendonly', 'appenddirname', 'appendfilename'];
-  const replies = await Promise.all(names.map((name) => client.call('CONFIG', 'GET', name))).catch(() => []);
-  const of = Object.fromEntries(replies.flatMap(pairsOf));
+  const of: Record<string, string> = await settingsNamed({ client, names }).catch(() => ({}));
   if (of['dir'] === undefined) return [];
   const at = (...parts: (string | undefined)[]): string => [of['dir'], ...parts].join('/');
   return [

@@ -12,7 +12,7 @@ import type { Redis } from 'ioredis';
 import { FerryError } from '../../errors.js';
 import { shown, type ServerAddress } from '../address.js';
 import { failureOn, messageOf, placeOf } from '../connect.js';
-import { pairsOf } from '../info.js';
+import { settingsNamed } from '../settings.js';
 import { roleOf } from './role.js';
 
 /** Settings of a server before it took part. Plain data without secrets, so that an undo can carry it. */
@@ -200,14 +200,11 @@ export async function linkUp(on: {
   }
 }
 
-async function settingsOf(client: Redis): Promise<Record<string, string>> {
-  const names = ['replica-*', LOAD, TLS, USER, PASSWORD, BACKLOG, BACKLOG_TTL, PING];
-  const replies = await Promise.all(names.map((name) => client.call('CONFIG', 'GET', name))).catch(
-    (error: unknown) => {
-      throw failureOn(client, error);
-    },
-  );
-  return Object.fromEntries(replies.flatMap(pairsOf));
+function settingsOf(client: Redis): Promise<Record<string, string>> {
+  return settingsNamed({
+    client,
+    names: ['replica-*', LOAD, TLS, USER, PASSWORD, BACKLOG, BACKLOG_TTL, PING],
+  });
 }
 
 async function set(client: Redis, setting: string, value: string): Promise<void> {
