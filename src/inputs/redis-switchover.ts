@@ -138,8 +138,19 @@ export function switchoverBetween(
   const { name, notify, probes, debug, backup, rate, maxPause, maxLag } = input;
   const { soak, linkDownFor, measureFor, rollbackWhen, canary } = input;
   return {
-    ...{ name, notify, probes, debug, backup, rate, maxPause, maxLag },
-    ...{ soak, linkDownFor, measureFor, rollbackWhen, canary },
+    name,
+    notify,
+    probes,
+    debug,
+    backup,
+    rate,
+    maxPause,
+    maxLag,
+    soak,
+    linkDownFor,
+    measureFor,
+    rollbackWhen,
+    canary,
     reach: {},
     ...between,
   };

@@ -2,10 +2,10 @@
 import type { BlueGreenFacts, GreenRelease } from '../activities/helm-blue-green.js';
 import type { HelmFacts } from '../activities/helm-release.js';
 import type { HelmBlueGreenSettings } from '../inputs/helm-blue-green.js';
-import { contextInShell, quoted } from '../inputs/in-shell.js';
+import { contextInShell } from '../inputs/in-shell.js';
 import { switchoverBetween, type SwitchoverSettings } from '../inputs/redis-switchover.js';
 import { changes, moves } from '../runbook/acts.js';
-import { kubectlByHand, releaseFacts } from './helm-words.js';
+import { helmByHand, kubectlByHand, releaseFacts } from './helm-words.js';
 
 export * from './redis-switchover-words.js';
 export { evidenceStep, locks } from './helm-words.js';
@@ -70,9 +70,8 @@ export function installSays(
   ];
 }
 
-export function uninstallByHand({ release }: HelmFacts, { green }: GreenRelease): string[] {
-  const context = release.context === undefined ? [] : ['--kube-context', quoted(release.context)];
-  return [['helm', ...context, '-n', release.namespace, 'uninstall', green, '--ignore-not-found'].join(' ')];
+export function uninstallByHand(helm: HelmFacts, { green }: GreenRelease): string[] {
+  return [helmByHand(helm, 'uninstall', green, '--ignore-not-found')];
 }
 
 export function fromPod(input: HelmBlueGreenSettings, { release }: HelmFacts, cutoverAt: number) {

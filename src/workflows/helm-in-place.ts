@@ -10,6 +10,7 @@ import { ending } from '../runbook/failure.js';
 import { runbook } from '../runbook/runbook.js';
 import { backing } from './backup-step.js';
 import * as say from './helm-in-place-words.js';
+import { probed } from './probes.js';
 
 /** From the pod's end until its data is loaded, for the maintenance window. */
 const TAKES_MS = 2 * 60_000;
@@ -157,11 +158,7 @@ export async function helmInPlace(raw: unknown): Promise<Receipt> {
           maxmemoryPolicy: server.maxmemoryPolicy,
         },
       });
-      const probes = await acts({ ...changes, startToCloseTimeout: '1h' }, 'Run the probes').runProbes({
-        probes: input.probes,
-        name: input.name,
-      });
-      return [...checks, ...probes.map(say.probeCheck)];
+      return [...checks, ...(await probed(input))];
     });
     await backUp('Back up the new server', { endpoint, side: 'target', shown: server.shown });
   });

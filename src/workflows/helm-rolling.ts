@@ -15,6 +15,7 @@ import { checksOf } from './helm-rolling-checks.js';
 import * as say from './helm-rolling-words.js';
 import { soaking } from './redis-switchover-soak.js';
 import { switchoverSteps } from './switchover-steps.js';
+import { probed } from './probes.js';
 
 export async function helmRolling(raw: unknown): Promise<Receipt> {
   return runbook('helmRolling', HelmRollingInput, raw, async (input, r) => {
@@ -240,12 +241,7 @@ export async function helmRolling(raw: unknown): Promise<Receipt> {
         services: release.services.filter(({ headless }) => !headless),
         before: say.lastSeen(server),
       })),
-      ...(
-        await acts({ ...changes, startToCloseTimeout: '1h' }, 'Run the probes').runProbes({
-          probes: input.probes,
-          name: input.name,
-        })
-      ).map(say.probeCheck),
+      ...(await probed(input)),
     ]);
     await backUp('Back up the new primary', { endpoint, side: 'target', shown: server.shown });
   });

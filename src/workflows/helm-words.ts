@@ -5,7 +5,7 @@ import type { HelmSettings } from '../inputs/kubernetes.js';
 import { acts, changes, moves } from '../runbook/acts.js';
 import type { WriteStep } from '../runbook/api.js';
 
-export { megabytes, probeCheck } from './redis-switchover-words.js';
+export { megabytes } from './redis-switchover-words.js';
 
 /** helm renders and asks the cluster: seconds. */
 export const asks = {
@@ -64,17 +64,14 @@ export function evidenceStep(
 }
 
 /** Shell words that bring back the recorded revision. */
-export function rollbackByHand({ release }: HelmFacts): string {
+export function rollbackByHand(helm: HelmFacts): string {
+  const { release, revision } = helm.release;
+  return helmByHand(helm, 'rollback', release, String(revision));
+}
+
+export function helmByHand({ release }: HelmFacts, ...words: string[]): string {
   const context = release.context === undefined ? [] : ['--kube-context', quoted(release.context)];
-  return [
-    'helm',
-    ...context,
-    '-n',
-    release.namespace,
-    'rollback',
-    release.release,
-    String(release.revision),
-  ].join(' ');
+  return ['helm', ...context, '-n', release.namespace, ...words].join(' ');
 }
 
 export function kubectlByHand({ release }: HelmFacts, ...words: string[]): string {

@@ -7,7 +7,6 @@ import type { HerokuForkSettings } from '../inputs/heroku-fork.js';
 import type { Found } from './heroku-fork-preflight.js';
 
 export { comparison } from './redis-copy-words.js';
-export { probeCheck } from './redis-switchover-words.js';
 
 /** "REDIS and CACHE of shop, REDIS of shop-canary" */
 export function namesOf(names: readonly Name[]): string {

@@ -20,6 +20,7 @@ import { preflight, type Found } from './heroku-fork-preflight.js';
 import * as say from './heroku-fork-words.js';
 import { maintenanceImpact, maintenanceOff, maintenanceOn, workersBack, workersDown } from './heroku-rest.js';
 import { differences } from './redis-copy-words.js';
+import { probed } from './probes.js';
 
 export async function herokuFork(raw: unknown): Promise<Receipt> {
   return runbook('herokuFork', HerokuForkInput, raw, async (input, r) => {
@@ -224,11 +225,7 @@ export async function herokuFork(raw: unknown): Promise<Receipt> {
         r.blemish(
           `${addon.name} was written to after the comparison, and ${fork} does not have that: ${wrote}`,
         );
-      const probes = await acts({ ...changes, startToCloseTimeout: '1h' }, 'Run the probes').runProbes({
-        probes: input.probes,
-        name: input.name,
-      });
-      return [...checks, ...probes.map(say.probeCheck)];
+      return [...checks, ...(await probed(input))];
     });
     await r.checks('Watch for stragglers', async () => {
       const { checkpoint: seen } = await r.resumable((checkpoint?: WatchOutcome['checkpoint']) =>

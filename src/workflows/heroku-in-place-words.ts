@@ -3,8 +3,6 @@ import type { Happened, Hour, InPlaceFacts, KeysFile, Upgraded } from '../activi
 import type { HerokuInPlaceSettings } from '../inputs/heroku-in-place.js';
 import { names } from './heroku-rest.js';
 
-export { probeCheck } from './redis-switchover-words.js';
-
 export function servers({ addon, store, account }: InPlaceFacts, input: HerokuInPlaceSettings) {
   return {
     addon: addon.name,

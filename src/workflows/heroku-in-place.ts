@@ -22,6 +22,7 @@ import {
   workersDown,
   workersNoted,
 } from './heroku-rest.js';
+import { probed } from './probes.js';
 
 /** The CLI takes seconds a call, and may have to be installed first. */
 const asks = { ...reads, startToCloseTimeout: '10m' } as const;
@@ -241,11 +242,7 @@ export async function herokuInPlace(raw: unknown): Promise<Receipt> {
         lasting,
       });
       r.record({ after: now });
-      const probes = await acts({ ...changes, startToCloseTimeout: '1h' }, 'Run the probes').runProbes({
-        probes: input.probes,
-        name: input.name,
-      });
-      return [...checks, ...probes.map(say.probeCheck)];
+      return [...checks, ...(await probed(input))];
     });
   });
 }

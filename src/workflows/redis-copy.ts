@@ -27,6 +27,7 @@ import type { Runbook } from '../runbook/api.js';
 import { ending } from '../runbook/failure.js';
 import { runbook } from '../runbook/runbook.js';
 import * as say from './redis-copy-words.js';
+import { probeCheck, runProbes } from './probes.js';
 
 export async function redisCopy(raw: unknown): Promise<Receipt> {
   return runbook('redisCopy', RedisCopyInput, raw, async (input, r) => {
@@ -251,18 +252,9 @@ export async function redisCopy(raw: unknown): Promise<Receipt> {
     // ---- Afterwards.
     if (input.probes.length > 0) {
       await r.checks('Test the application', async () => {
-        const results = await acts({ ...changes, startToCloseTimeout: '1h' }, 'Run the probes').runProbes({
-          probes: input.probes,
-          name: input.name,
-        });
+        const results = await runProbes(input);
         r.record({ probes: results });
-        return results.map((result) => ({
-          name: result.name,
-          status: result.ok ? ('pass' as const) : ('fail' as const),
-          expected: 'it passes',
-          actual: result.ok ? `passed in ${result.seconds} s` : `failed: ${result.said}`,
-          waivable: true,
-        }));
+        return results.map(probeCheck);
       });
     }
 

@@ -142,16 +142,6 @@ export function canarySaw(
   return [seen.check];
 }
 
-export function probeCheck(result: { name: string; ok: boolean; seconds: number; said: string }): Check {
-  return {
-    name: result.name,
-    status: result.ok ? 'pass' : 'fail',
-    expected: 'it passes',
-    actual: result.ok ? `passed in ${result.seconds} s` : `failed: ${result.said}`,
-    waivable: true,
-  };
-}
-
 /** Both sides by name and version, as they were found. */
 export function versions({ source, target }: CoupleFacts): { source: string; target: string } {
   return { source: nameOf(source), target: nameOf(target) };

@@ -14,6 +14,7 @@ import type { GateOptions, ReadStep, Runbook, TriesOn, WriteStep } from '../runb
 import { ending } from '../runbook/failure.js';
 import type { Undo } from '../runbook/undo.js';
 import * as say from './redis-switchover-words.js';
+import { probed } from './probes.js';
 
 export interface Switchover {
   input: SwitchoverSettings;
@@ -183,11 +184,7 @@ export function switchoverSteps(r: Runbook, { input, facts, holds = [], restarts
         input.canary === false
           ? []
           : say.canarySaw(r, await acts(reads, 'Read what the canary saw').readCanary({ way: 'forward' }));
-      const probes = await acts({ ...changes, startToCloseTimeout: '1h' }, 'Run the probes').runProbes({
-        probes: input.probes,
-        name: input.name,
-      });
-      return [...checks, ...canary, ...probes.map(say.probeCheck)];
+      return [...checks, ...canary, ...(await probed(input))];
     },
 
     /** What is left to do once there is no way back. */
