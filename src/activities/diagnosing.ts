@@ -2,11 +2,9 @@
 import type { Diagnosis, Finding } from '../contract.js';
 import { FerryError } from '../errors.js';
 import type { DiagnoseSettings } from '../inputs/diagnose.js';
-import type { RedisEndpoint, SecretRef } from '../inputs/refs.js';
+import type { RedisEndpoint } from '../inputs/refs.js';
 import { troubleOf } from '../kubernetes/diagnose.js';
-import { getJson } from '../kubernetes/kubectl.js';
-import { Pod } from '../kubernetes/objects.js';
-import { passwordOf } from '../kubernetes/release.js';
+import { passwordOf, portOf } from '../kubernetes/release.js';
 import { redact } from '../platform/redact.js';
 import { resolveEndpoint } from '../platform/secrets.js';
 import { shown } from '../redis/address.js';
@@ -14,6 +12,7 @@ import { parseInfo } from '../redis/info.js';
 import { troubleOn } from '../redis/trouble.js';
 import { onServer } from './asking.js';
 import { border, type Border } from './border.js';
+import { podEndpoint } from './helm-release.js';
 
 export async function findTrouble(input: DiagnoseSettings): Promise<Diagnosis> {
   return border(async (b) => {
@@ -27,19 +26,15 @@ export async function findTrouble(input: DiagnoseSettings): Promise<Diagnosis> {
     const { findings, reachable } = await troubleOf({ ...where, release });
     const servers: string[] = [];
     for (const { pod, container } of reachable) {
-      const { spec } = await getJson({ ...where, what: ['pod', pod], schema: Pod });
-      const own = spec.containers.find(({ name }) => name === container);
-      const ref: SecretRef | null = password ?? (own ? passwordOf(own, { namespace, context }) : null);
-      const seen = await ask(b, {
-        kubernetesPod: {
-          namespace,
-          pod,
-          container,
-          port: own?.ports.find(({ name }) => name === 'redis')?.containerPort ?? 6379,
-          ...(ref === null ? {} : { password: ref }),
-          ...(context === undefined ? {} : { context }),
-        },
+      const endpoint = podEndpoint({
+        namespace,
+        context,
+        pod,
+        container: container.name,
+        port: portOf(container),
+        password: password ?? passwordOf(container, { namespace, context }),
       });
+      const seen = await ask(b, endpoint);
       findings.push(...seen.findings);
       servers.push(...seen.servers);
     }

@@ -3,13 +3,14 @@ import type { Finding } from '../contract.js';
 import { FerryError } from '../errors.js';
 import { history, pendingSays, type Release } from './helm.js';
 import { getJson, kubectl } from './kubectl.js';
-import { isReady, Pods, type Pod } from './objects.js';
+import { isReady, Pods, type Container, type Pod } from './objects.js';
+import { redisContainer } from './release.js';
 import { lookAtPod } from './why.js';
 
 export interface ReleaseTrouble {
   findings: Finding[];
-  /** Pods of the release whose server can be asked, with their container. */
-  reachable: { pod: string; container: string }[];
+  /** Pods of the release whose server can be asked, with its container. */
+  reachable: { pod: string; container: Container }[];
 }
 
 /** @throws FerryError NotFound where there is neither such a release nor a pod of it */
@@ -48,13 +49,13 @@ export async function troubleOf(on: Release): Promise<ReleaseTrouble> {
     });
   const reachable: ReleaseTrouble['reachable'] = [];
   for (const pod of items) {
-    const container = containerOf(pod);
+    const container = redisContainer(pod.spec.containers);
     if (isReady(pod)) {
       reachable.push({ pod: pod.metadata.name, container });
-      findings.push(...(await ofRestarts(on, pod, container)));
+      findings.push(...(await ofRestarts(on, pod, container.name)));
       continue;
     }
-    const look = await lookAtPod({ ...where, pod: pod.metadata.name, container });
+    const look = await lookAtPod({ ...where, pod: pod.metadata.name, container: container.name });
     findings.push(
       ...look.findings.map((finding) => ({ ...finding, says: `${pod.metadata.name}: ${finding.says}` })),
     );
@@ -94,14 +95,6 @@ function ofRevisions(
       lasting: true,
     },
   ];
-}
-
-function containerOf({ spec }: Pod): string {
-  const named = spec.containers.find(
-    ({ ports, image }) =>
-      ports.some(({ containerPort }) => containerPort === 6379) || /redis|valkey/.test(image),
-  );
-  return (named ?? spec.containers[0])?.name ?? '';
 }
 
 /** Ready now, and ended before: its last end says why. */

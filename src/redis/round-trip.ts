@@ -1,12 +1,11 @@
 /** Whether a server takes a write and gives it back: one key of ours, gone afterwards. */
-import { randomBytes } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { messageOf } from './connect.js';
-import { VALIDATION_PREFIX } from './our-keys.js';
+import { validationKey } from './our-keys.js';
 
 /** Empty when it does; else why not, in the server's words. */
 export async function roundTrip({ client }: { client: Redis }): Promise<string> {
-  const key = VALIDATION_PREFIX + randomBytes(12).toString('hex');
+  const key = validationKey();
   try {
     if ((await client.call('PING')) !== 'PONG') return 'it does not answer PING';
     await client.call('SET', key, key, 'EX', '60');

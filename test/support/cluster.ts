@@ -4,11 +4,11 @@ import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
+import type { Client, WorkflowHandle } from '@temporalio/client';
 import { Redis } from 'ioredis';
 import { inject, onTestFinished } from 'vitest';
 import { workflowIdOf, type Strategy } from '../../src/contract.js';
-import { killAll, sleep, spawnWorker, upgradeOf, type Upgrade } from './world.js';
+import { killAll, sleep, spawnWorker, temporalFor, upgradeOf, type Upgrade } from './world.js';
 
 /** What tests of the cluster run against; null where there is none. */
 export const CLUSTER = inject('cluster');
@@ -69,15 +69,9 @@ export async function clusterWorld(): Promise<ClusterWorld> {
     });
   const kubectl = (args: string[], input?: string) => run('kubectl', ['-n', namespace, ...args], input);
   const helm = (args: string[]) => run('helm', ['-n', namespace, ...args]);
-  const address = inject('temporalAddress');
-  const connection = await Connection.connect({ address });
-  const client = new Client({ connection });
-  const taskQueue = `test-${randomBytes(6).toString('hex')}`;
+  const { connection, client, taskQueue, env: reach } = await temporalFor(folder);
   const env = {
-    TEMPORAL_ADDRESS: address,
-    FERRY_TASK_QUEUE: taskQueue,
-    FERRY_HOME: join(folder, 'home'),
-    FERRY_LOG: 'ERROR',
+    ...reach,
     ...programs,
   };
   const children = new Set<ChildProcess>();

@@ -4,13 +4,13 @@ import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
+import type { Client, WorkflowHandle } from '@temporalio/client';
 import { inject, onTestFinished } from 'vitest';
 import { workflowIdOf, type Strategy } from '../../src/contract.js';
 import { HEROKU_CLI, herokuHere } from '../heroku/support.js';
 import type { Heroku, HerokuOptions } from './heroku/index.js';
 import type { Snapshot } from './heroku/snapshot.js';
-import { killAll, spawnWorker, upgradeOf, type Upgrade } from './world.js';
+import { killAll, spawnWorker, temporalFor, upgradeOf, type Upgrade } from './world.js';
 
 /** The real CLI; null where there is none, and then there is nothing to try. */
 export const CLI: string | null = HEROKU_CLI ?? inject('herokuCli');
@@ -74,15 +74,9 @@ export async function herokuWorld(options: HerokuWorldOptions = {}): Promise<Her
     heroku.attach({ app: 'shop-canary', addon: 'redis-curly-1', as: 'CACHE' });
   }
   const folder = await mkdtemp(join(tmpdir(), 'ferry-heroku-world-'));
-  const address = inject('temporalAddress');
-  const connection = await Connection.connect({ address });
-  const client = new Client({ connection });
-  const taskQueue = `test-${randomBytes(6).toString('hex')}`;
+  const { connection, client, taskQueue, env: reach } = await temporalFor(folder);
   const env = {
-    TEMPORAL_ADDRESS: address,
-    FERRY_TASK_QUEUE: taskQueue,
-    FERRY_HOME: join(folder, 'home'),
-    FERRY_LOG: 'ERROR',
+    ...reach,
     HOME: folder,
     ...heroku.env,
     ...(CLI === null ? {} : { FERRY_HEROKU_CLI: CLI }),

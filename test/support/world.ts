@@ -92,21 +92,15 @@ export async function world(options: WorldOptions = {}): Promise<World> {
       args: [...auth, ...(options.targetArgs ?? [])],
     }),
   ]);
-  const address = options.temporal?.address ?? inject('temporalAddress');
-  const connection = await Connection.connect({ address });
-  const client = new Client({ connection });
-  const taskQueue = options.temporal?.taskQueue ?? `test-${randomBytes(6).toString('hex')}`;
+  const { connection, client, taskQueue, env: reach } = await temporalFor(folder, options.temporal);
   const urls = {
     source: `redis://${login}127.0.0.1:${source.port}`,
     target: `redis://${login}127.0.0.1:${target.port}`,
   };
   const env = {
-    TEMPORAL_ADDRESS: address,
-    FERRY_TASK_QUEUE: taskQueue,
-    FERRY_HOME: join(folder, 'home'),
+    ...reach,
     OLD_REDIS_URL: urls.source,
     NEW_REDIS_URL: urls.target,
-    FERRY_LOG: 'ERROR',
     ...options.env,
   };
   const children = new Set<ChildProcess>();
@@ -173,6 +167,24 @@ export async function world(options: WorldOptions = {}): Promise<World> {
     },
   };
   return self;
+}
+
+/** A client, and what a worker is told of Temporal: the server that all tests share and a queue of its own, unless others are given. */
+export async function temporalFor(folder: string, given?: { address: string; taskQueue: string }) {
+  const address = given?.address ?? inject('temporalAddress');
+  const taskQueue = given?.taskQueue ?? `test-${randomBytes(6).toString('hex')}`;
+  const connection = await Connection.connect({ address });
+  return {
+    connection,
+    client: new Client({ connection }),
+    taskQueue,
+    env: {
+      TEMPORAL_ADDRESS: address,
+      FERRY_TASK_QUEUE: taskQueue,
+      FERRY_HOME: join(folder, 'home'),
+      FERRY_LOG: 'ERROR',
+    },
+  };
 }
 
 /** A worker process of its own that is ready; it is in `children` for as long as it lives. */

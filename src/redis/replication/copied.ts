@@ -1,16 +1,15 @@
 /** Whether what is written at a primary arrives at one of its replicas: one key of ours, gone afterwards. */
-import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { messageOf } from '../connect.js';
-import { VALIDATION_PREFIX } from '../our-keys.js';
+import { validationKey } from '../our-keys.js';
 
 const WITHIN_MS = 10_000;
 
 /** Empty when it does; else why not. */
 export async function copied(on: { primary: Redis; replica: Redis; signal: AbortSignal }): Promise<string> {
   const { primary, replica, signal } = on;
-  const key = VALIDATION_PREFIX + randomBytes(12).toString('hex');
+  const key = validationKey();
   try {
     await primary.call('SET', key, key, 'EX', '60');
     for (const until = performance.now() + WITHIN_MS; performance.now() < until;) {

@@ -5,7 +5,7 @@ import type { Redis } from 'ioredis';
 import type { Check } from '../../contract.js';
 import { messageOf } from '../connect.js';
 import { parseInfo } from '../info.js';
-import { VALIDATION_PREFIX } from '../our-keys.js';
+import { VALIDATION_PREFIX, validationKey } from '../our-keys.js';
 import { bytes, check } from '../preflight/check.js';
 import { errorRepliesOf, type ErrorReplies, type Summary } from './metrics.js';
 import { number } from './criteria.js';
@@ -171,7 +171,7 @@ function persistenceCheck(one: Info, other: Info): Check {
 async function writeAndRead({ primary, follower, signal }: ValidateOptions): Promise<Check> {
   const name = 'Write and read';
   const expected = 'a key is written and read at the new server, and read at the old one';
-  const key = `${VALIDATION_PREFIX}${randomBytes(12).toString('hex')}`;
+  const key = validationKey();
   const value = randomBytes(8).toString('hex');
   const failed = (actual: string, next: string): Check =>
     check({ name, expected, actual, status: 'fail', waivable: true, next });

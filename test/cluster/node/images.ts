@@ -1,9 +1,8 @@
 /* Images for the node, made of what is here: no registry is asked. */
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { chmod, copyFile, cp, mkdir, readdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { cacheFolder, inTempFolder, type Say } from '../../../src/setup/cache.js';
+import { cacheFolder, inTempFolder, sha256Of, type Say } from '../../../src/setup/cache.js';
 import { findPortableRedis, type FoundRedis } from '../../../src/setup/redis.js';
 import { run } from '../../../src/setup/run.js';
 import { busyboxOf, type Programs } from './programs.js';
@@ -33,7 +32,7 @@ export async function writeImage(
   try {
     const layer = join(work, 'layer.tar');
     await tar(['--owner=0', '--group=0', '--numeric-owner', '-C', root, '-cf', layer, '.']);
-    const id = await sha256(layer);
+    const id = await sha256Of(layer);
     const config = JSON.stringify({
       architecture: process.arch === 'arm64' ? 'arm64' : 'amd64',
       os: 'linux',
@@ -61,12 +60,6 @@ export async function writeImage(
 async function tar(args: string[]): Promise<void> {
   const made = await run('tar', args, { timeoutMs: 300_000 });
   if (!made.ok) throw new Error(`tar: ${made.why}`);
-}
-
-async function sha256(file: string): Promise<string> {
-  const hash = createHash('sha256');
-  for await (const chunk of createReadStream(file)) hash.update(chunk as Buffer);
-  return hash.digest('hex');
 }
 
 /** The archives of all images, found or made. A version of Redis that can't be had here is left out. */
