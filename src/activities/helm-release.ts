@@ -243,10 +243,11 @@ export async function keepEvidence(input: {
   return border(async (b) => {
     const { settings, facts, backup } = input;
     const { release, version } = facts;
-    const { values } = await valuesFor(settings, { revision: release.revision, version }, b.signal);
+    const { given, values } = await valuesFor(settings, { revision: release.revision, version }, b.signal);
     const texts = await evidenceOf({
       facts: release,
       versions: { from: version, to: settings.targetVersion },
+      given,
       values,
       signal: b.signal,
     });
