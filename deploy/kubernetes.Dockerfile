@@ -21,4 +21,12 @@ RUN arch=$(dpkg --print-architecture) \
  && chmod 755 kubectl helm
 
 FROM ${BASE}
+# For apps that the hokusai CLI looks after: --build-arg HOKUSAI=1.1.0
+ARG HOKUSAI=
+USER root
+RUN [ -z "${HOKUSAI}" ] || { apt-get update \
+ && apt-get install -y --no-install-recommends python3 python3-venv \
+ && python3 -m venv /opt/hokusai && /opt/hokusai/bin/pip install --no-cache-dir "hokusai==${HOKUSAI}" \
+ && ln -s /opt/hokusai/bin/hokusai /usr/local/bin/hokusai && rm -rf /var/lib/apt/lists/*; }
+USER node
 COPY --from=tools /tools/kubectl /tools/helm /usr/local/bin/
