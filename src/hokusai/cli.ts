@@ -179,7 +179,7 @@ export function failureOf(on: {
   if (/\(NotFound\)/.test(words))
     return new FerryError(
       'NotFound',
-      `there is no ${shownApp(at)}: hokusai finds no ConfigMap ${configMapOf(at)} there`,
+      `there is no app ${at.app} in ${at.env}: hokusai finds no ConfigMap ${configMapOf(at)} there`,
     );
   if (/\(Forbidden\)|is forbidden/i.test(words))
     return new FerryError('NotPermitted', redact(`${label}: ${words}`));

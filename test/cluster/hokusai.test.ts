@@ -59,7 +59,7 @@ describe.skipIf(hokusai === null)('hokusai', { timeout: 300_000 }, () => {
     for (const [at, says] of [
       [
         { ...AT, app: 'stop' },
-        /there is no the app stop in production|hokusai finds no ConfigMap stop-environment/,
+        /there is no app stop in production: hokusai finds no ConfigMap stop-environment/,
       ],
       [{ ...AT, env: 'staging' }, /no context "staging"/],
       [{ ...AT, key: 'REDIS_URI' }, /has no variable REDIS_URI/],

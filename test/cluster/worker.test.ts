@@ -1,5 +1,5 @@
 /* The worker's chart, and strategies that run from inside the cluster with no more rights than the chart gives. */
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import type { Receipt } from '../../src/contract.js';
 import { clusterWorld, R70, R80 } from '../support/cluster.js';
 import { slow } from '../support/slow.js';
@@ -130,4 +130,49 @@ describe.skipIf(!WORKER_GOES_IN)('a worker in the cluster', { timeout: 400_000 }
       expect(await redis.info('server')).toContain(`redis_version:${R80}`);
       expect(await writers.missing(redis)).toEqual([]);
     });
+
+  slow('does the copy that is meant for its queue, on the nodes that its chart chooses', async () => {
+    const w = await clusterWorld();
+    const queue = `${w.taskQueue}-background`;
+    const volumeless = { persistence: { enabled: false } };
+    const [worker] = await Promise.all([
+      workerInside(w, { taskQueue: queue, nodeSelector: { tier: w.namespace } }),
+      w.startWorker(),
+      w.install({ image: { tag: R70 }, ...volumeless }, 'redis'),
+      w.install({ image: { tag: R80 }, ...volumeless }, 'redis-new'),
+    ]);
+    const copy = (name: string, taskQueue: string) =>
+      w.startCopy({
+        name: `${w.name}-${name}`,
+        source: { kubernetesPod: { namespace: w.namespace, pod: 'redis-0' } },
+        target: { kubernetesPod: { namespace: w.namespace, pod: 'redis-new-0' } },
+        writes: 'running',
+        gates: { start: 'auto' },
+        taskQueue,
+      });
+    const lost = await copy('lost', `${queue}-of-nobody`);
+    const [pending = ''] = await worker.pods();
+    await expect
+      .poll(async () => JSON.stringify((await w.json<{ status: unknown }>('pod', pending)).status))
+      .toContain('Unschedulable');
+    const nodes = ['node', '-l', 'kubernetes.io/os=linux'];
+    await w.kubectl(['label', ...nodes, `tier=${w.namespace}`]);
+    onTestFinished(async () => {
+      await w.kubectl(['label', ...nodes, 'tier-']);
+    });
+    await worker.ready();
+    const redis = await w.redis({ service: 'redis' });
+    for (let n = 0; n < 300; n += 1) await redis.set(`key:${n}`, `value ${n}`);
+    const upgrade = await copy('background', queue);
+    expect((await ended(upgrade)).outcome).toBe('Completed');
+    expect(await (await w.redis({ service: 'redis-new' })).dbsize()).toBe(300);
+    const { events } = await upgrade.handle.fetchHistory();
+    const identities = (events ?? []).flatMap(({ activityTaskStartedEventAttributes: begun }) =>
+      begun ? [begun.identity] : [],
+    );
+    const [pod = ''] = await worker.pods();
+    expect(identities.length).toBeGreaterThan(3);
+    expect(identities.filter((identity) => !identity?.includes(pod))).toEqual([]);
+    expect((await lost.failure()).message).toContain('No worker took the work from the task queue');
+  });
 });

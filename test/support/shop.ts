@@ -26,7 +26,7 @@ const Config = z.looseObject({
 
 /** Its pods write one key after another, each once, and say which were acknowledged. */
 const WRITES = `n=0; while true; do n=$((n+1)); k="app:$HOSTNAME:$n"
-[ "$(redis-cli -u "$REDIS_URL" SET "$k" "$k" 2>/dev/null)" = OK ] && echo "acknowledged $k" && touch /tmp/ready; sleep 0.02; done`;
+[ "$(redis-cli -u "$REDIS_URL" SET "$k" "$k" 2>/dev/null)" = OK ] && echo "acknowledged $k" && touch /tmp/ready; sleep 0.2; done`;
 
 export async function shop(w: ClusterWorld, hokusai: string, url: string): Promise<Shop> {
   const admin = Config.parse(parse(await readFile(w.env['KUBECONFIG'] ?? '', 'utf8')));
@@ -96,9 +96,9 @@ export async function shop(w: ClusterWorld, hokusai: string, url: string): Promi
     variables: async () =>
       (await w.json<{ data: Record<string, string> }>('configmap', 'shop-environment')).data,
     urls: async () =>
-      Promise.all((await pods()).map((pod) => w.kubectl(['exec', pod, '--', 'printenv', 'REDIS_URL']))).then(
-        (lines) => lines.map((line) => line.trim()),
-      ),
+      Promise.all(
+        (await pods()).map((pod) => w.kubectl(['exec', pod, '--', 'sh', '-c', 'echo "$REDIS_URL"'])),
+      ).then((lines) => lines.map((line) => line.trim())),
     async follow() {
       const seen = new Set<string>();
       const children: ChildProcess[] = [];

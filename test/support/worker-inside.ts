@@ -19,7 +19,7 @@ export interface WorkerInside {
   ready(): Promise<void>;
 }
 
-/** Installed as docs/deploy.md says, until it is ready. */
+/** Installed as docs/deploy.md says; until it is ready, unless nodes have yet to be labelled for it. */
 export async function workerInside(
   w: ClusterWorld,
   values: Record<string, unknown> = {},
@@ -86,6 +86,6 @@ export async function workerInside(
       });
     },
   };
-  await self.ready();
+  if (values['nodeSelector'] === undefined) await self.ready();
   return self;
 }
