@@ -122,7 +122,7 @@ function nativeLibrary(): string {
 async function librariesOf(program: string): Promise<string[]> {
   const { stdout } = await run('ldd', [program]);
   const linked = [...stdout.matchAll(/(?:=> )?(\/\S+) \(0x/g)].map(([, path = '']) => path);
-  const libc = linked.find((path) => /\/libc\.so\.6$/.test(path));
+  const libc = linked.find((path) => path.endsWith('/libc.so.6'));
   const names = libc === undefined ? [] : ['libnss_dns.so.2', 'libnss_files.so.2', 'libresolv.so.2'];
   return [...linked, ...names.map((name) => join(dirname(libc ?? ''), name)).filter(existsSync)];
 }
