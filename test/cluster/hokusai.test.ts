@@ -7,7 +7,7 @@ import { shop, type Shop } from '../support/shop.js';
 import { slow } from '../support/slow.js';
 import type { Upgrade } from '../support/world.js';
 
-const PATIENCE = 180_000;
+const PATIENCE = 400_000;
 const [OLD, NEW] = ['old-s3cret', 'new-s3cret'];
 const hokusai = CLUSTER ? await findHokusai((line) => console.error(line)) : null;
 const AT = { app: 'shop', env: 'production', key: 'REDIS_URL' } as const;
@@ -52,7 +52,7 @@ async function begun(): Promise<Begun> {
   };
 }
 
-describe.skipIf(hokusai === null)('hokusai', { timeout: 300_000 }, () => {
+describe.skipIf(hokusai === null)('hokusai', { timeout: 600_000 }, () => {
   test('what is named and is not there is said before anything is changed', async () => {
     const { app, start, urls } = await begun();
     const before = await app.variables();
