@@ -16,7 +16,7 @@ import { isSameServer } from '../redis/preflight/places.js';
 import { openSession } from '../redis/session.js';
 import { chooseWay, type ChosenWay } from '../redis/ways.js';
 import { servedDatabase } from '../repoint/types.js';
-import { describeRepoint, repointByHand } from '../repoint/index.js';
+import { describeRepoint, preflightRepoint, repointByHand } from '../repoint/index.js';
 import { border } from './border.js';
 import { addressesOf } from './sides.js';
 
@@ -147,7 +147,9 @@ export async function preflight({
       name: b.hand,
       signal: b.signal,
     });
-    return preflightCopy({
+    const { repoint: spec } = settings;
+    const told = spec ? await preflightRepoint({ spec, source, signal: b.signal }) : [];
+    const checks = preflightCopy({
       source: pair.source,
       target: pair.target,
       settings,
@@ -160,6 +162,7 @@ export async function preflight({
         pendingUndos(entries).map(({ title }) => title),
       ),
     });
+    return [...checks, ...told];
   });
 }
 

@@ -4,7 +4,7 @@ import { commonFields, gatesField } from './common.js';
 import { kubernetesFields } from './kubernetes.js';
 import { criteriaFit, switchoverFields } from './redis-switchover.js';
 import { KubernetesName } from './refs.js';
-import { Repoint } from './repoint.js';
+import { NO_RESTART, Repoint } from './repoint.js';
 
 export const HELM_BLUE_GREEN_GATES = ['start', 'cutover', 'decommission'] as const;
 
@@ -29,6 +29,7 @@ export const HelmBlueGreenInput = z
     repoint: Repoint.refine(({ kind }) => kind !== 'sentinel', {
       error: 'can not be "sentinel": a release with Sentinels is none for this strategy',
     })
+      .refine(({ kind }) => kind !== 'hokusai', { error: NO_RESTART })
       .optional()
       .meta({
         description:
