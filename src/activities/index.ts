@@ -63,15 +63,15 @@ export {
 } from './heroku-fork.js';
 export { describeHelm, keepEvidence, preflightHelm, upgradeRelease } from './helm-release.js';
 export { replacePod, waitForPod } from './helm-pods.js';
+export { describeBlueGreen } from './helm-blue-green.js';
 export {
   askApplication,
-  describeBlueGreen,
   installGreen,
   proveBlueUnused,
   removeGreen,
   retireBlue,
   waitForGreen,
-} from './helm-blue-green.js';
+} from './helm-second.js';
 export {
   goBackInPlace,
   lookAtFormats,
