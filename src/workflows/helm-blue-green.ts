@@ -86,8 +86,7 @@ export async function helmBlueGreen(raw: unknown): Promise<Receipt> {
     if (followed) r.record({ replication: say.followed(followed) });
     const compared = await r.step('Compare both sides', steps.compare());
     if (compared) r.record({ comparison: say.comparison(compared) });
-    const { persistence } = server;
-    if (persistence.aof || persistence.save !== '')
+    if (second.saves())
       await r.step('Save green to disk', {
         does: [
           'save green to its volume (BGSAVE) until it has really ended: a volume that is too small, or full, shows now and not after the cutover',
@@ -95,12 +94,7 @@ export async function helmBlueGreen(raw: unknown): Promise<Receipt> {
         foresee: null,
         undo: { none: 'a save more changes nothing' },
         skippable: true,
-        do: () =>
-          acts(say.saves, 'Save green to disk').saveToDisk({
-            endpoint: endpoints.green,
-            mountPath: release.statefulSet.dataPath ?? '/data',
-            step: 'Save green to disk',
-          }),
+        do: () => second.save('Save green to disk'),
         note: (result) => (result ? `${result.keys.toLocaleString('en')} keys in ${result.seconds} s` : ''),
       });
     const before = await r.step('Measure the old server', steps.measure());

@@ -6,9 +6,15 @@ import { megabytes } from './redis-switchover-words.js';
 /** Of a pod that is made anew, which none is here. */
 const OF_IN_PLACE = ['What the upgrade changes', 'Persistence', 'Probes wait for the data'];
 
-export function preflight({ found, common }: { found: SecondFacts; common: Check[] }): Check[] {
+/** `leaveOut`: names of common checks that say nothing here. */
+export function preflight(on: {
+  found: SecondFacts;
+  common: Check[];
+  leaveOut?: readonly string[];
+}): Check[] {
+  const { found, common, leaveOut = OF_IN_PLACE } = on;
   return [
-    ...common.filter(({ name }) => !OF_IN_PLACE.includes(name)),
+    ...common.filter(({ name }) => !leaveOut.includes(name)),
     free(found),
     ...leads(found),
     ...room(found),

@@ -62,6 +62,20 @@ export function secondReleaseSteps(
       note: (result) => (result ? `after ${result.seconds} s` : ''),
     }),
 
+    /** Whether it saves at all: then a volume that is too small, or full, is to show before the cutover. */
+    saves: (): boolean => {
+      const persistence = helm.servers[primary]?.persistence;
+      return persistence?.aof === true || persistence?.save !== '';
+    },
+
+    /** `step`: its title, for the progress. */
+    save: (step: string) =>
+      acts(say.saves, 'Save green to disk').saveToDisk({
+        endpoint: found.endpoints.green,
+        mountPath: release.statefulSet.dataPath ?? '/data',
+        step,
+      }),
+
     /** What a pod of an application sees after the cutover, where one is named. */
     asked: async (cutoverAt: number): Promise<Check[]> =>
       input.applicationPod
