@@ -107,7 +107,10 @@ export async function helmBlueGreen(raw: unknown): Promise<Receipt> {
       steps.again('Switch the applications over'),
     );
     await r.window('Maintenance window', milliseconds(input.maxPause) + 30_000);
-    const switched = await r.step('Switch the applications over', steps.switchOver());
+    const switched = await r.step('Switch the applications over', {
+      ...steps.switchOver(),
+      notes: say.waysBack(found),
+    });
     const cutoverAt = Date.now();
     steps.switched(switched);
 

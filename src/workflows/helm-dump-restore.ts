@@ -2,16 +2,14 @@
  * helmDumpRestore: writes stop, a snapshot of the old release is restored into a new one that begins empty, all of it is compared, and
  * the applications are sent there. Its runbook for people is docs/runbooks/helm-dump-restore.md, with the same headings.
  */
-import type { WatchOutcome } from '../activities/closing.js';
-import type { CompareOutcome, CopyOutcome } from '../activities/moving.js';
 import type { Receipt } from '../contract.js';
 import { copyBetween, HelmDumpRestoreInput } from '../inputs/helm-dump-restore.js';
-import { milliseconds } from '../inputs/refs.js';
-import { acts, call, changes, inspects, looks, moves, reads, switches } from '../runbook/acts.js';
+import { acts, call, changes, inspects, looks, reads, switches } from '../runbook/acts.js';
 import { ending } from '../runbook/failure.js';
 import { runbook } from '../runbook/runbook.js';
 import { FINISH } from '../runbook/undo.js';
 import { backing } from './backup-step.js';
+import { engineSteps } from './helm-dump-restore-steps.js';
 import * as say from './helm-dump-restore-words.js';
 import { preflight } from './helm-second-preflight.js';
 import { secondReleaseSteps } from './helm-second-steps.js';
@@ -74,6 +72,7 @@ export async function helmDumpRestore(raw: unknown): Promise<Receipt> {
     });
     const how = say.howOf(pair, found);
     const sides = say.sidesOf(pair, input, endpoints);
+    const engine = engineSteps(r, sides);
     r.record({
       servers: say.servers(pair),
       way: { chosen: how.file ? 'rdb' : sides.way, because: how.because },
@@ -141,32 +140,13 @@ export async function helmDumpRestore(raw: unknown): Promise<Receipt> {
         },
       });
     } else {
-      const copied = await r.step('Copy every key', {
-        does: say.copySays(pair, how),
-        foresee: null,
-        undo: { none: `it goes with ${green.green}` },
-        do: async () => {
-          const outcome = await r.resumable((checkpoint?: CopyOutcome['checkpoint']) =>
-            acts(moves, 'Copy every key').copyKeys({ sides, checkpoint }),
-          );
-          if (second.saves()) await second.save('Copy every key');
-          return outcome;
-        },
-        note: (result) => (result ? `${result.counts.copied.toLocaleString('en')} keys` : ''),
-      });
+      const copied = await r.step(
+        'Copy every key',
+        engine.copy({ pair, how, green: green.green, save: second.saves() ? second.save : null }),
+      );
       if (copied) r.record({ copied: copied.counts });
     }
-    const compared = await r.step('Compare both sides', {
-      does: ['compare type, value and expiry of every key, in both directions, while nobody writes'],
-      foresee: null,
-      read: async () =>
-        say.mustBeEqual(
-          await r.resumable((checkpoint?: CompareOutcome['checkpoint']) =>
-            acts(moves, 'Compare both sides').compareKeys({ sides, checkpoint, repair: 'never' }),
-          ),
-        ),
-      note: (result) => (result ? `${result.keysCompared.toLocaleString('en')} keys, no difference` : ''),
-    });
+    const compared = await r.step('Compare both sides', engine.compare());
     if (compared) r.record({ comparisonWithWritesStopped: say.comparison(compared) });
 
     // ---- The cutover.
@@ -212,18 +192,7 @@ export async function helmDumpRestore(raw: unknown): Promise<Receipt> {
       ...(await probed(input)),
     ]);
     const fence = forward.fence;
-    await r.checks('Soak', async () => {
-      const { checkpoint: seen } = await r.resumable((checkpoint?: WatchOutcome['checkpoint']) =>
-        acts(moves, 'Watch the old release').watchStragglers({
-          sides,
-          fence,
-          forMs: milliseconds(input.soak),
-          checkpoint,
-        }),
-      );
-      r.record({ stragglers: seen });
-      return [say.stragglers(seen, pair)];
-    });
+    await r.checks('Soak', () => engine.watch({ pair, fence, soak: input.soak }));
 
     // ---- The old release.
     await r.gate('decommission', say.retireQuestion(found));
