@@ -16,7 +16,7 @@ import { FerryError } from '../errors.js';
 import { shown, type DatabaseMap, type ServerAddress } from './address.js';
 import { clientsOf, dropClients } from './clients.js';
 import { connect, withClient } from './connect.js';
-import { copyChanged, type ChangedResult } from './delta.js';
+import { BATCH, copyChanged, type ChangedResult } from './delta.js';
 import { fence, fenceStanding, seal, unfence, type FenceBefore } from './fence.js';
 import { soleHand } from './hands.js';
 import { sendAwayUntilQuiet } from './latecomers.js';
@@ -70,7 +70,12 @@ export interface SwitchResult {
   finishedLater: boolean;
 }
 
-type Carry = (rest: { watched: boolean; verify: boolean; deadline?: number }) => Promise<ChangedResult>;
+type Carry = (rest: {
+  watched: boolean;
+  verify: boolean;
+  deadline?: number;
+  until?: () => boolean;
+}) => Promise<ChangedResult>;
 
 const NEVER = new AbortController().signal;
 const TRIES = 5;
@@ -273,7 +278,9 @@ async function caughtUp(carry: Carry, tracker: Tracker, signal: AbortSignal): Pr
     const pending = tracker.pending();
     if (pending === 0 || (passes > 2 && pending >= before)) return;
     before = pending;
-    await carry({ watched: passes === 0, verify: false });
+    // Only what was pending when it began: where a batch takes longer than the next keys take to come, it would never end.
+    let batches = Math.ceil(pending / BATCH);
+    await carry({ watched: passes === 0, verify: false, until: () => (batches -= 1) <= 0 });
     mustBeKnown(tracker);
   }
 }
