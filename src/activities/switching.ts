@@ -74,12 +74,13 @@ export async function switchForward(input: SwitchInput): Promise<SwitchOutcome> 
     const runId = await runIdOf(source, b.hand);
     const seal = fence === null ? 'none' : await standingOn(b, source);
     const sealed = seal === 'sealed' || last?.standing === 'sealed';
+    await b.stillCurrent({ standing: sealed ? 'sealed' : 'begun', runId });
+    // Told first that nobody was sent away: the undo relies on it.
     if (input.stopped && !sealed && (seal !== 'fenced' || runId !== input.stopped.runId))
       throw new FerryError(
         'SourceChanged',
         `${shown(source)} takes writes again (it was restarted, its fence was lifted by hand, or a switch was called back): what was written since is not on ${shown(target)}. Nobody was sent there. Go back, and begin anew`,
       );
-    await b.stillCurrent({ standing: sealed ? 'sealed' : 'begun', runId });
     const lease = await takeTracker({
       key: b.workflowId,
       address: source,

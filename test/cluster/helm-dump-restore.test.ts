@@ -6,7 +6,7 @@ import { clusterWorld, CLUSTER, R60, R70, R80, type ClusterWorld } from '../supp
 import { slow } from '../support/slow.js';
 import { sleep, type Upgrade } from '../support/world.js';
 
-const PATIENCE = 240_000;
+const PATIENCE = 400_000;
 
 interface Selected {
   spec: { selector: Record<string, string> };
@@ -67,8 +67,7 @@ async function until(upgrade: Upgrade, reached: (state: State) => boolean): Prom
 async function ended(upgrade: Upgrade): Promise<Receipt> {
   const asked = async (): Promise<never> => {
     for (;;) {
-      const { decision, step, phase, reason, steps } = await upgrade.state();
-      if (process.env['SHOW']) console.error(phase, step, reason, steps.filter((x) => /undo/.test(x.status)).map((x) => `${x.title} ${x.status}`));
+      const { decision, step } = await upgrade.state();
       if (decision) throw new Error(`it asks at "${step}", ${decision.about}: ${decision.problem}`);
       await sleep(500);
     }
@@ -97,7 +96,7 @@ async function soaking(w: ClusterWorld, more: Record<string, unknown> = {}): Pro
 }
 
 describe.skipIf(CLUSTER === null)('helmDumpRestore', () => {
-  test('from 7.0 to 8.0 under writers, to the end of the old release', { timeout: 400_000 }, async () => {
+  test('from 7.0 to 8.0 under writers, to the end of the old release', { timeout: 600_000 }, async () => {
     const w = await begun();
     const writers = await w.writers();
     const upgrade = await w.start('helmDumpRestore', input({ gates: { cutover: 'auto' } }));
@@ -125,7 +124,7 @@ describe.skipIf(CLUSTER === null)('helmDumpRestore', () => {
     expect(await standing(w)).toEqual(AFTER);
   });
 
-  test('back during the soak: with every write, and nothing is left', { timeout: 400_000 }, async () => {
+  test('back during the soak: with every write, and nothing is left', { timeout: 600_000 }, async () => {
     const w = await begun();
     const before = await selectorOf(w);
     const writers = await w.writers();
@@ -144,7 +143,7 @@ describe.skipIf(CLUSTER === null)('helmDumpRestore', () => {
 
   slow(
     '6.0 with AOF and a password: as a file, and back with the writes made since',
-    { timeout: 500_000 },
+    { timeout: 900_000 },
     async () => {
       const password = 'secret-one';
       const w = await begun({ image: { tag: R60 }, redis: { config: AOF, password } });
@@ -172,7 +171,7 @@ describe.skipIf(CLUSTER === null)('helmDumpRestore', () => {
 
   slow(
     '6.0 with AOF and a password, to the end: what is on its volume outlives a restart',
-    { timeout: 500_000 },
+    { timeout: 900_000 },
     async () => {
       const password = 'secret-one';
       const w = await begun({ image: { tag: R60 }, redis: { config: AOF, password } });
@@ -197,7 +196,7 @@ describe.skipIf(CLUSTER === null)('helmDumpRestore', () => {
     },
   );
 
-  slow('8.0 to 7.0: key by key, and back', { timeout: 500_000 }, async () => {
+  slow('8.0 to 7.0: key by key, and back', { timeout: 900_000 }, async () => {
     const w = await begun({ image: { tag: R80 } });
     await variety(await w.redis({ service: 'redis' }));
     const writers = await w.writers({ clients: 2 });
@@ -218,7 +217,7 @@ describe.skipIf(CLUSTER === null)('helmDumpRestore', () => {
 
   slow(
     'an image that does not exist: nobody was stopped, and nothing is left',
-    { timeout: 300_000 },
+    { timeout: 500_000 },
     async () => {
       const w = await begun();
       const writers = await w.writers({ clients: 1 });
@@ -234,7 +233,7 @@ describe.skipIf(CLUSTER === null)('helmDumpRestore', () => {
     },
   );
 
-  slow('nobody answers at the gate "cutover": it goes back by itself', { timeout: 300_000 }, async () => {
+  slow('nobody answers at the gate "cutover": it goes back by itself', { timeout: 500_000 }, async () => {
     const w = await begun();
     const writers = await w.writers({ clients: 1 });
     const upgrade = await w.start(
@@ -256,7 +255,7 @@ describe.skipIf(CLUSTER === null)('helmDumpRestore', () => {
 
   slow(
     'the old server is restarted while writes are stopped: nobody is sent away from it',
-    { timeout: 400_000 },
+    { timeout: 600_000 },
     async () => {
       const w = await begun({ redis: { config: AOF } });
       const writers = await w.writers({ clients: 1 });
@@ -325,7 +324,7 @@ describe.skipIf(CLUSTER === null)('helmDumpRestore', () => {
   ])
     slow(
       `rollback is asked in "${title}": with every write, and nothing is left`,
-      { timeout: 400_000 },
+      { timeout: 600_000 },
       async () => {
         const w = await begun();
         const selector = await selectorOf(w);
