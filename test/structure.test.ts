@@ -120,6 +120,7 @@ describe('structure', () => {
     'helm-in-place',
     'helm-rolling',
     'helm-blue-green',
+    'helm-dump-restore',
   ])('the steps of %s are the headings of its runbook page, in order', (strategy) => {
     const text = readFileSync(join(SRC, `workflows/${strategy}.ts`), 'utf8');
     const titles = [

@@ -1,17 +1,14 @@
 /** The upgrade in place of a release with one Redis. */
-import { createHash } from 'node:crypto';
-import type { Redis } from 'ioredis';
 import type { Check, UndoResult } from '../contract.js';
 import { FerryError } from '../errors.js';
 import type { RedisEndpoint } from '../inputs/refs.js';
 import { milliseconds } from '../inputs/refs.js';
 import { validateAfter, type AfterRestart } from '../kubernetes/validate.js';
 import type { ReleaseFacts } from '../kubernetes/release.js';
-import { restoreVolume, type DataFiles } from '../kubernetes/restore-volume.js';
-import { endPod, podReady, podsGone, scale } from '../kubernetes/rollout.js';
+import type { DataFiles } from '../kubernetes/restore-volume.js';
+import { endPod, podReady, scale } from '../kubernetes/rollout.js';
 import { lookAtPod } from '../kubernetes/why.js';
 import type { Formats } from '../redis/format.js';
-import { settingsNamed } from '../redis/settings.js';
 import { countKeys } from '../redis/keyspace.js';
 import { roundTrip } from '../redis/round-trip.js';
 import { saveNow, type Saved } from '../redis/save.js';
@@ -19,6 +16,7 @@ import { resolveEndpoint } from '../platform/secrets.js';
 import { atEndpoint, formatsAt } from './asking.js';
 import { border } from './border.js';
 import { backToRevision } from './helm-release.js';
+import { filesOf, intoVolume } from './helm-volume.js';
 
 export interface SavedToDisk extends Saved {
   keys: number;
@@ -33,24 +31,6 @@ export async function lookAtFormats(input: { endpoint: RedisEndpoint }): Promise
     const address = await resolveEndpoint({ endpoint: input.endpoint, where: 'the pod', signal: b.signal });
     return formatsAt(b, address);
   });
-}
-
-/** Where the server keeps its files. */
-async function filesOf(client: Redis, mountPath: string): Promise<DataFiles> {
-  const names = ['dir', 'dbfilename', 'appendonly', 'appendfilename', 'appenddirname'];
-  const settings = await settingsNamed({ client, names });
-  return {
-    mountPath,
-    dir: settings['dir'] ?? mountPath,
-    dbfilename: settings['dbfilename'] ?? 'dump.rdb',
-    aof:
-      settings['appendonly'] === 'yes'
-        ? {
-            appendfilename: settings['appendfilename'] ?? 'appendonly.aof',
-            appenddirname: settings['appenddirname'] ?? null,
-          }
-        : null,
-  };
 }
 
 /** BGSAVE until it has ended, and the keys that don't expire. */
@@ -136,33 +116,17 @@ export interface RestoreInPlace {
  */
 export async function restoreInPlace(input: RestoreInPlace): Promise<UndoResult> {
   return border<UndoResult>(async (b) => {
-    const { namespace, context, statefulSet, pod, claim, image, securityContext, files, rdb } = input;
+    const { namespace, claim, files, rdb } = input;
     if (!input.needed) return { note: 'the volume is left as it is' };
     if (!files || !rdb)
       throw new FerryError('BackupFailed', 'there is no backup to put into the volume (backup: false)');
-    const where = { namespace, context, signal: b.signal };
-    await b.stillCurrent();
-    await scale({ ...where, statefulSet, replicas: 0 });
-    await podsGone({ ...where, pods: [pod], withinMs: ENDS_WITHIN_MS });
-    const { aside } = await restoreVolume({
-      ...where,
-      id: createHash('sha256').update(`${b.workflowId} ${b.runId}`).digest('hex').slice(0, 10),
-      claim,
-      image,
-      securityContext,
-      files,
-      rdb,
-      onStep: (step) => b.show({ step, done: 0, total: 0, unit: 'steps', counts: {} }),
-    });
+    const { aside } = await intoVolume(b, { ...input, files, rdb, pods: [input.pod] });
     return {
       note: 'the backup is in the volume',
       left: [`What the new version wrote stands in ${aside} of the claim ${namespace}/${claim}`],
     };
   });
 }
-
-/** A server that saves at its end may take its whole grace period. */
-const ENDS_WITHIN_MS = 10 * 60_000;
 
 /**
  * Undo: the release at its recorded revision, and its pod of the old image, ready. A broken pod is not replaced by the controller, whatever
