@@ -1,7 +1,7 @@
 /** The upgrade in place of a release with one Redis. */
 import { createHash } from 'node:crypto';
 import type { Redis } from 'ioredis';
-import type { Check, UndoResult } from '../contract.js';
+import type { Check, Told, UndoResult } from '../contract.js';
 import { FerryError } from '../errors.js';
 import type { RedisEndpoint } from '../inputs/refs.js';
 import { milliseconds } from '../inputs/refs.js';
@@ -12,13 +12,14 @@ import { endPod, podReady, podsGone, scale } from '../kubernetes/rollout.js';
 import { lookAtPod } from '../kubernetes/why.js';
 import type { Formats } from '../redis/format.js';
 import { settingsNamed } from '../redis/settings.js';
+import { writtenSince } from '../redis/written.js';
 import { countKeys } from '../redis/keyspace.js';
 import { roundTrip } from '../redis/round-trip.js';
 import { saveNow, type Saved } from '../redis/save.js';
 import { resolveEndpoint } from '../platform/secrets.js';
 import { atEndpoint, formatsAt } from './asking.js';
-import { border } from './border.js';
-import { backToRevision } from './helm-release.js';
+import { border, type Border } from './border.js';
+import { backToRevision, type Brings } from './helm-release.js';
 
 export interface SavedToDisk extends Saved {
   keys: number;
@@ -107,6 +108,8 @@ export interface BackInPlace {
   release: string;
   /** What is gone back to. */
   revision: number;
+  /** Missing in journals of before. */
+  brings?: Brings;
   statefulSet: string;
   replicas: number;
   pod: string;
@@ -124,8 +127,21 @@ export interface RestoreInPlace {
   claim: string;
   image: string;
   securityContext: Record<string, unknown>;
-  /** False: the old version reads what stands there, or the new one has written nothing. */
-  needed: boolean;
+  /** False: the old version reads what stands there, or the new one has written nothing. Null: it is looked at. */
+  needed: boolean | null;
+  /** Where it is looked at. */
+  look?: {
+    endpoint: RedisEndpoint;
+    container: string;
+    /** RDB versions that the old one reads; null: it did not say. */
+    accepts: readonly number[] | null;
+    /** The old one sees nothing of the append-only files once the new one was started. */
+    otherAof: boolean;
+    /** What the backup lacks. */
+    loses: string;
+  };
+  /** It was said what would be lost, and asked for once more. */
+  told?: Told | undefined;
   files: DataFiles | null;
   rdb: { path: string; sha256: string } | null;
 }
@@ -135,9 +151,9 @@ export interface RestoreInPlace {
  * then, and what the new one has written stands beside it.
  */
 export async function restoreInPlace(input: RestoreInPlace): Promise<UndoResult> {
-  return border<UndoResult>(async (b) => {
+  return border<UndoResult, Asked>(async (b) => {
     const { namespace, context, statefulSet, pod, claim, image, securityContext, files, rdb } = input;
-    if (!input.needed) return { note: 'the volume is left as it is' };
+    if (!(input.needed ?? (await wroteOtherwise(b, input)))) return { note: 'the volume is left as it is' };
     if (!files || !rdb)
       throw new FerryError('BackupFailed', 'there is no backup to put into the volume (backup: false)');
     const where = { namespace, context, signal: b.signal };
@@ -161,6 +177,74 @@ export async function restoreInPlace(input: RestoreInPlace): Promise<UndoResult>
   });
 }
 
+/** What was asked before it is gone on with. */
+interface Asked {
+  asked: 'loss';
+}
+
+/**
+ * Whether the volume holds what the old version doesn't read. A new server that has saved nothing yet would do so at its end: it is told not
+ * to. Where it has taken writes, these are lost either way, and a person is asked first.
+ * @throws FerryError WouldLose
+ */
+async function wroteOtherwise(b: Border<Asked>, input: RestoreInPlace): Promise<boolean> {
+  const { namespace, context, pod, image, look, told } = input;
+  if (!look) return false;
+  const found = await lookAtPod({
+    namespace,
+    context,
+    signal: b.signal,
+    pod,
+    container: look.container,
+  }).catch(unlessGone);
+  if (!found || found.pod.spec.containers.some((each) => each.image === image)) return false;
+  const accepted = (told?.checkpoint as Asked | undefined)?.asked === 'loss';
+  const ask = (what: string): void => {
+    if (accepted) return;
+    b.beat({ asked: 'loss' });
+    throw new FerryError(
+      'WouldLose',
+      `the new version runs in ${namespace}/${pod}, and the old one does not read what it writes: going back loses ${what}`,
+    );
+  };
+  const began = found.pod.status.containerStatuses.some(({ state, lastState }) =>
+    Boolean(state.running ?? state.terminated ?? lastState.terminated),
+  );
+  if (look.otherAof) {
+    if (began) ask(look.loses);
+    return began;
+  }
+  // One that does not answer has loaded nothing that it could save.
+  const formats = await resolveEndpoint({ endpoint: look.endpoint, where: 'the pod', signal: b.signal })
+    .then((address) => formatsAt(b, address))
+    .catch((error: unknown) => {
+      if (error instanceof FerryError && !found.ready && ['Unreachable', 'Loading'].includes(error.type))
+        return null;
+      throw error;
+    });
+  if (formats === null || (formats.highest !== null && look.accepts?.includes(formats.highest))) return false;
+  return atEndpoint(b, { endpoint: look.endpoint, where: 'the pod' }, async (client) => {
+    const { save = '' } = await settingsNamed({ client, names: ['save'] });
+    await client.call('CONFIG', 'SET', 'save', '');
+    const since = await writtenSince({ client });
+    try {
+      if (since.saved) ask(look.loses);
+      else if (since.commands > 0)
+        ask(`the ${since.commands} commands that have written to it since it was started`);
+    } catch (error) {
+      // It goes on serving until that is decided.
+      await client.call('CONFIG', 'SET', 'save', save);
+      throw error;
+    }
+    return since.saved;
+  });
+}
+
+function unlessGone(error: unknown): null {
+  if (error instanceof FerryError && error.type === 'NotFound') return null;
+  throw error;
+}
+
 /** A server that saves at its end may take its whole grace period. */
 const ENDS_WITHIN_MS = 10 * 60_000;
 
@@ -175,10 +259,7 @@ export async function goBackInPlace(input: BackInPlace): Promise<UndoResult> {
     const note = await backToRevision(b, input);
     // An attempt to restore its volume may have left it at 0.
     await scale({ ...where, statefulSet: input.statefulSet, replicas: input.replicas });
-    const look = await lookAtPod({ ...where, pod, container }).catch((error: unknown) => {
-      if (error instanceof FerryError && error.type === 'NotFound') return null;
-      throw error;
-    });
+    const look = await lookAtPod({ ...where, pod, container }).catch(unlessGone);
     const isOld = look?.pod.spec.containers.some((each) => each.image === image) === true;
     if (look && !isOld) await endPod({ ...where, pod, uid: look.pod.metadata.uid });
     await podReady({ ...where, pod, container, image, withinMs: milliseconds(readyWithin) });

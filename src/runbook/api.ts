@@ -43,7 +43,7 @@ export interface WriteStep<T> {
   /** How it is undone, or why it isn't. */
   undo: Undo | { none: string };
   /** How it is undone once its outcome is certain, where that is known better then. */
-  certain?: (result: T) => Undo['call'] | null;
+  certain?: (result: T, on: { leaving: boolean }) => Undo['call'] | null;
   /** The cutover itself: done, its settings can't be changed any more. */
   cutover?: true;
   /** Counts and durations for the plan, which may change without changing it. */

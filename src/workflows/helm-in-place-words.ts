@@ -6,6 +6,8 @@ import type { BackInPlace, RestoreInPlace, SavedToDisk } from '../activities/hel
 import type { Check } from '../contract.js';
 import type { HelmInPlaceSettings } from '../inputs/helm-in-place.js';
 
+import { brings } from './helm-words.js';
+
 export * from './helm-words.js';
 
 /** Which way back there is, how long it takes, what is lost by it. */
@@ -40,11 +42,8 @@ export function lostByGoingBack(on: {
   backupAt: string | null;
 }): string {
   const { facts, accepts, came, backupAt } = on;
-  const old = facts.servers[facts.primary];
   const reads = accepts !== null && came.writes !== null && accepts.includes(came.writes);
-  // Before 7.0 there was one file, and it sees none of the folder that came with 7.0.
-  const otherAof =
-    old?.persistence.aof === true && !atLeast7(facts.version) && atLeast7(came.server.redisVersion);
+  const otherAof = keepsAofElsewhere(facts, came.server.redisVersion);
   if (reads && !otherAof) return '';
   const why = otherAof
     ? `Redis ${facts.version} does not see the append-only files of ${came.server.version}`
@@ -54,17 +53,34 @@ export function lostByGoingBack(on: {
     : `every write since the backup of ${backupAt}: ${why}`;
 }
 
+/** Before 7.0 there was one file, and it sees none of the folder that came with 7.0. */
+function keepsAofElsewhere({ servers, primary, version }: HelmFacts, next: string): boolean {
+  return servers[primary]?.persistence.aof === true && !atLeast7(version) && atLeast7(next);
+}
+
+/** What tells whether the volume must be restored, where the new version was not waited for to its end. */
+function lookBefore(on: { facts: HelmFacts; targetVersion: string; backup: BackupFacts | null }) {
+  const { facts, targetVersion, backup } = on;
+  return {
+    container: facts.release.statefulSet.container,
+    otherAof: keepsAofElsewhere(facts, targetVersion),
+    loses: backup ? `every write since the backup of ${backup.takenAt}` : 'everything: there is no backup',
+  };
+}
+
 function atLeast7(version: string): boolean {
   return Number(version.split('.')[0]) >= 7;
 }
 
-export function backInPlace({ release, primary }: HelmFacts, input: HelmInPlaceSettings): BackInPlace {
+export function backInPlace(helm: HelmFacts, input: HelmInPlaceSettings): BackInPlace {
+  const { release, primary } = helm;
   const { namespace, context, statefulSet } = release;
   return {
     namespace,
     ...(context === undefined ? {} : { context }),
     release: release.release,
     revision: release.revision,
+    brings: brings(helm, input),
     statefulSet: statefulSet.name,
     replicas: statefulSet.replicas,
     pod: primary,
@@ -87,14 +103,18 @@ export function single({ release, look }: HelmFacts): Check {
   };
 }
 
+/** `needed`: null where it is not known yet, and looked at. */
 export function restore(on: {
   facts: HelmFacts;
-  needed: boolean;
+  needed: boolean | null;
+  accepts: readonly number[] | null;
+  targetVersion: string;
   before: SavedToDisk | null;
   backup: BackupFacts | null;
 }): RestoreInPlace {
-  const { facts, needed, before, backup } = on;
+  const { facts, needed, accepts, targetVersion, before, backup } = on;
   const { namespace, context, release, statefulSet } = facts.release;
+  const endpoint = facts.endpoints[facts.primary];
   const rdb = backup?.files.find(({ name }) => name.endsWith('.rdb'));
   return {
     namespace,
@@ -106,6 +126,9 @@ export function restore(on: {
     image: statefulSet.image,
     securityContext: statefulSet.securityContext,
     needed,
+    ...(needed === null && endpoint
+      ? { look: { ...lookBefore({ facts, targetVersion, backup }), endpoint, accepts } }
+      : {}),
     files: before?.files ?? null,
     rdb: backup && rdb ? { path: `${backup.folder}/${rdb.name}`, sha256: rdb.sha256 } : null,
   };

@@ -5,7 +5,7 @@
 import type { PodServes } from '../activities/helm-pods.js';
 import type { Receipt } from '../contract.js';
 import { HelmInPlaceInput } from '../inputs/helm-in-place.js';
-import { acts, call, changes, inspects, moves, reads } from '../runbook/acts.js';
+import { acts, call, moves, reads } from '../runbook/acts.js';
 import { ending } from '../runbook/failure.js';
 import { runbook } from '../runbook/runbook.js';
 import { backing } from './backup-step.js';
@@ -66,7 +66,7 @@ export async function helmInPlace(raw: unknown): Promise<Receipt> {
       foresee: null,
       undo: { none: 'a save more changes nothing' },
       do: () =>
-        acts(moves, 'Save to disk').saveToDisk({
+        acts(say.saves, 'Save to disk').saveToDisk({
           endpoint,
           mountPath: release.statefulSet.dataPath ?? '/data',
           step: 'Save to disk',
@@ -92,13 +92,16 @@ export async function helmInPlace(raw: unknown): Promise<Receipt> {
         ],
       },
       do: () =>
-        acts(say.asks, 'Upgrade the release').upgradeRelease({
+        acts(say.patient, 'Upgrade the release').upgradeRelease({
           settings: input,
           old: { revision: release.revision, version: facts.version },
         }),
       note: (result) => (result ? `revision ${result.revision}` : ''),
     });
     if (upgraded) r.record({ revision: upgraded.revision });
+    const { targetVersion } = input;
+    const restoring = (needed: boolean | null) =>
+      call('restoreInPlace', say.restore({ facts, needed, accepts, targetVersion, before, backup }));
     const lost = (came: PodServes) =>
       say.lostByGoingBack({ facts, accepts, came, backupAt: backup?.takenAt ?? null });
     const came = await r.step('Wait until it has loaded', {
@@ -108,21 +111,16 @@ export async function helmInPlace(raw: unknown): Promise<Receipt> {
       foresee: null,
       undo: {
         says: 'put the backup into the volume, where the old version does not read what the new one has written',
-        call: call('restoreInPlace', say.restore({ facts, needed: false, before, backup })),
+        call: restoring(null),
         byHand: [],
       },
-      certain: (result) =>
-        result && lost(result) !== ''
-          ? call('restoreInPlace', say.restore({ facts, needed: true, before, backup }))
-          : null,
+      // Who went back before that was known did not accept it: it is looked at, and asked.
+      certain: (result, { leaving }) => (result && !leaving && lost(result) !== '' ? restoring(true) : null),
       relieves: 'Upgrade the release',
       do: async () => {
         if (release.statefulSet.strategy === 'OnDelete')
-          await acts(changes, 'End the old pod').replacePod({ release, pod: primary, uid: pod.uid });
-        return acts(
-          { ...moves, retry: { ...moves.retry, maximumAttempts: 5 } },
-          'Wait for the pod',
-        ).waitForPod({
+          await acts(say.patient, 'End the old pod').replacePod({ release, pod: primary, uid: pod.uid });
+        const serves = await acts(moves, 'Wait for the pod').waitForPod({
           release,
           pod: primary,
           uid: pod.uid,
@@ -131,22 +129,21 @@ export async function helmInPlace(raw: unknown): Promise<Receipt> {
           readyWithin: input.readyWithin,
           step: 'Wait until it has loaded',
         });
+        const loses = lost(serves);
+        r.wayBack({
+          keepsWrites: loses === '',
+          loses,
+          takes: loses === '' ? 'less than 2 minutes' : '5 to 15 minutes',
+        });
+        return serves;
       },
       note: (result) => (result ? say.podSays(result) : ''),
     });
-    if (came) {
-      const loses = lost(came);
-      r.record({ secondsAway: came.seconds });
-      r.wayBack({
-        keepsWrites: loses === '',
-        loses,
-        takes: loses === '' ? 'less than 2 minutes' : '5 to 15 minutes',
-      });
-    }
+    if (came) r.record({ secondsAway: came.seconds });
 
     // ---- Afterwards.
     await r.checks('Validate', async () => {
-      const checks = await acts(inspects, 'Look at the upgraded server').validateInPlace({
+      const checks = await acts(say.patient, 'Look at the upgraded server').validateInPlace({
         release,
         endpoint,
         version: input.targetVersion,
