@@ -80,6 +80,7 @@ export {
   validateInPlace,
 } from './helm-in-place.js';
 export { findTrouble } from './diagnosing.js';
+export { mendFollowing, mendRolling } from './mending.js';
 export { describeRolling, goBackRolling, holdPods, letGoOfPods, rollReplicas } from './helm-rolling.js';
 export {
   finishRolling,

@@ -90,6 +90,8 @@ export interface Runbook {
   ): Promise<R>;
   /** Leaves a step as it is from here on: it is not undone any more. A reason, if there is one, goes into the receipt. */
   keep(title: string, because: string | null): Promise<void>;
+  /** Says better how an earlier step is undone. */
+  undoneBy(title: string, call: Undo['call']): Promise<void>;
   /** Shows how the data goes over. */
   way(way: NonNullable<State['way']>): void;
   wayBack(wayBack: Partial<WayBack>): void;

@@ -323,6 +323,10 @@ export function doing(
     async keep(title, because) {
       await undos.keep(title, because);
     },
+    async undoneBy(title, call) {
+      const step = state.steps.find((each) => each.title === title);
+      if (step) await undos.settle(step, call);
+    },
     async closeWayBack(because, finish) {
       await boundary();
       steering.spend();

@@ -155,6 +155,15 @@ export async function helmRolling(raw: unknown): Promise<Receipt> {
 
     // ---- Afterwards, with the way back open.
     await r.checks('Validate the switch', () => steps.validate({ before, cutoverAt }));
+    /** Servers that don't say how far they are are compared: nobody writes then. */
+    const mend = async () => {
+      const once = (equal: boolean) =>
+        acts(say.patient, 'Give the roles back').mendRolling({ ...steps.mending(), rolling, equal });
+      let mended = await once(false);
+      if (mended.how === 'unclear' && (await steps.areEqual())) mended = await once(true);
+      await steps.mended(mended);
+      return mended;
+    };
     const soak = soaking(r, {
       input: early.settings,
       couple: steps.couple(),
@@ -162,6 +171,7 @@ export async function helmRolling(raw: unknown): Promise<Receipt> {
       cutoverAt,
       target,
       closes: 'decommission',
+      mend,
     });
     // Again only for a criterion that a person has judged: at most once for each.
     do await r.checks('Soak', soak.watch, soak.says);
