@@ -13,9 +13,9 @@ import { messageOf } from '../redis/connect.js';
 import { shown } from '../redis/address.js';
 import {
   admit,
+  dismissFollower,
   follow,
   keepBacklog,
-  linkUp,
   replicationUser,
   restoreFollow,
   rewriteConfig,
@@ -103,6 +103,10 @@ async function followingIn(b: Here, input: MendInput): Promise<Mended> {
   const more = wrote > 0 ? `; ${wrote} commands had written to ${old} meanwhile, and are gone` : '';
   if (up && (up.is.syncs.full === full || again === null))
     return { how: 'mended', says: `a pod was made anew: ${old} follows ${next} again${more}`, runIds: ids };
+  // It would ask for everything again and again, and refuse it each time.
+  await onBoth(b, { source, target }, (clients) =>
+    dismissFollower({ primary: clients.target, user: replicationUser(b.workflowId) }),
+  );
   return {
     how: 'lost',
     says: `${old} was made anew and can not go on from where it was (it would need everything, in a format that it may not read): it takes no writes, and keeps what it held${more}`,
