@@ -1,5 +1,6 @@
 /** The upgrade in place of a release with one Redis. */
 import { createHash } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import type { Check, Told, UndoResult } from '../contract.js';
 import { FerryError } from '../errors.js';
@@ -8,16 +9,25 @@ import { milliseconds } from '../inputs/refs.js';
 import { validateAfter, type AfterRestart } from '../kubernetes/validate.js';
 import type { ReleaseFacts } from '../kubernetes/release.js';
 import { restoreVolume, type DataFiles } from '../kubernetes/restore-volume.js';
-import { endPod, podReady, podsGone, scale } from '../kubernetes/rollout.js';
-import { lookAtPod } from '../kubernetes/why.js';
+import {
+  endPod,
+  lookAtSet,
+  podReady,
+  podsGone,
+  scale,
+  setPartition,
+  setStrategy,
+} from '../kubernetes/rollout.js';
+import { lookAtPod, type PodLook } from '../kubernetes/why.js';
 import type { Formats } from '../redis/format.js';
 import { settingsNamed } from '../redis/settings.js';
 import { writtenSince } from '../redis/written.js';
 import { countKeys } from '../redis/keyspace.js';
+import { pauseWrites, resumeWrites } from '../redis/pause.js';
 import { roundTrip } from '../redis/round-trip.js';
 import { saveNow, type Saved } from '../redis/save.js';
 import { resolveEndpoint } from '../platform/secrets.js';
-import { atEndpoint, formatsAt } from './asking.js';
+import { atEndpoint, formatsAt, onServer } from './asking.js';
 import { border, type Border } from './border.js';
 import { backToRevision, type Brings } from './helm-release.js';
 
@@ -116,6 +126,24 @@ export interface BackInPlace {
   container: string;
   image: string;
   readyWithin: string;
+  /** How the new version is ended before it has written anything. Missing in journals of before. */
+  unsaved?: Unsaved;
+  /** It was said what would be lost, and asked for once more. */
+  told?: Told | undefined;
+}
+
+export interface Unsaved {
+  endpoint: RedisEndpoint;
+  /** Of the StatefulSet, to be put back. */
+  strategy: string;
+  partition: number;
+  /** RDB versions that the old one reads; null: it did not say. */
+  accepts: readonly number[] | null;
+  /** The old one sees nothing of the append-only files once the new one was started. */
+  otherAof: boolean;
+  /** What the backup lacks. */
+  loses: string;
+  restore: RestoreInPlace;
 }
 
 export interface RestoreInPlace {
@@ -127,21 +155,8 @@ export interface RestoreInPlace {
   claim: string;
   image: string;
   securityContext: Record<string, unknown>;
-  /** False: the old version reads what stands there, or the new one has written nothing. Null: it is looked at. */
-  needed: boolean | null;
-  /** Where it is looked at. */
-  look?: {
-    endpoint: RedisEndpoint;
-    container: string;
-    /** RDB versions that the old one reads; null: it did not say. */
-    accepts: readonly number[] | null;
-    /** The old one sees nothing of the append-only files once the new one was started. */
-    otherAof: boolean;
-    /** What the backup lacks. */
-    loses: string;
-  };
-  /** It was said what would be lost, and asked for once more. */
-  told?: Told | undefined;
+  /** False: the old version reads what stands there, or it is looked at while the release goes back. */
+  needed: boolean;
   files: DataFiles | null;
   rdb: { path: string; sha256: string } | null;
 }
@@ -151,30 +166,35 @@ export interface RestoreInPlace {
  * then, and what the new one has written stands beside it.
  */
 export async function restoreInPlace(input: RestoreInPlace): Promise<UndoResult> {
-  return border<UndoResult, Asked>(async (b) => {
-    const { namespace, context, statefulSet, pod, claim, image, securityContext, files, rdb } = input;
-    if (!(input.needed ?? (await wroteOtherwise(b, input)))) return { note: 'the volume is left as it is' };
-    if (!files || !rdb)
-      throw new FerryError('BackupFailed', 'there is no backup to put into the volume (backup: false)');
-    const where = { namespace, context, signal: b.signal };
-    await b.stillCurrent();
-    await scale({ ...where, statefulSet, replicas: 0 });
-    await podsGone({ ...where, pods: [pod], withinMs: ENDS_WITHIN_MS });
-    const { aside } = await restoreVolume({
-      ...where,
-      id: createHash('sha256').update(`${b.workflowId} ${b.runId}`).digest('hex').slice(0, 10),
-      claim,
-      image,
-      securityContext,
-      files,
-      rdb,
-      onStep: (step) => b.show({ step, done: 0, total: 0, unit: 'steps', counts: {} }),
-    });
-    return {
-      note: 'the backup is in the volume',
-      left: [`What the new version wrote stands in ${aside} of the claim ${namespace}/${claim}`],
-    };
+  return border<UndoResult>((b) => restoreIn(b, input));
+}
+
+async function restoreIn(
+  b: Pick<Border<never>, 'signal' | 'workflowId' | 'runId' | 'show'> & { stillCurrent: () => Promise<void> },
+  input: RestoreInPlace,
+): Promise<UndoResult> {
+  const { namespace, context, statefulSet, pod, claim, image, securityContext, files, rdb } = input;
+  if (!input.needed) return { note: 'the volume is left as it is' };
+  if (!files || !rdb)
+    throw new FerryError('BackupFailed', 'there is no backup to put into the volume (backup: false)');
+  const where = { namespace, context, signal: b.signal };
+  await b.stillCurrent();
+  await scale({ ...where, statefulSet, replicas: 0 });
+  await podsGone({ ...where, pods: [pod], withinMs: ENDS_WITHIN_MS });
+  const { aside } = await restoreVolume({
+    ...where,
+    id: createHash('sha256').update(`${b.workflowId} ${b.runId}`).digest('hex').slice(0, 10),
+    claim,
+    image,
+    securityContext,
+    files,
+    rdb,
+    onStep: (step) => b.show({ step, done: 0, total: 0, unit: 'steps', counts: {} }),
   });
+  return {
+    note: 'the backup is in the volume',
+    left: [`What the new version wrote stands in ${aside} of the claim ${namespace}/${claim}`],
+  };
 }
 
 /** What was asked before it is gone on with. */
@@ -183,61 +203,96 @@ interface Asked {
 }
 
 /**
- * Whether the volume holds what the old version doesn't read. A new server that has saved nothing yet would do so at its end: it is told not
- * to. Where it has taken writes, these are lost either way, and a person is asked first.
+ * A new server would save at its end what the old version may not read. So before it ends it is told not to; where it has taken writes, or
+ * saved, a person is asked first. Until then the controller is held: it would end that pod, or make it, at any moment.
  * @throws FerryError WouldLose
  */
-async function wroteOtherwise(b: Border<Asked>, input: RestoreInPlace): Promise<boolean> {
-  const { namespace, context, pod, image, look, told } = input;
-  if (!look) return false;
-  const found = await lookAtPod({
-    namespace,
-    context,
-    signal: b.signal,
-    pod,
-    container: look.container,
-  }).catch(unlessGone);
-  if (!found || found.pod.spec.containers.some((each) => each.image === image)) return false;
+async function endUnsaved(
+  b: Border<Asked>,
+  input: BackInPlace,
+  unsaved: Unsaved,
+): Promise<'unchanged' | 'ended' | 'wrote'> {
+  const { namespace, context, statefulSet, replicas, pod, container, image } = input;
+  const where = { namespace, context, signal: b.signal };
+  await setPartition({ ...where, statefulSet, partition: replicas });
+  await lookAtSet({ ...where, statefulSet });
+  for (const until = Date.now() + ANSWERS_WITHIN_MS; ; await sleep(500, undefined, { signal: b.signal })) {
+    const look = await lookAtPod({ ...where, pod, container }).catch(unlessGone);
+    const old = look?.pod.spec.containers.some((each) => each.image === image) === true;
+    if (old && look?.pod.metadata.deletionTimestamp === undefined) return 'unchanged';
+    const said = look && !old ? await quieten(b, input, { unsaved, look }) : 'ended';
+    if (said === 'no word' && Date.now() < until) continue;
+    await b.stillCurrent();
+    await scale({ ...where, statefulSet, replicas: 0 });
+    await podsGone({ ...where, pods: [pod], withinMs: ENDS_WITHIN_MS });
+    return said === 'wrote' ? 'wrote' : 'ended';
+  }
+}
+
+/** Long enough for a server that is about to answer. */
+const ANSWERS_WITHIN_MS = 15_000;
+/** Longer than it takes to end a pod. */
+const QUIET_MS = 15 * 60_000;
+
+async function quieten(
+  b: Border<Asked>,
+  input: BackInPlace,
+  { unsaved, look }: { unsaved: Unsaved; look: PodLook },
+): Promise<'ended' | 'wrote' | 'no word'> {
+  const { namespace, context, pod, statefulSet, told } = input;
   const accepted = (told?.checkpoint as Asked | undefined)?.asked === 'loss';
-  const ask = (what: string): void => {
+  const ask = async (what: string): Promise<void> => {
     if (accepted) return;
+    const { strategy, partition } = unsaved;
+    await setStrategy({ namespace, context, signal: b.signal, statefulSet, strategy, partition });
     b.beat({ asked: 'loss' });
     throw new FerryError(
       'WouldLose',
       `the new version runs in ${namespace}/${pod}, and the old one does not read what it writes: going back loses ${what}`,
     );
   };
-  const began = found.pod.status.containerStatuses.some(({ state, lastState }) =>
-    Boolean(state.running ?? state.terminated ?? lastState.terminated),
-  );
-  if (look.otherAof) {
-    if (began) ask(look.loses);
-    return began;
+  const states = look.pod.status.containerStatuses;
+  if (unsaved.otherAof) {
+    const began = states.some(({ state, lastState }) =>
+      Boolean(state.running ?? state.terminated ?? lastState.terminated),
+    );
+    if (!began) return 'ended';
+    await ask(unsaved.loses);
+    return 'wrote';
   }
-  // One that does not answer has loaded nothing that it could save.
-  const formats = await resolveEndpoint({ endpoint: look.endpoint, where: 'the pod', signal: b.signal })
-    .then((address) => formatsAt(b, address))
-    .catch((error: unknown) => {
-      if (error instanceof FerryError && !found.ready && ['Unreachable', 'Loading'].includes(error.type))
-        return null;
-      throw error;
-    });
-  if (formats === null || (formats.highest !== null && look.accepts?.includes(formats.highest))) return false;
-  return atEndpoint(b, { endpoint: look.endpoint, where: 'the pod' }, async (client) => {
+  if (!states.some(({ state }) => state.running)) return 'ended';
+  const address = await resolveEndpoint({
+    endpoint: unsaved.endpoint,
+    where: 'the pod',
+    signal: b.signal,
+  }).catch(unlessAway);
+  const formats = address && (await formatsAt(b, address).catch(unlessAway));
+  if (!address || !formats) return 'no word';
+  // What it saves is read by the old one: nothing is lost by letting it.
+  if (formats.highest !== null && unsaved.accepts?.includes(formats.highest)) return 'ended';
+  return onServer(b, address, async (client) => {
     const { save = '' } = await settingsNamed({ client, names: ['save'] });
     await client.call('CONFIG', 'SET', 'save', '');
-    const since = await writtenSince({ client });
+    await pauseWrites({ client, ms: QUIET_MS });
     try {
-      if (since.saved) ask(look.loses);
-      else if (since.commands > 0)
-        ask(`the ${since.commands} commands that have written to it since it was started`);
+      const { commands, saved } = await writtenSince({ client });
+      if (saved) await ask(unsaved.loses);
+      else if (commands > 0)
+        await ask(`the ${commands} commands that have written to it since it was started`);
+      return saved ? 'wrote' : 'ended';
     } catch (error) {
       // It goes on serving until that is decided.
       await client.call('CONFIG', 'SET', 'save', save);
+      await resumeWrites({ client });
       throw error;
     }
-    return since.saved;
   });
+}
+
+/** It is not up yet, or not any more; what loads its data saves nothing at its end. */
+function unlessAway(error: unknown): null {
+  if (error instanceof FerryError && ['Unreachable', 'Loading', 'NotFound'].includes(error.type)) return null;
+  throw error;
 }
 
 function unlessGone(error: unknown): null {
@@ -253,16 +308,26 @@ const ENDS_WITHIN_MS = 10 * 60_000;
  * the release says: it is ended here.
  */
 export async function goBackInPlace(input: BackInPlace): Promise<UndoResult> {
-  return border(async (b) => {
-    const { namespace, context, pod, container, image, readyWithin } = input;
+  return border<UndoResult, Asked>(async (b) => {
+    const { namespace, context, statefulSet, pod, container, image, readyWithin, unsaved } = input;
     const where = { namespace, context, signal: b.signal };
+    const found = unsaved ? await endUnsaved(b, input, unsaved) : null;
+    const { left = [] } =
+      unsaved && found === 'wrote' ? await restoreIn(b, { ...unsaved.restore, needed: true }) : {};
     const note = await backToRevision(b, input);
-    // An attempt to restore its volume may have left it at 0.
-    await scale({ ...where, statefulSet: input.statefulSet, replicas: input.replicas });
+    if (unsaved) {
+      const { strategy, partition } = unsaved;
+      await setStrategy({ ...where, statefulSet, strategy, partition });
+    }
+    // It was ended, or an attempt to restore its volume may have left it at 0.
+    await scale({ ...where, statefulSet, replicas: input.replicas });
     const look = await lookAtPod({ ...where, pod, container }).catch(unlessGone);
     const isOld = look?.pod.spec.containers.some((each) => each.image === image) === true;
     if (look && !isOld) await endPod({ ...where, pod, uid: look.pod.metadata.uid });
     await podReady({ ...where, pod, container, image, withinMs: milliseconds(readyWithin) });
-    return { note: isOld && look.ready ? `${note}; the pod had not changed` : `${note}; ${pod} is back` };
+    return {
+      note: isOld && look.ready ? `${note}; the pod had not changed` : `${note}; ${pod} is back`,
+      ...(left.length > 0 ? { left } : {}),
+    };
   });
 }

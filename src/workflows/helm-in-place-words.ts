@@ -4,6 +4,7 @@ import type { HelmFacts } from '../activities/helm-release.js';
 import type { PodServes } from '../activities/helm-pods.js';
 import type { BackInPlace, RestoreInPlace, SavedToDisk } from '../activities/helm-in-place.js';
 import type { Check } from '../contract.js';
+import type { RedisEndpoint } from '../inputs/refs.js';
 import type { HelmInPlaceSettings } from '../inputs/helm-in-place.js';
 
 import { brings } from './helm-words.js';
@@ -58,35 +59,42 @@ function keepsAofElsewhere({ servers, primary, version }: HelmFacts, next: strin
   return servers[primary]?.persistence.aof === true && !atLeast7(version) && atLeast7(next);
 }
 
-/** What tells whether the volume must be restored, where the new version was not waited for to its end. */
-function lookBefore(on: { facts: HelmFacts; targetVersion: string; backup: BackupFacts | null }) {
-  const { facts, targetVersion, backup } = on;
-  return {
-    container: facts.release.statefulSet.container,
-    otherAof: keepsAofElsewhere(facts, targetVersion),
-    loses: backup ? `every write since the backup of ${backup.takenAt}` : 'everything: there is no backup',
-  };
-}
-
 function atLeast7(version: string): boolean {
   return Number(version.split('.')[0]) >= 7;
 }
 
-export function backInPlace(helm: HelmFacts, input: HelmInPlaceSettings): BackInPlace {
-  const { release, primary } = helm;
+export function backInPlace(on: {
+  facts: HelmFacts;
+  input: HelmInPlaceSettings;
+  endpoint: RedisEndpoint;
+  accepts: readonly number[] | null;
+  before: SavedToDisk | null;
+  backup: BackupFacts | null;
+}): BackInPlace {
+  const { facts, input, endpoint, accepts, before, backup } = on;
+  const { release, primary } = facts;
   const { namespace, context, statefulSet } = release;
   return {
     namespace,
     ...(context === undefined ? {} : { context }),
     release: release.release,
     revision: release.revision,
-    brings: brings(helm, input),
+    brings: brings(facts, input),
     statefulSet: statefulSet.name,
     replicas: statefulSet.replicas,
     pod: primary,
     container: statefulSet.container,
     image: statefulSet.image,
     readyWithin: input.readyWithin,
+    unsaved: {
+      endpoint,
+      strategy: statefulSet.strategy,
+      partition: statefulSet.partition,
+      accepts,
+      otherAof: keepsAofElsewhere(facts, input.targetVersion),
+      loses: backup ? `every write since the backup of ${backup.takenAt}` : 'everything: there is no backup',
+      restore: restore({ facts, needed: false, before, backup }),
+    },
   };
 }
 
@@ -103,18 +111,14 @@ export function single({ release, look }: HelmFacts): Check {
   };
 }
 
-/** `needed`: null where it is not known yet, and looked at. */
 export function restore(on: {
   facts: HelmFacts;
-  needed: boolean | null;
-  accepts: readonly number[] | null;
-  targetVersion: string;
+  needed: boolean;
   before: SavedToDisk | null;
   backup: BackupFacts | null;
 }): RestoreInPlace {
-  const { facts, needed, accepts, targetVersion, before, backup } = on;
+  const { facts, needed, before, backup } = on;
   const { namespace, context, release, statefulSet } = facts.release;
-  const endpoint = facts.endpoints[facts.primary];
   const rdb = backup?.files.find(({ name }) => name.endsWith('.rdb'));
   return {
     namespace,
@@ -126,9 +130,6 @@ export function restore(on: {
     image: statefulSet.image,
     securityContext: statefulSet.securityContext,
     needed,
-    ...(needed === null && endpoint
-      ? { look: { ...lookBefore({ facts, targetVersion, backup }), endpoint, accepts } }
-      : {}),
     files: before?.files ?? null,
     rdb: backup && rdb ? { path: `${backup.folder}/${rdb.name}`, sha256: rdb.sha256 } : null,
   };

@@ -85,7 +85,7 @@ export async function helmInPlace(raw: unknown): Promise<Receipt> {
       impact: `${release.shown} is away while its pod is made anew`,
       undo: {
         says: `roll the release back to revision ${release.revision}, and wait for its pod`,
-        call: call('goBackInPlace', say.backInPlace(facts, input)),
+        call: call('goBackInPlace', say.backInPlace({ facts, input, endpoint, accepts, before, backup })),
         byHand: [
           say.rollbackByHand(facts),
           say.kubectlByHand(facts, 'delete pod', primary, '--ignore-not-found'),
@@ -99,9 +99,6 @@ export async function helmInPlace(raw: unknown): Promise<Receipt> {
       note: (result) => (result ? `revision ${result.revision}` : ''),
     });
     if (upgraded) r.record({ revision: upgraded.revision });
-    const { targetVersion } = input;
-    const restoring = (needed: boolean | null) =>
-      call('restoreInPlace', say.restore({ facts, needed, accepts, targetVersion, before, backup }));
     const lost = (came: PodServes) =>
       say.lostByGoingBack({ facts, accepts, came, backupAt: backup?.takenAt ?? null });
     const came = await r.step('Wait until it has loaded', {
@@ -111,11 +108,14 @@ export async function helmInPlace(raw: unknown): Promise<Receipt> {
       foresee: null,
       undo: {
         says: 'put the backup into the volume, where the old version does not read what the new one has written',
-        call: restoring(null),
+        call: call('restoreInPlace', say.restore({ facts, needed: false, before, backup })),
         byHand: [],
       },
-      // Who went back before that was known did not accept it: it is looked at, and asked.
-      certain: (result, { leaving }) => (result && !leaving && lost(result) !== '' ? restoring(true) : null),
+      // Who went back before that was known did not accept it: the undo before this one looks, and asks.
+      certain: (result, { leaving }) =>
+        result && !leaving && lost(result) !== ''
+          ? call('restoreInPlace', say.restore({ facts, needed: true, before, backup }))
+          : null,
       relieves: 'Upgrade the release',
       do: async () => {
         if (release.statefulSet.strategy === 'OnDelete')
