@@ -212,15 +212,25 @@ async function endUnsaved(
   input: BackInPlace,
   unsaved: Unsaved,
 ): Promise<'unchanged' | 'ended' | 'wrote'> {
-  const { namespace, context, statefulSet, replicas, pod, container, image } = input;
+  const { namespace, context, statefulSet, replicas, pod, container, image, readyWithin } = input;
   const where = { namespace, context, signal: b.signal };
   await setPartition({ ...where, statefulSet, partition: replicas });
-  await lookAtSet({ ...where, statefulSet });
-  for (const until = Date.now() + ANSWERS_WITHIN_MS; ; await sleep(500, undefined, { signal: b.signal })) {
+  const set = await lookAtSet({ ...where, statefulSet });
+  const until = Date.now() + milliseconds(readyWithin);
+  for (; ; await sleep(500, undefined, { signal: b.signal })) {
     const look = await lookAtPod({ ...where, pod, container }).catch(unlessGone);
+    if (!look && set.replicas === 0) return 'ended';
     const old = look?.pod.spec.containers.some((each) => each.image === image) === true;
     if (old && look?.pod.metadata.deletionTimestamp === undefined) return 'unchanged';
-    const said = look && !old ? await quieten(b, input, { unsaved, look }) : 'ended';
+    // Ended while it starts it would load its data, and save it, in the seconds that it is given.
+    const said = look && !old ? await quieten(b, input, { unsaved, look }) : 'no word';
+    b.show({
+      step: `Back: ${look?.standing ?? 'the pod is made'}`,
+      done: 0,
+      total: 0,
+      unit: 'steps',
+      counts: {},
+    });
     if (said === 'no word' && Date.now() < until) continue;
     await b.stillCurrent();
     await scale({ ...where, statefulSet, replicas: 0 });
@@ -229,8 +239,6 @@ async function endUnsaved(
   }
 }
 
-/** Long enough for a server that is about to answer. */
-const ANSWERS_WITHIN_MS = 15_000;
 /** Longer than it takes to end a pod. */
 const QUIET_MS = 15 * 60_000;
 
@@ -252,15 +260,18 @@ async function quieten(
     );
   };
   const states = look.pod.status.containerStatuses;
+  // There is no process, and will be none.
+  const hopeless = look.findings.some(({ lasting, what }) => lasting && what !== 'Probe');
   if (unsaved.otherAof) {
     const began = states.some(({ state, lastState }) =>
       Boolean(state.running ?? state.terminated ?? lastState.terminated),
     );
-    if (!began) return 'ended';
+    if (!began) return hopeless ? 'ended' : 'no word';
     await ask(unsaved.loses);
     return 'wrote';
   }
-  if (!states.some(({ state }) => state.running)) return 'ended';
+  if (hopeless) return 'ended';
+  if (!states.some(({ state }) => state.running)) return 'no word';
   const address = await resolveEndpoint({
     endpoint: unsaved.endpoint,
     where: 'the pod',

@@ -44,7 +44,7 @@ export interface MendInput {
 
 type Here = Pick<Border<never>, 'signal' | 'hand' | 'workflowId'> & { stillCurrent: () => Promise<void> };
 
-const LINK_MS = 30_000;
+const LINK_MS = 2 * 60_000;
 
 /**
  * The old server follows the new one again. One that came up as a primary by its configuration is made read-only first: nothing leads
