@@ -325,11 +325,15 @@ export async function goBackInPlace(input: BackInPlace): Promise<UndoResult> {
     const found = unsaved ? await endUnsaved(b, input, unsaved) : null;
     const { left = [] } =
       unsaved && found === 'wrote' ? await restoreIn(b, { ...unsaved.restore, needed: true }) : {};
-    const note = await backToRevision(b, input);
-    if (unsaved) {
+    const letGo = async () => {
+      if (!unsaved) return;
       const { strategy, partition } = unsaved;
       await setStrategy({ ...where, statefulSet, strategy, partition });
-    }
+    };
+    // A pod that is held would be made anew of the revision that ran last, which may be the new one. One that is as it was stays held.
+    if (found !== 'unchanged') await letGo();
+    const note = await backToRevision(b, input);
+    if (found === 'unchanged') await letGo();
     // It was ended, or an attempt to restore its volume may have left it at 0.
     await scale({ ...where, statefulSet, replicas: input.replicas });
     const look = await lookAtPod({ ...where, pod, container }).catch(unlessGone);
