@@ -212,16 +212,16 @@ describe.skipIf(!CLUSTER)('helmRolling under faults', () => {
         await w.kubectl(['delete', 'pod', pod, '--wait=false', ...args]);
         if (pod !== 'redis-1')
           await upgrade.until(({ warnings }) => warnings.some((each) => each.includes('made anew')), 240_000);
-        await expect
-          .poll(async () => (await w.redis({ pod: 'redis-2' })).info('replication'), { timeout: 120_000 })
-          .toMatch(/role:master[^]*connected_slaves:2/);
-        const then = writers.acknowledged.size;
-        await expect.poll(() => writers.acknowledged.size, { timeout: 60_000 }).toBeGreaterThan(then + 200);
         const { decision, wayBack, warnings } = await upgrade.state();
         expect({ decision, wayBack, warnings }).toMatchObject({
           decision: null,
           wayBack: { keepsWrites: true },
         });
+        await expect
+          .poll(async () => (await w.redis({ pod: 'redis-2' })).info('replication'), { timeout: 120_000 })
+          .toMatch(/role:master[^]*connected_slaves:2/);
+        const then = writers.acknowledged.size;
+        await expect.poll(() => writers.acknowledged.size, { timeout: 60_000 }).toBeGreaterThan(then + 200);
         if (way === 'back') await upgrade.say('rollback', { by: 'ada' });
         expect(await ended(upgrade)).toMatchObject({
           outcome: way === 'back' ? 'RolledBack' : 'Completed',
