@@ -68,7 +68,6 @@ async function followingIn(b: Here, input: MendInput): Promise<Mended> {
   if (is.role !== 'primary')
     return { how: 'unclear', says: `${next} takes no writes any more`, runIds: runIds() };
   if (isInStep(was, is)) return { how: 'well', says: `${old} follows ${next}`, runIds: runIds() };
-  const full = is.syncs.full;
   await b.stillCurrent();
   const wrote = await onBoth(b, { source, target }, async (clients) => {
     for (const client of [clients.source, clients.target])
@@ -94,14 +93,14 @@ async function followingIn(b: Here, input: MendInput): Promise<Mended> {
       says: `${next} was made anew and lacks ${Math.max(0, was.offset - is.secondOffset + 1)} bytes of changes that ${old} still holds: nothing was changed. Compare both, and carry over what is missing, before the way back is closed`,
       runIds: runIds(),
     };
-  const again = was.role === 'primary' ? await asReplica(b, input, was.runId) : null;
+  if (was.role === 'primary') await asReplica(b, input, was.runId);
   const up = await waitFor(b, async () => {
     const now = await look();
     return isInStep(now.was, now.is) ? now : null;
   });
   const ids = up ? { source: up.was.runId, target: up.is.runId } : runIds();
   const more = wrote > 0 ? `; ${wrote} commands had written to ${old} meanwhile, and are gone` : '';
-  if (up && (up.is.syncs.full === full || again === null))
+  if (up)
     return { how: 'mended', says: `a pod was made anew: ${old} follows ${next} again${more}`, runIds: ids };
   // It would ask for everything again and again, and refuse it each time.
   await onBoth(b, { source, target }, (clients) =>
@@ -116,13 +115,9 @@ async function followingIn(b: Here, input: MendInput): Promise<Mended> {
 
 /**
  * Told whom to follow while it runs, it would ask for everything anew. Started with that in its configuration it goes on from where its file
- * says: so its process ends without saving, and its container is started again. Null where its configuration can't be written.
+ * says: so its process ends without saving, and its container is started again. Not where its configuration can't be written.
  */
-async function asReplica(
-  b: Here,
-  { handOver: { couple } }: MendInput,
-  runId: string,
-): Promise<string | null> {
+async function asReplica(b: Here, { handOver: { couple } }: MendInput, runId: string): Promise<void> {
   const { source, target } = await sidesOf(couple);
   const durable = await onBoth(b, { source, target }, async ({ source: client }) => {
     if (!(await rewriteConfig({ client }))) return false;
@@ -131,8 +126,8 @@ async function asReplica(
     });
     return true;
   });
-  if (!durable) return null;
-  return waitFor(b, async () => {
+  if (!durable) return;
+  await waitFor(b, async () => {
     const sides = await sidesOf(couple);
     return onBoth(b, sides, async ({ source: client }) => {
       const now = await roleOf({ client });
