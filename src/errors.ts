@@ -69,6 +69,10 @@ export const FAILURES = {
     retry: false,
     next: 'Look at where the applications write. If it is the source, nothing is left to undo for this step: leave it. If not, use the break-glass card.',
   },
+  WouldLose: {
+    retry: false,
+    next: 'Retry to go back all the same, and lose what the message names; or stop: the new version goes on serving.',
+  },
   BackupFailed: {
     retry: true,
     next: "Look at the server's log and disk, then retry. Nothing was changed by the backup.",

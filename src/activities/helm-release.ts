@@ -12,9 +12,11 @@ import {
   givenValues,
   history,
   manifest,
+  pendingSays,
   rendered,
   rollback,
   upgrade,
+  type Revision,
   type Values,
 } from '../kubernetes/helm.js';
 import { isInside } from '../kubernetes/kubectl.js';
@@ -284,10 +286,11 @@ export async function upgradeRelease(input: UpgradeInput): Promise<{ revision: n
   return border<{ revision: number }, Begun>(async (b) => {
     const { settings, old, partition, label = '' } = input;
     const description = `${ours(b.workflowId, b.runId)}${label}`;
-    const done = await settled(b, settings, description);
+    const { values: wanted, tag } = await valuesFor(settings, old, b.signal);
+    const { tag: tagPath, partition: path } = pathsOf(settings);
+    const done = await settled(b, settings, description, { path: tagPath, tag });
     if (done !== null) return { revision: done };
-    const { values: wanted } = await valuesFor(settings, old, b.signal);
-    const path = pathsOf(settings).partition;
+    await unchanged(b, settings, old.revision);
     const values = path === null || partition === undefined ? wanted : withValue(wanted, path, partition);
     await b.stillCurrent({ since: await cleared(b, settings, values) });
     return {
@@ -326,25 +329,74 @@ async function cleared(b: Border<Begun>, on: At, values: Values): Promise<number
 /** How long a helm may still be at it after the worker that started it: in a pod it ends with that. */
 const PENDING_MS = isInside() ? 20_000 : 2 * 60_000;
 
-/** Our revision, once helm has ended with it; null where there is none. A helm may outlive the worker that started it. */
-export async function settled(b: Here, on: At, description: string): Promise<number | null> {
+/** What a revision of ours has among its values: while helm makes it, it describes it in its own words. */
+export interface Brings {
+  path: string;
+  tag: string;
+}
+
+/**
+ * Our revision, once helm has ended with it; null where there is none. A helm outlives the worker that started it. Somebody else's is not
+ * waited for.
+ */
+export async function settled(b: Here, on: At, description: string, brings?: Brings): Promise<number | null> {
   for (const until = Date.now() + PENDING_MS; ; await sleep(1_000, undefined, { signal: b.signal })) {
     const last = (await history({ ...at(on), signal: b.signal })).findLast(
       ({ description: said, status }) => said === description || status.startsWith('pending-'),
     );
     if (last?.description === description && last.status === 'deployed') return last.revision;
-    // While it is pending, helm describes it in its own words.
     if (!last?.status.startsWith('pending-') || Date.now() > until) return null;
+    if (!(await mayBeOurs(b, on, last, brings))) return null;
   }
 }
 
-/** The release has the objects of the recorded revision again, whoever gave it others. Its pods follow as the StatefulSet's strategy has it. */
-export async function backToRevision(b: Here, on: At & { revision: number }): Promise<string> {
+async function mayBeOurs(
+  b: Here,
+  on: At,
+  { revision, status }: Revision,
+  brings: Brings | undefined,
+): Promise<boolean> {
+  if (!brings || status === 'pending-rollback') return true;
+  const given = await givenValues({ ...at(on), revision, signal: b.signal });
+  return valueAt(given, brings.path) === brings.tag;
+}
+
+/** Somebody may have upgraded the release since it was looked at. @throws FerryError ProviderRefused */
+async function unchanged(b: Here, on: At, revision: number): Promise<void> {
+  const deployed = (await history({ ...at(on), signal: b.signal })).findLast(
+    ({ status }) => status === 'deployed',
+  );
+  if (!deployed || deployed.revision === revision) return;
+  const { description } = deployed;
+  if (description.startsWith(ours(b.workflowId, b.runId)) || description === backTo(revision)) return;
+  throw new FerryError(
+    'ProviderRefused',
+    `somebody gave ${on.namespace}/${on.release} revision ${deployed.revision} (${description}) since this upgrade looked at revision ${revision}, and it would take that back. Go back here and start again; or, where it is not wanted, \`helm rollback ${on.release} ${revision} -n ${on.namespace}\`, then retry`,
+  );
+}
+
+function backTo(revision: number): string {
+  return `Rollback to ${revision}`;
+}
+
+/**
+ * The release has the objects of the recorded revision again, whoever gave it others. Its pods follow as the StatefulSet's strategy has it.
+ * @throws FerryError Locked where somebody else's operation is under way, or was left so
+ */
+export async function backToRevision(
+  b: Here,
+  on: At & { revision: number; brings?: Brings | undefined },
+): Promise<string> {
   // A helm that a worker started goes on without it.
-  await settled(b, on, ours(b.workflowId, b.runId));
+  await settled(b, on, ours(b.workflowId, b.runId), on.brings);
   const revisions = await history({ ...at(on), signal: b.signal });
   const last = revisions.at(-1);
-  const back = `Rollback to ${on.revision}`;
+  const back = backTo(on.revision);
+  const others =
+    last?.status === 'pending-rollback'
+      ? last.description !== back
+      : last?.status.startsWith('pending-') && !(await mayBeOurs(b, on, last, on.brings));
+  if (others) throw new FerryError('Locked', pendingSays(on));
   const stands = last?.status === 'deployed' && (last.revision === on.revision || last.description === back);
   if (stands) return `revision ${last.revision} stands, which is ${on.revision}`;
   await rollback({ ...at(on), revision: on.revision, signal: b.signal });

@@ -59,10 +59,11 @@ export async function keepChanges(input: {
 
 /** The other replicas follow the promoted one: else they would hang on the old primary, and lose their link with it. */
 export async function followPromoted(input: { rolling: Rolling }): Promise<{ durable: boolean }> {
-  return border((b) => othersFollow(b, input.rolling));
+  return border((b) => followPromotedIn(b, input.rolling));
 }
 
-async function othersFollow(b: Here, rolling: Rolling): Promise<{ durable: boolean }> {
+/** The same as a piece of something else. */
+export async function followPromotedIn(b: Here, rolling: Rolling): Promise<{ durable: boolean }> {
   const { release, promoted, replicas, readyWithin } = rolling;
   const place = await placeOf(b, rolling, promoted);
   let durable = true;
@@ -151,7 +152,7 @@ async function renew(
   const { release, primary, promoted, readyWithin } = rolling;
   const began = Date.now();
   const withinMs = milliseconds(readyWithin);
-  await othersFollow(b, rolling);
+  await followPromotedIn(b, rolling);
   const set = await lookAtSet(at(b, release));
   await b.stillCurrent();
   if (set.partition > 0) await setPartition({ ...at(b, release), partition: 0 });

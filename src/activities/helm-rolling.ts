@@ -16,7 +16,15 @@ import { roleOf, type Role } from '../redis/replication/role.js';
 import { resolveEndpoint } from '../platform/secrets.js';
 import { atEndpoint } from './asking.js';
 import { border, type Border } from './border.js';
-import { backToRevision, endpointOf, factsOf, mustRun, servicesTo, type HelmFacts } from './helm-release.js';
+import {
+  backToRevision,
+  endpointOf,
+  factsOf,
+  mustRun,
+  servicesTo,
+  type Brings,
+  type HelmFacts,
+} from './helm-release.js';
 import { coupleOf, type CoupleFacts } from './replicating.js';
 
 export interface Replica {
@@ -249,13 +257,15 @@ export interface GoBackRolling {
   rolling: Rolling;
   /** What is gone back to. */
   revision: number;
+  /** Missing in journals of before. */
+  brings?: Brings;
 }
 
 /**
  * Undo: the release at its recorded revision, and every pod of it, one replica after the other. What the new version wrote may not be
  * readable for the old one, so a replica's files are set aside on its volume before it ends: it is a copy, and gets everything anew.
  */
-export async function goBackRolling({ rolling, revision }: GoBackRolling): Promise<UndoResult> {
+export async function goBackRolling({ rolling, revision, brings }: GoBackRolling): Promise<UndoResult> {
   return border<UndoResult>(async (b) => {
     const { release, replicas, primary, readyWithin, chartSets } = rolling;
     const head = await roleAt(b, release, primary);
@@ -268,7 +278,7 @@ export async function goBackRolling({ rolling, revision }: GoBackRolling): Promi
     const before = await lookAtSet(at(b, release));
     // A pod that is made anew from here on is of the former revision.
     await setPartition({ ...at(b, release), partition: release.statefulSet.replicas });
-    const note = await backToRevisionWith(b, { rolling, revision, asides, changed: before });
+    const note = await backToRevisionWith(b, { rolling, revision, brings, asides, changed: before });
     const set = await lookAtSet(at(b, release));
     const back: string[] = [];
     for (const { pod } of replicas.toReversed()) {
@@ -304,11 +314,12 @@ async function backToRevisionWith(
   on: {
     rolling: Rolling;
     revision: number;
+    brings: Brings | undefined;
     asides: Map<string, string>;
     changed: Awaited<ReturnType<typeof lookAtSet>>;
   },
 ): Promise<string> {
-  const { rolling, revision, asides, changed } = on;
+  const { rolling, revision, brings, asides, changed } = on;
   const { release, replicas, chartSets } = rolling;
   const old = changed.pods.find(({ name }) => name === rolling.primary)?.revision;
   if (chartSets)
@@ -320,6 +331,7 @@ async function backToRevisionWith(
     context: release.context,
     release: release.release,
     revision,
+    brings,
   });
 }
 

@@ -39,10 +39,14 @@ export interface IntoVolume {
 }
 
 /** A server that saves at its end may take its whole grace period. */
-const ENDS_WITHIN_MS = 10 * 60_000;
+export const ENDS_WITHIN_MS = 10 * 60_000;
+
+type Here = Pick<Border<never>, 'signal' | 'workflowId' | 'runId' | 'show'> & {
+  stillCurrent: () => Promise<void>;
+};
 
 /** The StatefulSet is at 0 pods afterwards. `aside`: the folder on the volume that holds what stood there. */
-export async function intoVolume(b: Border<unknown>, on: IntoVolume): Promise<{ aside: string }> {
+export async function intoVolume(b: Here, on: IntoVolume): Promise<{ aside: string }> {
   const { namespace, context, statefulSet, pods, ...rest } = on;
   const where = { namespace, context, signal: b.signal };
   await b.stillCurrent();

@@ -73,13 +73,8 @@ export {
   retireBlue,
   waitForGreen,
 } from './helm-second.js';
-export {
-  goBackInPlace,
-  lookAtFormats,
-  restoreInPlace,
-  saveToDisk,
-  validateInPlace,
-} from './helm-in-place.js';
+export { lookAtFormats, saveToDisk, validateInPlace } from './helm-in-place.js';
+export { goBackInPlace, restoreInPlace } from './helm-in-place-back.js';
 export {
   describeDumpRestore,
   lookAtVolume,
@@ -88,6 +83,7 @@ export {
   tidyVolume,
 } from './helm-dump-restore.js';
 export { findTrouble } from './diagnosing.js';
+export { mendFollowing, mendRolling } from './mending.js';
 export { describeRolling, goBackRolling, holdPods, letGoOfPods, rollReplicas } from './helm-rolling.js';
 export {
   finishRolling,

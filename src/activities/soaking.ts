@@ -1,5 +1,7 @@
 /** Measuring the serving server before and after the cutover, and watching it for as long as the way back is open. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Check } from '../contract.js';
+import { FerryError, type FailureType } from '../errors.js';
 import type { Repoint } from '../inputs/repoint.js';
 import type { RollbackCriterion } from '../inputs/rollback-when.js';
 import { parseInfo } from '../redis/info.js';
@@ -78,42 +80,79 @@ export async function validateCouple(input: {
   });
 }
 
-export type SoakInput = { couple: Couple; checkpoint?: SoakSeen | undefined } & SoakOptions;
+export type SoakInput = {
+  couple: Couple;
+  checkpoint?: SoakSeen | undefined;
+  /** Either may be made anew by its surroundings: one that is away is waited for, and told. */
+  pods?: boolean;
+} & SoakOptions;
 
 /** Watches both servers behind the cutover. Ends early when there is something to tell. */
 export async function soakReplication(
   input: SoakInput,
 ): Promise<{ done: boolean; checkpoint: SoakSeen; curves: Curves }> {
   return border<{ done: boolean; checkpoint: SoakSeen; curves: Curves }, SoakSeen>(async (b) => {
-    const { couple, checkpoint, ...options } = input;
-    const sides = await sidesOf(couple);
+    const { couple, checkpoint, pods = false, ...options } = input;
+    const anew = options.anew === true && b.last === undefined;
+    let last: SoakSeen | undefined = b.last;
     // What the attempt before this one found, and didn't live to tell, is found again.
-    const before = b.last ? { ...b.last, found: null } : checkpoint;
-    return onBoth(b, sides, async ({ target: primary, source: follower }) => {
-      const seen = await soak({
-        ...options,
-        primary,
-        follower,
-        before,
-        signal: b.signal,
-        onLook: (now) => {
-          b.beat(now);
-          b.show({
-            step: 'Soak',
-            done: Math.round(now.seconds),
-            total: Math.round(options.forMs / 1_000),
-            unit: 'seconds',
-            counts: countsOf(now),
-          });
-        },
+    const begin = () => (last ? { ...last, found: null } : checkpoint);
+    const watch = async () => {
+      const before = begin();
+      const sides = await sidesOf(couple);
+      return onBoth(b, sides, async ({ target: primary, source: follower }) => {
+        const seen = await soak({
+          ...options,
+          anew: anew && last === undefined,
+          primary,
+          follower,
+          before,
+          signal: b.signal,
+          onLook: (now) => {
+            last = now;
+            b.beat(now);
+            b.show({
+              step: 'Soak',
+              done: Math.round(now.seconds),
+              total: Math.round(options.forMs / 1_000),
+              unit: 'seconds',
+              counts: countsOf(now),
+            });
+          },
+        });
+        const curves = pointsOf(seen.series);
+        // Cancelled at that moment: it is found again when it goes on.
+        if (b.signal.aborted) return { done: false, checkpoint: { ...seen, found: null }, curves };
+        return { done: true, checkpoint: seen, curves };
       });
-      const curves = pointsOf(seen.series);
-      // Cancelled at that moment: it is found again when it goes on.
-      if (b.signal.aborted) return { done: false, checkpoint: { ...seen, found: null }, curves };
-      return { done: true, checkpoint: seen, curves };
-    });
+    };
+    if (!pods) return watch();
+    for (let since: number | null = null; ; await sleep(AGAIN_MS, undefined, { signal: b.signal })) {
+      const away = await watch().catch((error: unknown) => {
+        if (error instanceof FerryError && AWAY.includes(error.type)) return error;
+        throw error;
+      });
+      if (!(away instanceof FerryError)) return away;
+      b.signal.throwIfAborted();
+      since ??= Date.now();
+      const known = begin();
+      // Asked once: from then on it is waited for.
+      if (!known || options.expecting !== null || Date.now() - since < TOLD_AFTER_MS) continue;
+      const threat = { kind: 'link', says: `a pod is away: ${away.message}` } as const;
+      const told = {
+        ...known,
+        found: { kind: 'threat', of: 'link' } as const,
+        safety: { ...known.safety, threat },
+      };
+      return { done: true, checkpoint: told, curves: pointsOf(known.series) };
+    }
   });
 }
+
+/** What passes by itself while a pod is made anew, or the API server is away. */
+const AWAY: readonly FailureType[] = ['Unreachable', 'NotFound', 'ProviderUnavailable', 'Loading'];
+const AGAIN_MS = 500;
+const TOLD_AFTER_MS = 5_000;
 
 /** The main numbers; those that aren't known are left out. */
 function countsOf({ now, safety, last }: SoakSeen): Record<string, number> {

@@ -113,6 +113,8 @@ export function revisionOf({ metadata }: Pod): string {
 }
 
 export interface SetLook {
+  /** Pods that are wanted. */
+  replicas: number;
   partition: number;
   /** Of the template as it is now. */
   revision: string;
@@ -143,6 +145,7 @@ export async function lookAtSet(on: AtSet): Promise<SetLook> {
       schema: Pods,
     });
     return {
+      replicas: spec.replicas,
       partition: spec.updateStrategy.rollingUpdate?.partition ?? 0,
       revision: status.updateRevision,
       pods: items

@@ -26,7 +26,8 @@ const IN_LOG: readonly Pattern[] = [
   },
   {
     pattern:
-      /FATAL CONFIG FILE ERROR|Fatal error, can't open config file|Bad directive or wrong number of arguments/,
+      // An 8.0 takes what it doesn't know for a module's.
+      /FATAL CONFIG FILE ERROR|Fatal error, can't open config file|Bad directive or wrong number of arguments|# >>> '|Module Configuration detected without loadmodule/,
     what: 'Configuration',
     says: 'it refuses its configuration',
     next: 'Take the named directive out of the values (redis.conf), and run `helm upgrade` with them; a directive that an older version had may be gone.',

@@ -42,7 +42,7 @@ export async function saveNow(on: {
   if (info['rdb_last_bgsave_status'] !== 'ok')
     throw new FerryError(
       'BackupFailed',
-      `${shown(placeOf(client))} could not save to its disk (rdb_last_bgsave_status: ${info['rdb_last_bgsave_status'] ?? 'not told'})`,
+      `${shown(placeOf(client))} could not save to its disk (rdb_last_bgsave_status: ${info['rdb_last_bgsave_status'] ?? 'not told'}). Where \`stop-writes-on-bgsave-error\` is on it refuses writes until a save succeeds: make room on its volume at once`,
     );
   return {
     seconds: Number(info['rdb_last_bgsave_time_sec'] ?? 0),

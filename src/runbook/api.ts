@@ -43,7 +43,7 @@ export interface WriteStep<T> {
   /** How it is undone, or why it isn't. */
   undo: Undo | { none: string };
   /** How it is undone once its outcome is certain, where that is known better then. */
-  certain?: (result: T) => Undo['call'] | null;
+  certain?: (result: T, on: { leaving: boolean }) => Undo['call'] | null;
   /** The cutover itself: done, its settings can't be changed any more. */
   cutover?: true;
   /** Counts and durations for the plan, which may change without changing it. */
@@ -90,6 +90,8 @@ export interface Runbook {
   ): Promise<R>;
   /** Leaves a step as it is from here on: it is not undone any more. A reason, if there is one, goes into the receipt. */
   keep(title: string, because: string | null): Promise<void>;
+  /** Says better how an earlier step is undone. */
+  undoneBy(title: string, call: Undo['call']): Promise<void>;
   /** Shows how the data goes over. */
   way(way: NonNullable<State['way']>): void;
   wayBack(wayBack: Partial<WayBack>): void;

@@ -238,13 +238,13 @@ export function doing(
       const work = async () => {
         const outcome = await spec.do(told.get(title));
         // It may be done although the way forward was left meanwhile.
-        const known = steering.leaving ? spec.certain?.(outcome) : null;
+        const known = steering.leaving ? spec.certain?.(outcome, { leaving: true }) : null;
         if (known) undos.know(step, known);
         return outcome;
       };
       const result = await attempt(step, work, spec.skippable ? { value: spec.foresee } : null);
       if (spec.cutover && steering.cutover) steering.cutover.standing = 'done';
-      const known = step.status === 'running' ? spec.certain?.(result) : null;
+      const known = step.status === 'running' ? spec.certain?.(result, { leaving: false }) : null;
       if (known) await undos.settle(step, known);
       if (spec.relieves !== undefined)
         state.impact = state.impact.filter((impact) => impact.step !== spec.relieves);
@@ -322,6 +322,10 @@ export function doing(
     },
     async keep(title, because) {
       await undos.keep(title, because);
+    },
+    async undoneBy(title, call) {
+      const step = state.steps.find((each) => each.title === title);
+      if (step) await undos.settle(step, call);
     },
     async closeWayBack(because, finish) {
       await boundary();

@@ -111,6 +111,7 @@ export function planning(upgrade: Upgrade) {
       resumable: () => Promise.reject(new Error('A plan moves nothing')),
       cutover: () => Promise.reject(new Error('A plan switches nothing')),
       keep: async () => {},
+      undoneBy: async () => {},
       closeWayBack: async () => {},
       way(way) {
         state.way = way;

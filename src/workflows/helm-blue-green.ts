@@ -119,7 +119,12 @@ export async function helmBlueGreen(raw: unknown): Promise<Receipt> {
       ...(await steps.validate({ before, cutoverAt })),
       ...(await second.asked(cutoverAt)),
     ]);
-    const soak = soaking(r, { input: settings, couple: steps.couple(), before, cutoverAt, target });
+    const mend = async () => {
+      const mended = await acts(say.patient, 'Mend what follows').mendFollowing(steps.mending());
+      await steps.mended(mended);
+      return mended;
+    };
+    const soak = soaking(r, { input: settings, couple: steps.couple(), before, cutoverAt, target, mend });
     // Again only for a criterion that a person has judged: at most once for each.
     do await r.checks('Soak', soak.watch, soak.says);
     while (soak.goesOn());

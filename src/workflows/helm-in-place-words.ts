@@ -2,10 +2,14 @@
 import type { BackupFacts } from '../activities/backing-up.js';
 import type { HelmFacts } from '../activities/helm-release.js';
 import type { PodServes } from '../activities/helm-pods.js';
-import type { BackInPlace, RestoreInPlace, SavedToDisk } from '../activities/helm-in-place.js';
+import type { BackInPlace, RestoreInPlace } from '../activities/helm-in-place-back.js';
+import type { SavedToDisk } from '../activities/helm-in-place.js';
 import type { Check } from '../contract.js';
+import type { RedisEndpoint } from '../inputs/refs.js';
 import type { HelmInPlaceSettings } from '../inputs/helm-in-place.js';
 import { decisionMatrix } from './helm-words.js';
+
+import { brings } from './helm-words.js';
 
 export * from './helm-words.js';
 
@@ -50,11 +54,8 @@ export function lostByGoingBack(on: {
   backupAt: string | null;
 }): string {
   const { facts, accepts, came, backupAt } = on;
-  const old = facts.servers[facts.primary];
   const reads = accepts !== null && came.writes !== null && accepts.includes(came.writes);
-  // Before 7.0 there was one file, and it sees none of the folder that came with 7.0.
-  const otherAof =
-    old?.persistence.aof === true && !atLeast7(facts.version) && atLeast7(came.server.redisVersion);
+  const otherAof = keepsAofElsewhere(facts, came.server.redisVersion);
   if (reads && !otherAof) return '';
   const why = otherAof
     ? `Redis ${facts.version} does not see the append-only files of ${came.server.version}`
@@ -64,23 +65,47 @@ export function lostByGoingBack(on: {
     : `every write since the backup of ${backupAt}: ${why}`;
 }
 
+/** Before 7.0 there was one file, and it sees none of the folder that came with 7.0. */
+function keepsAofElsewhere({ servers, primary, version }: HelmFacts, next: string): boolean {
+  return servers[primary]?.persistence.aof === true && !atLeast7(version) && atLeast7(next);
+}
+
 function atLeast7(version: string): boolean {
   return Number(version.split('.')[0]) >= 7;
 }
 
-export function backInPlace({ release, primary }: HelmFacts, input: HelmInPlaceSettings): BackInPlace {
+export function backInPlace(on: {
+  facts: HelmFacts;
+  input: HelmInPlaceSettings;
+  endpoint: RedisEndpoint;
+  accepts: readonly number[] | null;
+  before: SavedToDisk | null;
+  backup: BackupFacts | null;
+}): BackInPlace {
+  const { facts, input, endpoint, accepts, before, backup } = on;
+  const { release, primary } = facts;
   const { namespace, context, statefulSet } = release;
   return {
     namespace,
     ...(context === undefined ? {} : { context }),
     release: release.release,
     revision: release.revision,
+    brings: brings(facts, input),
     statefulSet: statefulSet.name,
     replicas: statefulSet.replicas,
     pod: primary,
     container: statefulSet.container,
     image: statefulSet.image,
     readyWithin: input.readyWithin,
+    unsaved: {
+      endpoint,
+      strategy: statefulSet.strategy,
+      partition: statefulSet.partition,
+      accepts,
+      otherAof: keepsAofElsewhere(facts, input.targetVersion),
+      loses: backup ? `every write since the backup of ${backup.takenAt}` : 'everything: there is no backup',
+      restore: restore({ facts, needed: false, before, backup }),
+    },
   };
 }
 

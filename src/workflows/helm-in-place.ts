@@ -5,7 +5,7 @@
 import type { PodServes } from '../activities/helm-pods.js';
 import type { Receipt } from '../contract.js';
 import { HelmInPlaceInput } from '../inputs/helm-in-place.js';
-import { acts, call, changes, inspects, moves, reads } from '../runbook/acts.js';
+import { acts, call, moves, reads } from '../runbook/acts.js';
 import { ending } from '../runbook/failure.js';
 import { runbook } from '../runbook/runbook.js';
 import { backing } from './backup-step.js';
@@ -66,7 +66,7 @@ export async function helmInPlace(raw: unknown): Promise<Receipt> {
       foresee: null,
       undo: { none: 'a save more changes nothing' },
       do: () =>
-        acts(moves, 'Save to disk').saveToDisk({
+        acts(say.saves, 'Save to disk').saveToDisk({
           endpoint,
           mountPath: release.statefulSet.dataPath ?? '/data',
           step: 'Save to disk',
@@ -85,14 +85,14 @@ export async function helmInPlace(raw: unknown): Promise<Receipt> {
       impact: `${release.shown} is away while its pod is made anew`,
       undo: {
         says: `roll the release back to revision ${release.revision}, and wait for its pod`,
-        call: call('goBackInPlace', say.backInPlace(facts, input)),
+        call: call('goBackInPlace', say.backInPlace({ facts, input, endpoint, accepts, before, backup })),
         byHand: [
           say.rollbackByHand(facts),
           say.kubectlByHand(facts, 'delete pod', primary, '--ignore-not-found'),
         ],
       },
       do: () =>
-        acts(say.asks, 'Upgrade the release').upgradeRelease({
+        acts(say.patient, 'Upgrade the release').upgradeRelease({
           settings: input,
           old: { revision: release.revision, version: facts.version },
         }),
@@ -111,18 +111,16 @@ export async function helmInPlace(raw: unknown): Promise<Receipt> {
         call: call('restoreInPlace', say.restore({ facts, needed: false, before, backup })),
         byHand: [],
       },
-      certain: (result) =>
-        result && lost(result) !== ''
+      // Who went back before that was known did not accept it: the undo before this one looks, and asks.
+      certain: (result, { leaving }) =>
+        result && !leaving && lost(result) !== ''
           ? call('restoreInPlace', say.restore({ facts, needed: true, before, backup }))
           : null,
       relieves: 'Upgrade the release',
       do: async () => {
         if (release.statefulSet.strategy === 'OnDelete')
-          await acts(changes, 'End the old pod').replacePod({ release, pod: primary, uid: pod.uid });
-        return acts(
-          { ...moves, retry: { ...moves.retry, maximumAttempts: 5 } },
-          'Wait for the pod',
-        ).waitForPod({
+          await acts(say.patient, 'End the old pod').replacePod({ release, pod: primary, uid: pod.uid });
+        const serves = await acts(moves, 'Wait for the pod').waitForPod({
           release,
           pod: primary,
           uid: pod.uid,
@@ -131,22 +129,21 @@ export async function helmInPlace(raw: unknown): Promise<Receipt> {
           readyWithin: input.readyWithin,
           step: 'Wait until it has loaded',
         });
+        const loses = lost(serves);
+        r.wayBack({
+          keepsWrites: loses === '',
+          loses,
+          takes: loses === '' ? 'less than 2 minutes' : '5 to 15 minutes',
+        });
+        return serves;
       },
       note: (result) => (result ? say.podSays(result) : ''),
     });
-    if (came) {
-      const loses = lost(came);
-      r.record({ secondsAway: came.seconds });
-      r.wayBack({
-        keepsWrites: loses === '',
-        loses,
-        takes: loses === '' ? 'less than 2 minutes' : '5 to 15 minutes',
-      });
-    }
+    if (came) r.record({ secondsAway: came.seconds });
 
     // ---- Afterwards.
     await r.checks('Validate', async () => {
-      const checks = await acts(inspects, 'Look at the upgraded server').validateInPlace({
+      const checks = await acts(say.patient, 'Look at the upgraded server').validateInPlace({
         release,
         endpoint,
         version: input.targetVersion,

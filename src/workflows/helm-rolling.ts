@@ -6,7 +6,7 @@
 import type { Receipt } from '../contract.js';
 import { HelmRollingInput } from '../inputs/helm-rolling.js';
 import { milliseconds } from '../inputs/refs.js';
-import { acts, call, changes, inspects, looks, moves, reads, switches } from '../runbook/acts.js';
+import { acts, call, moves, reads, switches } from '../runbook/acts.js';
 import { ending } from '../runbook/failure.js';
 import { runbook } from '../runbook/runbook.js';
 import { FINISH } from '../runbook/undo.js';
@@ -66,7 +66,7 @@ export async function helmRolling(raw: unknown): Promise<Receipt> {
         call: call('letGoOfPods', { release }),
         byHand: [say.strategyByHand(helm)],
       },
-      do: () => acts(changes, 'Hold the pods').holdPods({ release }),
+      do: () => acts(say.patient, 'Hold the pods').holdPods({ release }),
     });
     const old = { revision: release.revision, version: helm.version };
     const upgraded = await r.step('Upgrade the release', {
@@ -78,11 +78,11 @@ export async function helmRolling(raw: unknown): Promise<Receipt> {
       foresee: null,
       undo: {
         says: `roll the release back to revision ${release.revision}, and make the upgraded replicas anew in ${helm.version}, one by one: their files are set aside on their volumes, and they get everything from ${primary}`,
-        call: call('goBackRolling', { rolling, revision: release.revision }),
+        call: call('goBackRolling', { rolling, revision: release.revision, brings: say.brings(helm, input) }),
         byHand: [say.rollbackByHand(helm)],
       },
       do: () =>
-        acts(say.asks, 'Upgrade the release').upgradeRelease({
+        acts(say.patient, 'Upgrade the release').upgradeRelease({
           settings: input,
           old,
           partition: release.statefulSet.replicas,
@@ -95,10 +95,7 @@ export async function helmRolling(raw: unknown): Promise<Receipt> {
       foresee: null,
       undo: { none: 'undone with "Upgrade the release"' },
       do: () =>
-        acts(
-          { ...moves, retry: { ...moves.retry, maximumAttempts: 5 } },
-          'Upgrade the replicas',
-        ).rollReplicas({ rolling, step: 'Upgrade the replicas' }),
+        acts(say.patient, 'Upgrade the replicas').rollReplicas({ rolling, step: 'Upgrade the replicas' }),
       note: (result) => result?.map(({ pod, seconds }) => `${pod} after ${seconds} s`).join(', ') ?? '',
     });
     if (rolled) r.record({ replicas: rolled });
@@ -107,7 +104,8 @@ export async function helmRolling(raw: unknown): Promise<Receipt> {
     const facts = await r.step('Look at both servers', {
       does: [`look at ${early.source.shown} and ${early.target.shown}, which is upgraded now`],
       foresee: say.foreseen(early, input.targetVersion),
-      read: async () => acts(looks, 'Look at both servers').describeCouple({ settings: early.settings }),
+      read: async () =>
+        acts(say.patient, 'Look at both servers').describeCouple({ settings: early.settings }),
     });
     const { target } = facts;
     const { namespace } = release;
@@ -133,7 +131,7 @@ export async function helmRolling(raw: unknown): Promise<Receipt> {
         byHand: [],
       },
       do: () =>
-        acts(changes, 'Keep more changes').keepChanges({
+        acts(say.patient, 'Keep more changes').keepChanges({
           rolling,
           backlogBytes: facts.backlogBytes,
           backlogSeconds: Math.ceil(milliseconds(input.linkDownFor) / 1_000),
@@ -160,6 +158,15 @@ export async function helmRolling(raw: unknown): Promise<Receipt> {
 
     // ---- Afterwards, with the way back open.
     await r.checks('Validate the switch', () => steps.validate({ before, cutoverAt }));
+    /** Servers that don't say how far they are are compared: nobody writes then. */
+    const mend = async () => {
+      const once = (equal: boolean) =>
+        acts(say.patient, 'Give the roles back').mendRolling({ ...steps.mending(), rolling, equal });
+      let mended = await once(false);
+      if (mended.how === 'unclear' && (await steps.areEqual())) mended = await once(true);
+      await steps.mended(mended);
+      return mended;
+    };
     const soak = soaking(r, {
       input: early.settings,
       couple: steps.couple(),
@@ -167,6 +174,7 @@ export async function helmRolling(raw: unknown): Promise<Receipt> {
       cutoverAt,
       target,
       closes: 'decommission',
+      mend,
     });
     // Again only for a criterion that a person has judged: at most once for each.
     do await r.checks('Soak', soak.watch, soak.says);
@@ -185,10 +193,10 @@ export async function helmRolling(raw: unknown): Promise<Receipt> {
       foresee: null,
       undo: { none: 'the old version is gone' },
       do: () =>
-        acts(
-          { ...moves, retry: { ...moves.retry, maximumAttempts: 5 } },
-          'Upgrade the old primary',
-        ).renewPrimary({ rolling, step: 'Upgrade the old primary' }),
+        acts(say.patient, 'Upgrade the old primary').renewPrimary({
+          rolling,
+          step: 'Upgrade the old primary',
+        }),
       note: (result) => (result ? say.renewedSays(result) : ''),
     });
     if (renewed) r.record({ renewed: { seconds: renewed.seconds, wrote: renewed.wrote } });
@@ -227,18 +235,18 @@ export async function helmRolling(raw: unknown): Promise<Receipt> {
       undo: { none: 'every pod is of the new version' },
       do: async () => {
         if (rolling.chartSets)
-          await acts(say.asks, 'Upgrade the release without the partition').upgradeRelease({
+          await acts(say.patient, 'Upgrade the release without the partition').upgradeRelease({
             settings: input,
             old,
             label: ' end',
           });
-        return acts(changes, 'Let go of the pods').letGoOfPods({ release });
+        return acts(say.patient, 'Let go of the pods').letGoOfPods({ release });
       },
     });
     await r.keep(FINISH, null);
     r.wayBack({ possible: false, loses: say.goneSays(helm, input) });
     await r.checks('Validate', async () => [
-      ...(await acts(inspects, 'Look at every pod').validateRolling({
+      ...(await acts(say.patient, 'Look at every pod').validateRolling({
         rolling,
         service: input.service ?? release.statefulSet.name,
         services: release.services.filter(({ headless }) => !headless),

@@ -3,18 +3,9 @@ import type { GreenRelease, SecondFacts, SecondSettings } from '../activities/he
 import type { HelmFacts } from '../activities/helm-release.js';
 import type { ApplicationPod } from '../inputs/second-release.js';
 import { contextInShell } from '../inputs/in-shell.js';
-import { changes, moves } from '../runbook/acts.js';
 import { helmByHand, kubectlByHand, releaseFacts } from './helm-words.js';
 
-/** For what kubectl and helm do: an API server that is away for half a minute is no reason to ask a person. */
-export const patient = {
-  ...moves,
-  startToCloseTimeout: '2h',
-  retry: { ...changes.retry, maximumInterval: '10s', maximumAttempts: 12 },
-} as const;
-
-/** A volume that is full is so the third time too. */
-export const saves = { ...moves, retry: { ...moves.retry, maximumAttempts: 3 } } as const;
+export { patient, saves } from './helm-words.js';
 
 export function lockOf({ release }: HelmFacts, green: string): string {
   return `kubernetes/${release.cluster}/${release.namespace}/${green}`;

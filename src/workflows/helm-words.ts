@@ -1,7 +1,7 @@
 /** What all upgrades of a Helm release say: sentences of their plans, gates and receipts. */
-import type { HelmFacts } from '../activities/helm-release.js';
+import type { Brings, HelmFacts } from '../activities/helm-release.js';
 import { contextInShell, quoted } from '../inputs/in-shell.js';
-import type { HelmSettings } from '../inputs/kubernetes.js';
+import { pathsOf, type HelmSettings } from '../inputs/kubernetes.js';
 import { acts, changes, moves } from '../runbook/acts.js';
 import type { WriteStep } from '../runbook/api.js';
 
@@ -13,6 +13,16 @@ export const asks = {
   startToCloseTimeout: '5m',
   retry: { ...changes.retry, maximumAttempts: 3 },
 } as const;
+
+/** For what kubectl and helm do: an API server that is away for half a minute is no reason to ask a person. */
+export const patient = {
+  ...moves,
+  startToCloseTimeout: '2h',
+  retry: { ...changes.retry, maximumInterval: '10s', maximumAttempts: 12 },
+} as const;
+
+/** A volume that is full is so the third time too. */
+export const saves = { ...moves, retry: { ...moves.retry, maximumAttempts: 3 } } as const;
 
 /** What identifies the release, under whatever name an upgrade of it goes. */
 export function locks({ release }: HelmFacts): string[] {
@@ -31,6 +41,11 @@ export function releaseFacts({ release, servers, primary, version, look, mode }:
     tag: look.tag,
     pods: release.pods.map(({ name }) => `${name}: ${servers[name]?.version ?? 'not asked'}`),
   };
+}
+
+/** What a revision of this upgrade is known by, while helm is making it. */
+export function brings({ look }: HelmFacts, settings: HelmSettings): Brings {
+  return { path: pathsOf(settings).tag, tag: look.tag };
 }
 
 /** What `helm upgrade` will change: an approval stands for exactly these. */

@@ -1,4 +1,5 @@
 /** The soak of `redisSwitchover`: what its watching finds, who is asked, and when it goes back by itself. */
+import type { Mended } from '../activities/mending.js';
 import type { Couple } from '../activities/replicating.js';
 import type { Baseline, Curves, SoakSeen } from '../activities/soaking.js';
 import type { Check, Choice, Plot } from '../contract.js';
@@ -13,6 +14,9 @@ type Threat = NonNullable<SoakSeen['safety']['threat']>['kind'];
 /** A link that comes and goes for a whole day must not fill the history, nor a person's night. */
 const ASKED_AT_MOST = 10;
 
+/** What ends pods again and again is for a person. */
+const MENDED_AT_MOST = 5;
+
 /** Watches again and again for what `r.checks` asks: once, and once more for each criterion that a person has judged. */
 export function soaking(
   r: Runbook,
@@ -24,9 +28,11 @@ export function soaking(
     target: { shown: string };
     /** The gate that closes the way back. */
     closes?: string;
+    /** Pods are made anew by their surroundings: what gives both their roles back, where nothing is lost by that. */
+    mend?: () => Promise<Mended>;
   },
 ) {
-  const { input, couple, before, cutoverAt, target, closes = 'commit' } = on;
+  const { input, couple, before, cutoverAt, target, closes = 'commit', mend } = on;
   const criteria = input.rollbackWhen;
   const settled: number[] = [];
   const asked: Partial<Record<Threat, number>> = {};
@@ -34,6 +40,8 @@ export function soaking(
   let seen: SoakSeen | undefined;
   let curves: Curves | undefined;
   let ended = false;
+  let anew = false;
+  let mends = 0;
 
   async function look(expecting: Threat | null): Promise<SoakSeen> {
     const { checkpoint } = await r.resumable(async (checkpoint?: SoakSeen) => {
@@ -49,7 +57,9 @@ export function soaking(
           times >= ASKED_AT_MOST ? [kind] : [],
         ),
         checkpoint: checkpoint ?? seen,
+        ...(mend ? { pods: true, anew } : {}),
       });
+      anew = false;
       // Also when it was cut short, by a pause or by going back: the receipt then shows everything until then.
       seen = result.checkpoint;
       curves = result.curves;
@@ -69,6 +79,19 @@ export function soaking(
     for (let now = await look(null); ;) {
       const { found, safety } = now;
       if (found?.kind !== 'threat') {
+        if (found?.kind === 'broken' && mend && mends < MENDED_AT_MOST) {
+          const { how, says } = await mend();
+          r.warn(`During the soak ${says}`);
+          if (how === 'mended' || how === 'well') {
+            mends += 1;
+            anew = true;
+            now = await look(null);
+            continue;
+          }
+          // It is said by the check.
+          seen = { ...now, safety: { ...safety, broken: says } };
+          return seen;
+        }
         if (found?.kind !== 'passed') return now;
         now = await look(null);
         continue;

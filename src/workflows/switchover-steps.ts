@@ -2,6 +2,7 @@
  * The steps by which a server takes over from the one that it follows, and is followed by it: what every strategy that switches so
  * shares. Their titles stand with the strategies, which read like their runbooks.
  */
+import type { Mended, MendInput } from '../activities/mending.js';
 import type { CompareOutcome } from '../activities/moving.js';
 import type { Couple, CoupleFacts, HandOverOutcome } from '../activities/replicating.js';
 import type { Sides } from '../activities/sides.js';
@@ -60,6 +61,28 @@ export function switchoverSteps(r: Runbook, { input, facts, holds = [], restarts
 
   return {
     couple: () => couple,
+
+    /** What a pod that is made anew in the soak is mended by. */
+    mending: (): MendInput => ({
+      handOver: handOver(),
+      backlogBytes: facts.backlogBytes,
+      backlogSeconds: Math.ceil(milliseconds(input.linkDownFor) / 1_000),
+    }),
+
+    /** Whether both hold the same. */
+    areEqual: async (): Promise<boolean> =>
+      countDifferent(
+        await r.resumable((checkpoint?: CompareOutcome['checkpoint']) =>
+          acts(moves, 'Compare both sides').compareKeys({ sides: sides(), checkpoint, repair: 'never' }),
+        ),
+      ) === 0,
+
+    /** Both have their roles again, by other processes. */
+    async mended({ how, runIds }: Mended): Promise<void> {
+      if (how !== 'mended') return;
+      couple = { ...couple, runIds };
+      await r.undoneBy('Switch the applications over', call('handOverBack', handOver()));
+    },
 
     replicate: (): WriteStep<Replicated | null> => ({
       does: [
@@ -203,8 +226,12 @@ export function switchoverSteps(r: Runbook, { input, facts, holds = [], restarts
   };
 }
 
+function countDifferent({ missing, extra, type, value, ttl, repaired }: CompareOutcome): number {
+  return missing + extra + type + value + ttl - repaired;
+}
+
 function mustBeEqual(result: CompareOutcome): CompareOutcome {
-  const different = result.missing + result.extra + result.type + result.value + result.ttl - result.repaired;
+  const different = countDifferent(result);
   if (different > 0)
     throw ending(
       'ComparisonDiffers',

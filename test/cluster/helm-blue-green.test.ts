@@ -207,15 +207,16 @@ describe.skipIf(CLUSTER === null)('helmBlueGreen', () => {
     );
 
   slow(
-    "blue's pod is deleted in the soak: nothing leads there, and it says that the way back is closed",
+    "blue's pod is deleted in the soak, with AOF: nothing leads there, it takes no writes, and it says that the way back is closed",
     { timeout: 400_000 },
     async () => {
-      const w = await begun();
+      const w = await begun({ redis: { config: AOF } });
       const writers = await w.writers({ clients: 1 });
       const upgrade = await soaking(w, { backup: false });
       await w.kubectl(['delete', 'pod', 'redis-0', '--wait=true']);
       const { decision, wayBack } = await upgrade.until('NeedsDecision', PATIENCE);
-      expect(decision?.problem).toContain('the old server');
+      expect(decision?.problem).toContain('can not go on from where it was');
+      expect(await (await w.redis({ pod: 'redis-0' })).info('replication')).toContain('role:slave');
       expect(wayBack).toMatchObject({ possible: true, keepsWrites: false });
       expect(await selectorOf(w)).toEqual(GREEN);
       const then = writers.acknowledged.size;

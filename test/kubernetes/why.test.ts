@@ -21,6 +21,14 @@ test.each(Object.entries(LOGS))('%s is found in the log of a server that ended',
   expect(first?.lasting).toBe(true);
 });
 
+test("a directive that an 8.0 takes for a module's is named", () => {
+  const [found] = findInLog(`1:M 01 Mar 2026 02:00:00.000 # Unresolved Configuration(s) Detected:
+1:M 01 Mar 2026 02:00:00.000 # >>> 'no-such-directive yes'
+1:M 01 Mar 2026 02:00:00.000 # Module Configuration detected without loadmodule directive or no ApplyConfig call: aborting`);
+  expect(found?.what).toBe('Configuration');
+  expect(found?.evidence.join()).toContain('no-such-directive');
+});
+
 test('no advice deletes data, truncates it or makes a second primary', () => {
   const advice = Object.values(LOGS)
     .flatMap(findInLog)

@@ -120,6 +120,8 @@ export interface SoakOptions {
   expecting: Threat['kind'] | null;
   /** Threats that are not told any more. */
   quiet: readonly Threat['kind'][];
+  /** One of both was made anew, and mended: what it is measured by begins again. */
+  anew?: boolean;
 }
 
 /** A minute is the least in which a person can do something; less where the input asks for less. */
@@ -150,7 +152,7 @@ export async function soak(
         addToTotal(total, second);
         addToSeries(series, second);
         most = { lag: Math.max(most.lag, last.lag) };
-        const first = before?.first ?? seen?.first ?? last;
+        const first = (on.anew ? undefined : before?.first) ?? seen?.first ?? last;
         const safety = safetyOf({ first, now: last, rate: rate.of(last), ttlSeconds, enoughSeconds });
         const { at, values } = second;
         const slowestMs = Math.max(0, ...second.pings);

@@ -45,6 +45,20 @@ export async function end(home: string, name: string, signal: NodeJS.Signals): P
   await rm(join(home, 'pid', name), { force: true });
 }
 
+/** Ends a program and starts it again as it was. @throws Error where it doesn't run */
+export async function restart(home: string, name: string): Promise<void> {
+  const pid = await numberOf(home, name);
+  if (pid === null) throw new Error(`${name} does not run`);
+  const words = async (file: string) =>
+    (await readFile(`/proc/${pid}/${file}`, 'utf8')).split('\0').slice(0, -1);
+  const [command, settings] = [await words('cmdline'), await words('environ')];
+  const env = Object.fromEntries(
+    settings.map((each) => each.split(/=(.*)/s).slice(0, 2) as [string, string]),
+  );
+  await end(home, name, 'SIGTERM');
+  await start({ home, name, command, env });
+}
+
 /** Returns when it is gone; it is killed when it is still there after 5 s. */
 export async function endProcess(pid: number, signal: NodeJS.Signals): Promise<void> {
   signalTo(pid, signal);
