@@ -273,7 +273,7 @@ describe.skipIf(!CLUSTER)('helmInPlace under faults', { timeout: 900_000 }, () =
     const redis = await w.redis({ service: 'redis' });
     for (let n = 0; n < 6; n += 1) await redis.set(`big:${n}`, randomBytes(1_000_000));
     const writers = await w.writers({ clients: 2 });
-    const upgrade = await w.start('helmInPlace', { ...AUTO, targetVersion: R80 });
+    const upgrade = await w.start('helmInPlace', { ...AUTO, targetVersion: R80, backup: false });
     const decision = await held(upgrade);
     expect(decision?.about).toBe('Save to disk');
     expect(decision?.problem).toContain('could not save to its disk');
