@@ -51,8 +51,10 @@ test('where applications are told otherwise than by Services, no Service has to 
     actual: '',
     waivable: false,
   }));
-  expect(ofService({ kind: 'file', path: '/etc/app/redis-url' }, checks).map(({ name }) => name)).toEqual([
-    'Takes writes',
-  ]);
+  expect(
+    ofService({ kind: 'file', path: '/etc/app/redis-url', template: '{url}' }, checks).map(
+      ({ name }) => name,
+    ),
+  ).toEqual(['Takes writes']);
   expect(ofService({ kind: 'kubernetesService', namespace: 'redis', services: [] }, checks)).toEqual(checks);
 });
