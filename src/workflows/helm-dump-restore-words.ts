@@ -25,7 +25,10 @@ export interface How {
   because: string;
 }
 
-export function howOf(pair: Pair, { green }: DumpRestoreFacts): How {
+export function howOf(
+  pair: Pick<Pair, 'ways'> & { target: { shown: string } },
+  { green }: { green: { claims: readonly string[] } },
+): How {
   const { chosen, because } = waysOf(pair).forward;
   if (chosen !== 'dump') return { file: false, because };
   return green.claims.length > 0

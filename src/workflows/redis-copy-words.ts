@@ -38,7 +38,7 @@ export function whatIsCopied(input: RedisCopySettings, pair: Pair): string {
 }
 
 /** Before there was a choice there was DUMP. */
-export function waysOf({ ways }: Pair): Ways {
+export function waysOf({ ways }: Pick<Pair, 'ways'>): Ways {
   const dump = { chosen: 'dump' as const, because: '' };
   return ways ?? { forward: dump, back: dump, noWayBackFor: [], functionsStay: 'they never were' };
 }
