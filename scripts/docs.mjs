@@ -47,6 +47,14 @@ const EXAMPLES = {
     targetVersion: '8.0.2',
     soak: '24h',
   },
+  helmDumpRestore: {
+    name: 'cache',
+    namespace: 'redis',
+    release: 'redis',
+    chart: './charts/redis',
+    targetVersion: '8.0.2',
+    gates: { cutover: 'auto' },
+  },
   helmInPlace: {
     name: 'cache',
     namespace: 'redis',

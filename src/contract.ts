@@ -19,6 +19,7 @@ export const STRATEGIES = {
   helmInPlace: 'kubernetes',
   helmRolling: 'kubernetes',
   helmBlueGreen: 'kubernetes',
+  helmDumpRestore: 'kubernetes',
 } as const;
 export type Strategy = keyof typeof STRATEGIES;
 

@@ -4,6 +4,7 @@
  */
 import type { Strategy } from './contract.js';
 import { HelmBlueGreenInput } from './inputs/helm-blue-green.js';
+import { HelmDumpRestoreInput } from './inputs/helm-dump-restore.js';
 import { HelmInPlaceInput } from './inputs/helm-in-place.js';
 import { HelmRollingInput } from './inputs/helm-rolling.js';
 import { HerokuForkInput } from './inputs/heroku-fork.js';
@@ -61,6 +62,11 @@ export {
   HelmBlueGreenInput,
   type HelmBlueGreenSettings,
 } from './inputs/helm-blue-green.js';
+export {
+  HELM_DUMP_RESTORE_GATES,
+  HelmDumpRestoreInput,
+  type HelmDumpRestoreSettings,
+} from './inputs/helm-dump-restore.js';
 export { DiagnoseInput } from './inputs/diagnose.js';
 export { HELM_IN_PLACE_GATES, HelmInPlaceInput, type HelmInPlaceSettings } from './inputs/helm-in-place.js';
 export { HELM_ROLLING_GATES, HelmRollingInput, type HelmRollingSettings } from './inputs/helm-rolling.js';
@@ -86,4 +92,5 @@ export const SCHEMAS = {
   helmInPlace: HelmInPlaceInput,
   helmRolling: HelmRollingInput,
   helmBlueGreen: HelmBlueGreenInput,
+  helmDumpRestore: HelmDumpRestoreInput,
 } as const satisfies Record<Strategy, unknown>;

@@ -15,10 +15,11 @@ const ARROWS: Record<string, string[]> = {
   activities: ['redis', 'heroku', 'kubernetes', 'repoint', 'platform', 'receipt', 'canary'],
   canary: ['redis', 'platform'],
   redis: [],
-  repoint: ['redis', 'kubernetes', 'platform'],
-  platform: ['redis', 'heroku', 'kubernetes'],
+  repoint: ['redis', 'kubernetes', 'hokusai', 'platform'],
+  platform: ['redis', 'heroku', 'kubernetes', 'hokusai'],
   heroku: ['platform', 'redis', 'setup'],
   kubernetes: ['platform', 'redis'],
+  hokusai: ['kubernetes', 'platform', 'setup'],
   codec: ['platform'],
   metrics: ['activities', 'runbook'],
   receipt: ['platform'],
@@ -29,6 +30,7 @@ const WITHOUT_TEMPORAL = [
   'redis',
   'heroku',
   'kubernetes',
+  'hokusai',
   'canary',
   'repoint',
   'platform',
@@ -118,6 +120,7 @@ describe('structure', () => {
     'helm-in-place',
     'helm-rolling',
     'helm-blue-green',
+    'helm-dump-restore',
   ])('the steps of %s are the headings of its runbook page, in order', (strategy) => {
     const text = readFileSync(join(SRC, `workflows/${strategy}.ts`), 'utf8');
     const titles = [

@@ -1,14 +1,12 @@
 /** The upgrade in place of a release with one Redis. */
-import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Redis } from 'ioredis';
 import type { Check, Told, UndoResult } from '../contract.js';
 import { FerryError } from '../errors.js';
 import type { RedisEndpoint } from '../inputs/refs.js';
 import { milliseconds } from '../inputs/refs.js';
 import { validateAfter, type AfterRestart } from '../kubernetes/validate.js';
 import type { ReleaseFacts } from '../kubernetes/release.js';
-import { restoreVolume, type DataFiles } from '../kubernetes/restore-volume.js';
+import type { DataFiles } from '../kubernetes/restore-volume.js';
 import {
   endPod,
   lookAtSet,
@@ -30,6 +28,7 @@ import { resolveEndpoint } from '../platform/secrets.js';
 import { atEndpoint, formatsAt, onServer } from './asking.js';
 import { border, type Border } from './border.js';
 import { backToRevision, type Brings } from './helm-release.js';
+import { filesOf, intoVolume } from './helm-volume.js';
 
 export interface SavedToDisk extends Saved {
   keys: number;
@@ -44,24 +43,6 @@ export async function lookAtFormats(input: { endpoint: RedisEndpoint }): Promise
     const address = await resolveEndpoint({ endpoint: input.endpoint, where: 'the pod', signal: b.signal });
     return formatsAt(b, address);
   });
-}
-
-/** Where the server keeps its files. */
-async function filesOf(client: Redis, mountPath: string): Promise<DataFiles> {
-  const names = ['dir', 'dbfilename', 'appendonly', 'appendfilename', 'appenddirname'];
-  const settings = await settingsNamed({ client, names });
-  return {
-    mountPath,
-    dir: settings['dir'] ?? mountPath,
-    dbfilename: settings['dbfilename'] ?? 'dump.rdb',
-    aof:
-      settings['appendonly'] === 'yes'
-        ? {
-            appendfilename: settings['appendfilename'] ?? 'appendonly.aof',
-            appenddirname: settings['appenddirname'] ?? null,
-          }
-        : null,
-  };
 }
 
 /** BGSAVE until it has ended, and the keys that don't expire. */
@@ -169,28 +150,12 @@ export async function restoreInPlace(input: RestoreInPlace): Promise<UndoResult>
   return border<UndoResult>((b) => restoreIn(b, input));
 }
 
-async function restoreIn(
-  b: Pick<Border<never>, 'signal' | 'workflowId' | 'runId' | 'show'> & { stillCurrent: () => Promise<void> },
-  input: RestoreInPlace,
-): Promise<UndoResult> {
-  const { namespace, context, statefulSet, pod, claim, image, securityContext, files, rdb } = input;
+async function restoreIn(b: Parameters<typeof intoVolume>[0], input: RestoreInPlace): Promise<UndoResult> {
+  const { namespace, claim, files, rdb } = input;
   if (!input.needed) return { note: 'the volume is left as it is' };
   if (!files || !rdb)
     throw new FerryError('BackupFailed', 'there is no backup to put into the volume (backup: false)');
-  const where = { namespace, context, signal: b.signal };
-  await b.stillCurrent();
-  await scale({ ...where, statefulSet, replicas: 0 });
-  await podsGone({ ...where, pods: [pod], withinMs: ENDS_WITHIN_MS });
-  const { aside } = await restoreVolume({
-    ...where,
-    id: createHash('sha256').update(`${b.workflowId} ${b.runId}`).digest('hex').slice(0, 10),
-    claim,
-    image,
-    securityContext,
-    files,
-    rdb,
-    onStep: (step) => b.show({ step, done: 0, total: 0, unit: 'steps', counts: {} }),
-  });
+  const { aside } = await intoVolume(b, { ...input, files, rdb, pods: [input.pod] });
   return {
     note: 'the backup is in the volume',
     left: [`What the new version wrote stands in ${aside} of the claim ${namespace}/${claim}`],

@@ -1,5 +1,6 @@
 /** A Helm release: what it is, whether it can be upgraded, what is kept of it, and giving it another revision. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import type { Check } from '../contract.js';
 import { FerryError } from '../errors.js';
 import type { Backup } from '../inputs/backup.js';
@@ -18,6 +19,7 @@ import {
   type Revision,
   type Values,
 } from '../kubernetes/helm.js';
+import { isInside } from '../kubernetes/kubectl.js';
 import { POD_NAME } from '../kubernetes/objects.js';
 import { objectDifferences, objectsIn, refusedChanges } from '../kubernetes/manifest.js';
 import { preflightRelease, type ReleaseLook } from '../kubernetes/preflight.js';
@@ -271,12 +273,17 @@ export interface UpgradeInput {
   label?: string;
 }
 
+/** What helm was begun from, told before it is. */
+interface Begun {
+  since: number;
+}
+
 /**
  * Gives the release the revision of the new version, and returns its number. Its pods follow as the StatefulSet's strategy has it. Looks
- * first whether an earlier attempt did it.
+ * first whether an earlier attempt did it, and clears away what one left that ended in the middle.
  */
 export async function upgradeRelease(input: UpgradeInput): Promise<{ revision: number }> {
-  return border(async (b) => {
+  return border<{ revision: number }, Begun>(async (b) => {
     const { settings, old, partition, label = '' } = input;
     const description = `${ours(b.workflowId, b.runId)}${label}`;
     const { values: wanted, tag } = await valuesFor(settings, old, b.signal);
@@ -285,7 +292,7 @@ export async function upgradeRelease(input: UpgradeInput): Promise<{ revision: n
     if (done !== null) return { revision: done };
     await unchanged(b, settings, old.revision);
     const values = path === null || partition === undefined ? wanted : withValue(wanted, path, partition);
-    await b.stillCurrent();
+    await b.stillCurrent({ since: await cleared(b, settings, values) });
     return {
       revision: await upgrade({
         ...at(settings),
@@ -302,7 +309,25 @@ export function ours(workflowId: string, runId: string): string {
   return `Redis Ferry ${workflowId} ${runId.slice(0, 8)}`;
 }
 
-const PENDING_MS = 2 * 60_000;
+/**
+ * The newest revision. Where helm ended together with the worker that had started it, as in a pod, the release is pending for ever, and
+ * nobody may upgrade it: what it was begun from stands again first, as it would by hand.
+ */
+async function cleared(b: Border<Begun>, on: At, values: Values): Promise<number> {
+  const newest = async () => (await history({ ...at(on), signal: b.signal })).at(-1);
+  const last = await newest();
+  if (b.last === undefined || !last?.status.startsWith('pending-') || last.revision !== b.last.since + 1)
+    return last?.revision ?? 0;
+  const given = await givenValues({ ...at(on), revision: last.revision, signal: b.signal });
+  // Somebody else's is left to them: helm refuses, and says so.
+  if (!isDeepStrictEqual(given, values)) return last.revision;
+  await b.stillCurrent();
+  await rollback({ ...at(on), revision: b.last.since, signal: b.signal });
+  return (await newest())?.revision ?? 0;
+}
+
+/** How long a helm may still be at it after the worker that started it: in a pod it ends with that. */
+const PENDING_MS = isInside() ? 20_000 : 2 * 60_000;
 
 /** What a revision of ours has among its values: while helm makes it, it describes it in its own words. */
 export interface Brings {
@@ -311,7 +336,7 @@ export interface Brings {
 }
 
 /**
- * Our revision, once helm has ended with it; null where there is none. A helm outlives the worker that started it. Somebody else's is not
+ * Our revision, once helm has ended with it; null where there is none. A helm may outlive the worker that started it. Somebody else's is not
  * waited for.
  */
 export async function settled(b: Here, on: At, description: string, brings?: Brings): Promise<number | null> {

@@ -3,6 +3,7 @@ export { backUp, preflightBackup } from './backing-up.js';
 export { decommission, lookAtUse, proveUnused } from './decommissioning.js';
 export { describePair, preflight } from './looking.js';
 export { compareKeys, copyKeys, followKeys, takeOver } from './moving.js';
+export { allowWrites, stopWrites } from './stopping.js';
 export { switchBack, switchForward } from './switching.js';
 export {
   clearSource,
@@ -63,15 +64,15 @@ export {
 } from './heroku-fork.js';
 export { describeHelm, keepEvidence, preflightHelm, upgradeRelease } from './helm-release.js';
 export { replacePod, waitForPod } from './helm-pods.js';
+export { describeBlueGreen } from './helm-blue-green.js';
 export {
   askApplication,
-  describeBlueGreen,
   installGreen,
   proveBlueUnused,
   removeGreen,
   retireBlue,
   waitForGreen,
-} from './helm-blue-green.js';
+} from './helm-second.js';
 export {
   goBackInPlace,
   lookAtFormats,
@@ -79,6 +80,13 @@ export {
   saveToDisk,
   validateInPlace,
 } from './helm-in-place.js';
+export {
+  describeDumpRestore,
+  lookAtVolume,
+  restoreGreen,
+  takeSnapshot,
+  tidyVolume,
+} from './helm-dump-restore.js';
 export { findTrouble } from './diagnosing.js';
 export { mendFollowing, mendRolling } from './mending.js';
 export { describeRolling, goBackRolling, holdPods, letGoOfPods, rollReplicas } from './helm-rolling.js';

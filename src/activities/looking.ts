@@ -1,7 +1,7 @@
 /** Looking at both servers before anything is touched. Only facts leave: no address with a password, no key. */
 import type { Check } from '../contract.js';
 import type { RedisCopySettings } from '../inputs/redis-copy.js';
-import type { DatabaseMap } from '../redis/address.js';
+import type { DatabaseMap, ServerAddress } from '../redis/address.js';
 import { listJournals, pendingUndos } from '../platform/journal.js';
 import { breakGlassPrefix } from '../redis/break-glass.js';
 import { withClient } from '../redis/connect.js';
@@ -16,7 +16,7 @@ import { isSameServer } from '../redis/preflight/places.js';
 import { openSession } from '../redis/session.js';
 import { chooseWay, type ChosenWay } from '../redis/ways.js';
 import { servedDatabase } from '../repoint/types.js';
-import { describeRepoint, repointByHand } from '../repoint/index.js';
+import { describeRepoint, preflightRepoint, repointByHand } from '../repoint/index.js';
 import { border } from './border.js';
 import { addressesOf } from './sides.js';
 
@@ -85,11 +85,6 @@ export async function describePair({ settings }: { settings: RedisCopySettings }
       hold.fence === null || from.role !== 'primary'
         ? null
         : await withClient({ address: source, name, signal: b.signal }, (client) => fenceBefore({ client }));
-    const cli = {
-      source: breakGlassPrefix({ address: source, endpoint: settings.source }),
-      target: breakGlassPrefix({ address: target, endpoint: settings.target }),
-    };
-    const serving = { address: source, database: servedDatabase({ map: databases, direction: 'back' }) };
     return {
       source: from,
       target: to,
@@ -107,22 +102,41 @@ export async function describePair({ settings }: { settings: RedisCopySettings }
       hold,
       others: stayBehind({ source: from, settings, databases }),
       fence,
-      cli,
-      repointSays: settings.repoint ? describeRepoint(settings.repoint) : [],
-      byHand: {
-        unfence: fence ? unfenceByHand(fence).map((line) => `${cli.source} ${line}`) : [],
-        repointBack: settings.repoint
-          ? repointByHand({
-              spec: settings.repoint,
-              direction: 'back',
-              name: settings.name,
-              serving,
-              endpoint: settings.source,
-            })
-          : [],
-      },
+      ...inWords({ settings, source, target, databases, fence }),
     };
   });
+}
+
+/** The commands that bring service back to the source, and how the applications are told. */
+export function inWords(on: {
+  settings: RedisCopySettings;
+  source: ServerAddress;
+  target: ServerAddress;
+  databases: DatabaseMap;
+  fence: FenceBefore | null;
+}): Pick<Pair, 'cli' | 'repointSays' | 'byHand'> {
+  const { settings, source, target, databases, fence } = on;
+  const cli = {
+    source: breakGlassPrefix({ address: source, endpoint: settings.source }),
+    target: breakGlassPrefix({ address: target, endpoint: settings.target }),
+  };
+  const serving = { address: source, database: servedDatabase({ map: databases, direction: 'back' }) };
+  return {
+    cli,
+    repointSays: settings.repoint ? describeRepoint(settings.repoint) : [],
+    byHand: {
+      unfence: fence ? unfenceByHand(fence).map((line) => `${cli.source} ${line}`) : [],
+      repointBack: settings.repoint
+        ? repointByHand({
+            spec: settings.repoint,
+            direction: 'back',
+            name: settings.name,
+            serving,
+            endpoint: settings.source,
+          })
+        : [],
+    },
+  };
 }
 
 export async function preflight({
@@ -147,7 +161,9 @@ export async function preflight({
       name: b.hand,
       signal: b.signal,
     });
-    return preflightCopy({
+    const { repoint: spec } = settings;
+    const told = spec ? await preflightRepoint({ spec, source, signal: b.signal }) : [];
+    const checks = preflightCopy({
       source: pair.source,
       target: pair.target,
       settings,
@@ -155,11 +171,11 @@ export async function preflight({
       contents,
       databases,
       own: connectionName(b.workflowId),
-      // Before the first change this run has none of its own.
-      notUndone: (await listJournals({ workflowId: b.workflowId })).flatMap(({ entries }) =>
-        pendingUndos(entries).map(({ title }) => title),
+      notUndone: (await listJournals({ workflowId: b.workflowId })).flatMap(({ runId, entries }) =>
+        runId === b.runId ? [] : pendingUndos(entries).map(({ title }) => title),
       ),
     });
+    return [...checks, ...told];
   });
 }
 
@@ -170,7 +186,7 @@ const LOOK_MS = 120_000;
  * By default every database, to the same number: also the empty ones, which an application may begin to use meanwhile. One that
  * is empty at the source and not at the target is somebody else's and left alone.
  */
-function databasesOf({
+export function databasesOf({
   settings,
   source,
   target,

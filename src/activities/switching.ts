@@ -18,7 +18,7 @@ import { resumeWrites } from '../redis/pause.js';
 import { watchStragglers as watchFor } from '../redis/stragglers.js';
 import { switchOver, type SwitchResult } from '../redis/switch.js';
 import { dropTracker, leaveTracker, takeTracker } from '../redis/tracker-pool.js';
-import { repoint, type Direction, type Serving } from '../repoint/index.js';
+import { prepareRepoint, repoint, type Direction, type Readied, type Serving } from '../repoint/index.js';
 import { servedDatabase } from '../repoint/types.js';
 import { onServer, runIdOf } from './asking.js';
 import { border, type Border } from './border.js';
@@ -26,6 +26,7 @@ import { takeHold } from './holding.js';
 import { countPause } from './metrics.js';
 import { bringInStep } from './moving.js';
 import { addressesOf, mirrored, type Sides } from './sides.js';
+import type { Stopped } from './stopping.js';
 
 export type { FenceBefore };
 
@@ -39,6 +40,12 @@ export interface SwitchInput {
   fence: FenceBefore | null;
   /** What an earlier try told of itself when it failed. */
   told?: Told | undefined;
+  /** Writes have been stopped already, by this fence (`stopWrites`). */
+  stopped?: Stopped | undefined;
+  /** Milliseconds: see SwitchOptions. */
+  lateMs?: number | undefined;
+  /** Where the undo stands for a release: what its debris is found by. */
+  of?: { namespace: string; release: string } | undefined;
 }
 
 export interface SwitchOutcome extends SwitchResult {
@@ -68,6 +75,12 @@ export async function switchForward(input: SwitchInput): Promise<SwitchOutcome> 
     const seal = fence === null ? 'none' : await standingOn(b, source);
     const sealed = seal === 'sealed' || last?.standing === 'sealed';
     await b.stillCurrent({ standing: sealed ? 'sealed' : 'begun', runId });
+    // Told first that nobody was sent away: the undo relies on it.
+    if (input.stopped && !sealed && (seal !== 'fenced' || runId !== input.stopped.runId))
+      throw new FerryError(
+        'SourceChanged',
+        `${shown(source)} takes writes again (it was restarted, its fence was lifted by hand, or a switch was called back): what was written since is not on ${shown(target)}. Nobody was sent there. Go back, and begin anew`,
+      );
     const lease = await takeTracker({
       key: b.workflowId,
       address: source,
@@ -75,12 +88,23 @@ export async function switchForward(input: SwitchInput): Promise<SwitchOutcome> 
       name: connectionName(b.workflowId),
       track: sides.track,
     });
+    let ready: Readied | undefined;
     try {
       // Behind a seal the target may have taken writes already: nothing is carried over it any more.
       const compared = sealed ? null : await bringInStep(b, { sides, source, target, lease, confirm });
       b.signal.throwIfAborted();
+      if (!sealed)
+        ready = await prepareRepoint({
+          spec: input.repoint,
+          direction: 'forward',
+          name,
+          serving: at.forward,
+          signal: b.signal,
+        });
       const result = await switchOver({
         ...sides,
+        lateMs: input.lateMs,
+        stoppedAt: input.stopped?.at,
         from: source,
         to: target,
         tracker: lease.tracker,
@@ -91,7 +115,14 @@ export async function switchForward(input: SwitchInput): Promise<SwitchOutcome> 
         sealedBefore: sealed,
         stillCurrent: (standing) => b.stillCurrent({ standing, runId }),
         repoint: () =>
-          repoint({ spec: input.repoint, direction: 'forward', name, serving: at.forward, signal: b.signal }),
+          repoint({
+            spec: input.repoint,
+            direction: 'forward',
+            name,
+            serving: at.forward,
+            signal: b.signal,
+            ready,
+          }),
         repointBack: () => repoint({ spec: input.repoint, direction: 'back', name, serving: at.back }),
       });
       countPause(result.writePauseMs, 'forward');
@@ -103,6 +134,7 @@ export async function switchForward(input: SwitchInput): Promise<SwitchOutcome> 
         ...(compared ? { comparedAgain: compared.keysCompared } : {}),
       };
     } finally {
+      ready?.end();
       if (b.abandoned()) lease.tracker.close();
       else leaveTracker(b.workflowId, lease);
     }
@@ -118,6 +150,8 @@ export interface SwitchBackInput extends SwitchInput {
   keepWrites: boolean;
   /** Titles of steps that must not be undone once writes stay behind on the target. */
   keepSteps: string[];
+  /** Nobody is to use the target afterwards: its fence stays. */
+  retires?: boolean | undefined;
 }
 
 /**
@@ -206,6 +240,7 @@ export async function switchBack(input: SwitchBackInput): Promise<UndoResult> {
         b.signal.throwIfAborted();
         result = await switchOver({
           ...reverse,
+          lateMs: input.lateMs,
           from: target,
           to: source,
           tracker: lease.tracker,
@@ -236,7 +271,8 @@ export async function switchBack(input: SwitchBackInput): Promise<UndoResult> {
     });
     await b.stillCurrent({ standing: 'home', runId });
     if (fence) await onServer(b, source, (client) => endReturn({ client, before: fence }));
-    if (targetFence) await onServer(b, target, (client) => unfence({ client, before: targetFence }));
+    if (targetFence && !input.retires)
+      await onServer(b, target, (client) => unfence({ client, before: targetFence }));
     return {
       note: `went back with every write; writes paused ${result?.writePauseMs ?? '?'} ms${seen.refused ? `, ${seen.refused} late writes refused` : ''}`,
     };

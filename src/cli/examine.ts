@@ -5,6 +5,7 @@ import { PHASE_ATTRIBUTE } from '../contract.js';
 import { ferryHome } from '../platform/home.js';
 import { cacheFolder } from '../setup/cache.js';
 import { HEROKU_VERSION, lookForHeroku } from '../setup/heroku.js';
+import { HOKUSAI_VERSION, lookForHokusai, whyNoHokusai } from '../setup/hokusai.js';
 import { run, which } from '../setup/run.js';
 import { CliError } from './exit.js';
 import type { Io } from './io.js';
@@ -24,6 +25,7 @@ export async function examine(io: Io, options: GlobalOptions): Promise<Finding[]
     ...(await temporal(io, options)),
     await redisCli(),
     await herokuCli(),
+    await hokusaiCli(),
     await clusterTools(),
     await home(),
     await cache(),
@@ -162,6 +164,34 @@ async function herokuCli(): Promise<Finding> {
     name,
     status: 'ok',
     found: `not here; a worker's first upgrade on Heroku installs heroku@${HEROKU_VERSION} from npm into ${cacheFolder()} (395 MB)`,
+  };
+}
+
+/** Only inputs with `hokusai` need it. */
+async function hokusaiCli(): Promise<Finding> {
+  const name = 'hokusai CLI';
+  const only = 'Only inputs with `hokusai` need it';
+  const here = await lookForHokusai();
+  if ('found' in here) {
+    const { version, from, program } = here.found;
+    return { name, status: 'ok', found: `${version} (${from}: ${program})` };
+  }
+  if ('unfit' in here) {
+    const { what, next } = here.unfit;
+    return { name, status: 'warn', found: what, next: `${next} ${only}.` };
+  }
+  const why = await whyNoHokusai();
+  if (why !== null)
+    return {
+      name,
+      status: 'warn',
+      found: `not here, and ${why}`,
+      next: `${only}: install it, or name it in FERRY_HOKUSAI_CLI.`,
+    };
+  return {
+    name,
+    status: 'ok',
+    found: `not here; a worker's first use of it installs hokusai==${HOKUSAI_VERSION} from PyPI into ${cacheFolder()} (100 MB)`,
   };
 }
 

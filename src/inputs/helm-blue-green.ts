@@ -3,54 +3,20 @@ import { z } from 'zod';
 import { commonFields, gatesField } from './common.js';
 import { kubernetesFields } from './kubernetes.js';
 import { criteriaFit, switchoverFields } from './redis-switchover.js';
-import { KubernetesName } from './refs.js';
-import { Repoint } from './repoint.js';
+import { namesDiffer, secondReleaseFields } from './second-release.js';
 
 export const HELM_BLUE_GREEN_GATES = ['start', 'cutover', 'decommission'] as const;
-
-const ApplicationPod = z
-  .strictObject({
-    namespace: KubernetesName.optional().meta({
-      description: 'Where it is; default: the namespace of the release',
-    }),
-    pod: KubernetesName.meta({ description: 'The pod' }),
-    container: KubernetesName.optional().meta({ description: 'Its container; default: the first one' }),
-  })
-  .meta({ description: 'A pod of an application' });
-export type ApplicationPod = z.infer<typeof ApplicationPod>;
 
 export const HelmBlueGreenInput = z
   .strictObject({
     ...commonFields,
     ...kubernetesFields,
-    green: KubernetesName.optional().meta({
-      description: 'The release of the new version, beside the old one; default: `<release>-green`',
-    }),
-    repoint: Repoint.refine(({ kind }) => kind !== 'sentinel', {
-      error: 'can not be "sentinel": a release with Sentinels is none for this strategy',
-    })
-      .optional()
-      .meta({
-        description:
-          'How the applications learn where the new one is; default: the selectors of the Services that lead to the old primary',
-      }),
-    applicationPod: ApplicationPod.optional().meta({
-      description:
-        'After the cutover PING is sent from there through the Service, and its log is searched for errors of Redis',
-      examples: [{ namespace: 'shop', pod: 'shop-6c5d8c7f9-abcde' }],
-    }),
+    ...secondReleaseFields,
     ...switchoverFields,
     gates: gatesField(HELM_BLUE_GREEN_GATES),
   })
   .superRefine(criteriaFit)
-  .superRefine(({ release, green }, context) => {
-    if (green === release)
-      context.addIssue({
-        code: 'custom',
-        path: ['green'],
-        message: 'is the release itself: the new one needs a name of its own',
-      });
-  })
+  .superRefine(namesDiffer)
   .meta({
     title: 'helmBlueGreen',
     description:

@@ -1,5 +1,5 @@
 /** What stands in a shell, for commands that a person types. */
-import type { SecretRef } from './refs.js';
+import { savedAs, type SecretRef } from './refs.js';
 
 /** One word for sh, as it is. */
 export function quoted(word: string): string {
@@ -16,6 +16,12 @@ export function secretInShell(ref: SecretRef): string {
     const words = ['kubectl', ...contextInShell(context), '-n', namespace, 'get', 'secret', name];
     const entry = quoted(`jsonpath={.data.${key.replaceAll('.', String.raw`\.`)}}`);
     return `"$(${words.join(' ')} -o ${entry} | base64 -d)"`;
+  }
+  if ('hokusai' in ref) {
+    const { app, env, key } = ref.hokusai;
+    // What hokusai would print, from wherever one is; and what it held before, while an upgrade has changed it.
+    const template = quoted(`go-template={{or .data.${savedAs(key)} .data.${key}}}`);
+    return `"$(kubectl --context ${env} get configmap ${app}-environment -o ${template})"`;
   }
   return /^[A-Za-z_][A-Za-z0-9_]*$/.test(ref.env) ? `"$${ref.env}"` : `"$(printenv ${quoted(ref.env)})"`;
 }

@@ -30,6 +30,15 @@ export const RedisCopyInput = z
       description:
         'What to do when the target databases hold keys: refuse to start, replace a key of the same name, or leave it',
     }),
+    taskQueue: z
+      .string()
+      .min(1)
+      .optional()
+      .meta({
+        description:
+          'Task queue of the workers that reach both servers and do the work, as workers in a cluster; default: that which the upgrade is started on',
+        examples: ['background'],
+      }),
     way: z.enum(['auto', 'dump', 'value', 'none']).default('auto').meta({
       description:
         'How keys go over. "auto": as fast as the servers allow; "dump": by DUMP and RESTORE; "value": by the commands of each type; "none": another tool has copied already, see the runbook',

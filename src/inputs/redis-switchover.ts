@@ -5,7 +5,7 @@ import { commonFields, gatesField } from './common.js';
 import { Decommission } from './decommission.js';
 import { LagLimit, PauseCap } from './limits.js';
 import { Rate } from './redis-copy.js';
-import { Repoint } from './repoint.js';
+import { NO_RESTART, Repoint } from './repoint.js';
 import { Duration, milliseconds, RedisEndpoint } from './refs.js';
 import { RollbackWhen, type RollbackCriterion } from './rollback-when.js';
 
@@ -96,7 +96,7 @@ export const RedisSwitchoverInput = z
       description:
         'A replica holds what its primary holds: keys of the target are removed. "replace" accepts that',
     }),
-    repoint: Repoint,
+    repoint: Repoint.refine(({ kind }) => kind !== 'hokusai', { error: NO_RESTART }),
     ...switchoverFields,
     backup: Backup,
     decommission: Decommission,

@@ -55,6 +55,31 @@ const KubernetesSecret = z
   })
   .meta({ description: 'An entry of a Secret in Kubernetes, read with the kubeconfig of the worker' });
 
+/** An app that the hokusai CLI looks after. */
+export const hokusaiFields = {
+  app: KubernetesName.meta({
+    description: 'The app: `project-name` of its hokusai/config.yml',
+    examples: ['shop'],
+  }),
+  env: z.enum(['staging', 'production']).meta({
+    description: 'Its environment, which is the context of that name in the kubeconfig of the worker',
+  }),
+  key: z
+    .string()
+    .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must be the name of a variable')
+    .meta({ description: 'Its variable', examples: ['REDIS_URL'] }),
+} as const;
+
+const Hokusai = z.strictObject(hokusaiFields).meta({
+  description: 'A variable of an app, read by the hokusai CLI on the worker (`hokusai production env get`)',
+});
+/** Where a variable keeps what it held before an upgrade changed it, as long as that runs. */
+export function savedAs(key: string): string {
+  return `${key}_BEFORE_FERRY`;
+}
+
+export type HokusaiApp = Pick<z.infer<typeof Hokusai>, 'app' | 'env'>;
+
 /** Where a secret is kept. The worker reads it when it is needed; it never enters the history. */
 export const SecretRef = z
   .union([
@@ -64,10 +89,11 @@ export const SecretRef = z
     }),
     z.strictObject({ herokuConfig: HerokuConfig }),
     z.strictObject({ kubernetesSecret: KubernetesSecret }),
+    z.strictObject({ hokusai: Hokusai }),
   ])
   .meta({
     description:
-      'Where a secret is kept: {"env": "NAME"}, {"file": "/path"}, {"herokuConfig": {"app": "shop", "key": "REDIS_URL"}} or {"kubernetesSecret": {"namespace": "redis", "name": "redis", "key": "redis-password"}}',
+      'Where a secret is kept: {"env": "NAME"}, {"file": "/path"}, {"herokuConfig": {"app": "shop", "key": "REDIS_URL"}}, {"kubernetesSecret": {"namespace": "redis", "name": "redis", "key": "redis-password"}} or {"hokusai": {"app": "shop", "env": "production", "key": "REDIS_URL"}}',
   });
 export type SecretRef = z.infer<typeof SecretRef>;
 
@@ -76,6 +102,7 @@ export function placeOf(ref: SecretRef): string {
   if ('env' in ref) return ref.env;
   if ('file' in ref) return ref.file;
   if ('herokuConfig' in ref) return `${ref.herokuConfig.key} of the app ${ref.herokuConfig.app}`;
+  if ('hokusai' in ref) return `${ref.hokusai.key} of the app ${ref.hokusai.app} in ${ref.hokusai.env}`;
   const { namespace, name, key } = ref.kubernetesSecret;
   return `${key} of the Secret ${namespace}/${name}`;
 }
@@ -153,12 +180,13 @@ export const RedisEndpoint = z
     }),
     z.strictObject({ herokuConfig: HerokuConfig, tls: TlsOptions.optional() }),
     z.strictObject({ kubernetesSecret: KubernetesSecret, tls: TlsOptions.optional() }),
+    z.strictObject({ hokusai: Hokusai, tls: TlsOptions.optional() }),
     z.strictObject({ kubernetesPod: KubernetesPod, tls: TlsOptions.optional() }),
     z.strictObject({ url: PlainRedisUrl, tls: TlsOptions.optional() }),
   ])
   .meta({
     description:
-      'A Redis server: {"env": "OLD_REDIS_URL"}, {"file": "/path"}, {"herokuConfig": {"app": "shop", "key": "REDIS_URL"}}, {"kubernetesSecret": {"namespace": "redis", "name": "redis", "key": "url"}}, {"kubernetesPod": {"namespace": "redis", "pod": "redis-0"}}, or a URL without password; a database in the URL is ignored (see `databases`)',
+      'A Redis server: {"env": "OLD_REDIS_URL"}, {"file": "/path"}, {"herokuConfig": {"app": "shop", "key": "REDIS_URL"}}, {"kubernetesSecret": {"namespace": "redis", "name": "redis", "key": "url"}}, {"hokusai": {"app": "shop", "env": "production", "key": "REDIS_URL"}}, {"kubernetesPod": {"namespace": "redis", "pod": "redis-0"}}, or a URL without password; a database in the URL is ignored (see `databases`)',
   });
 export type RedisEndpoint = z.infer<typeof RedisEndpoint>;
 

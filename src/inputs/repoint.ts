@@ -1,6 +1,14 @@
 /** How the applications learn where their Redis is: one kind for each way. */
 import { z } from 'zod';
-import { CommandSpec, KubernetesName, SecretRef, TlsOptions, WebhookSpec } from './refs.js';
+import {
+  CommandSpec,
+  Duration,
+  hokusaiFields,
+  KubernetesName,
+  SecretRef,
+  TlsOptions,
+  WebhookSpec,
+} from './refs.js';
 
 const HaproxySocket = z
   .string()
@@ -74,6 +82,14 @@ export const Repoint = z.discriminatedUnion('kind', [
       .meta({ description: 'The Services that the applications use' }),
   }),
   z.strictObject({
+    kind: z.literal('hokusai'),
+    ...hokusaiFields,
+    within: Duration.default('10m').meta({
+      description:
+        'How long the app may take to restart; past it the variable gets its old value back, and the app restarts again',
+    }),
+  }),
+  z.strictObject({
     kind: z.literal('sentinel'),
     sentinels: z
       .array(SentinelPlace)
@@ -94,3 +110,7 @@ export const Repoint = z.discriminatedUnion('kind', [
   }),
 ]);
 export type Repoint = z.infer<typeof Repoint>;
+
+/** For strategies whose handover takes less than a second. */
+export const NO_RESTART =
+  'can not be "hokusai": it restarts the application, which takes longer than a handover may. Use redisCopy';

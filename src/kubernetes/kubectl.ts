@@ -32,6 +32,11 @@ const LIMIT = 32 * 1024 * 1024;
 
 export const KUBECTL = (): string => process.env['FERRY_KUBECTL'] ?? 'kubectl';
 
+/** True where the worker itself runs in a pod, unless it was given a kubeconfig. */
+export function isInside(): boolean {
+  return process.env['KUBERNETES_SERVICE_HOST'] !== undefined && process.env['KUBECONFIG'] === undefined;
+}
+
 /** Words of every call. */
 export function inNamespace({ namespace, context }: Namespace): string[] {
   return [...(context === undefined ? [] : ['--context', context]), '--namespace', namespace];
@@ -46,9 +51,15 @@ export async function kubectl(on: Kubectl): Promise<string> {
   const label = `kubectl ${args[0]}`;
   const ended = await tool({
     label,
-    command: [KUBECTL(), ...inNamespace(on), '--request-timeout', timeout, ...args],
+    command: [
+      KUBECTL(),
+      ...inNamespace(on),
+      // In a pod kubectl takes its service account only where no setting of the connection is given (measured with 1.34).
+      ...(isInside() ? [] : ['--request-timeout', timeout]),
+      ...args,
+    ],
     input,
-    // Its own limit comes first, and says why.
+    // Its own limit, where it has one, comes first, and says why.
     timeout: longer(timeout),
     signal: changes ? undefined : signal,
   });

@@ -1,7 +1,7 @@
 /** How a worker reaches a server in a pod, and how the other pods do. */
 import { FerryError } from '../errors.js';
 import { background, type Background } from '../platform/exec.js';
-import { findJson, getJson, inNamespace, KUBECTL, type Namespace } from './kubectl.js';
+import { findJson, getJson, inNamespace, isInside, KUBECTL, type Namespace } from './kubectl.js';
 import { Pod, Service } from './objects.js';
 
 export interface PodPlace {
@@ -14,11 +14,6 @@ export interface AtPod extends Namespace {
   pod: string;
   port: number;
   signal?: AbortSignal | undefined;
-}
-
-/** True where the worker itself runs in a pod, unless it was given a kubeconfig. */
-function isInside(): boolean {
-  return process.env['KUBERNETES_SERVICE_HOST'] !== undefined && process.env['KUBECONFIG'] === undefined;
 }
 
 /**

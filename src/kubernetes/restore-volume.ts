@@ -165,12 +165,14 @@ function asAof({ dir, dbfilename, aof }: DataFiles): string {
     ...(aof?.appenddirname ? ['--appenddirname', quote(aof.appenddirname)] : []),
     '--logfile',
     '/tmp/ferry-restore.log',
+    '--pidfile',
+    '/tmp/ferry-restore.pid',
     '--daemonize',
     'yes',
   ].join(' ');
   return [
     `redis-server ${settings}`,
-    `until [ "$(${cli} PING 2>/dev/null)" = PONG ]; do sleep 0.2; done`,
+    `until [ "$(${cli} PING 2>/dev/null)" = PONG ]; do sleep 0.2; if [ -s /tmp/ferry-restore.pid ] && ! kill -0 "$(cat /tmp/ferry-restore.pid)" 2>/dev/null; then tail -n 3 /tmp/ferry-restore.log >&2; exit 1; fi; done`,
     `${cli} CONFIG SET appendonly yes | grep -q OK`,
     `until ${cli} INFO persistence | tr -d '\\r' | grep -q '^aof_rewrite_in_progress:0' && ${cli} INFO persistence | tr -d '\\r' | grep -q '^aof_rewrite_scheduled:0'; do sleep 0.2; done`,
     `${cli} INFO persistence | tr -d '\\r' | grep -q '^aof_last_bgrewrite_status:ok'`,

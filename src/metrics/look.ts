@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from '@temporalio/client';
 import type { MetricMeter } from '@temporalio/common';
 import { OPEN, STRATEGIES, phaseOf, queries, type State, type Strategy } from '../contract.js';
+import { HELM_DUMP_RESTORE_GATES } from '../inputs/helm-dump-restore.js';
 import { HELM_BLUE_GREEN_GATES } from '../inputs/helm-blue-green.js';
 import { HELM_IN_PLACE_GATES } from '../inputs/helm-in-place.js';
 import { HELM_ROLLING_GATES } from '../inputs/helm-rolling.js';
@@ -31,6 +32,7 @@ const GATES: Record<Strategy, readonly string[]> = {
   helmInPlace: HELM_IN_PLACE_GATES,
   helmRolling: HELM_ROLLING_GATES,
   helmBlueGreen: HELM_BLUE_GREEN_GATES,
+  helmDumpRestore: HELM_DUMP_RESTORE_GATES,
 };
 const STRATEGY_NAMES = Object.keys(STRATEGIES) as Strategy[];
 

@@ -66,6 +66,7 @@ function filesIn(part: string, folder: string): BackupFiles {
         await file.close();
       }
     },
+    at: (name) => join(part, name),
     read: (name) => createReadStream(join(part, name), { highWaterMark: 256 * 1024 }),
     async write(name, text) {
       const path = join(part, name);

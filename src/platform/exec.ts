@@ -60,6 +60,8 @@ export interface RunInput {
   signal?: AbortSignal | undefined;
   /** For stdin, which is empty otherwise. */
   input?: string | Readable | undefined;
+  /** Where it runs; default: where the worker does. */
+  cwd?: string | undefined;
 }
 
 export interface RunResult {
@@ -195,6 +197,7 @@ async function execute(input: RunInput, limit = KEPT): Promise<Executed> {
     reject: false,
     stripFinalNewline: false,
     ...(input.input === undefined ? { stdin: 'ignore' as const } : { input: input.input }),
+    ...(input.cwd === undefined ? {} : { cwd: input.cwd }),
   });
   const stdout = keep(child.stdout, limit);
   const stderr = keep(child.stderr, KEPT);

@@ -22,7 +22,13 @@ const JournalEntry = z.object({
   /** With undone and undo-failed: the `seq` of the undo that was registered. */
   of: z.number().int().optional(),
   undo: z
-    .object({ activity: z.string(), args: z.unknown(), says: z.string(), byHand: z.array(z.string()) })
+    .object({
+      activity: z.string(),
+      args: z.unknown(),
+      taskQueue: z.string().optional(),
+      says: z.string(),
+      byHand: z.array(z.string()),
+    })
     .optional(),
 });
 export type JournalEntry = z.infer<typeof JournalEntry>;

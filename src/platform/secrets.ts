@@ -7,6 +7,7 @@
 import { readFile } from 'node:fs/promises';
 import { FerryError } from '../errors.js';
 import { configVar } from '../heroku/config-vars.js';
+import { shownApp, variable } from '../hokusai/cli.js';
 import { placeOf, type RedisEndpoint, type SecretRef, type TlsOptions } from '../inputs/refs.js';
 import { podPlace } from '../kubernetes/pod-place.js';
 import { secretEntry } from '../kubernetes/secret.js';
@@ -17,7 +18,7 @@ import { rememberSecret } from './redact.js';
  * `where` is the field of the input, for the message. Surrounding white space is not part of a secret. A config variable of Heroku is
  * asked for each time: it changes with an attachment.
  *
- * @throws FerryError MissingSecret; for a config variable also what `heroku/api.ts` throws
+ * @throws FerryError MissingSecret; for a config variable also what `heroku/api.ts` throws, for others what their clients throw
  */
 export async function resolveSecret({
   ref,
@@ -46,6 +47,12 @@ async function read({
   if ('env' in ref) return process.env[ref.env];
   if ('file' in ref) return readNamed({ path: ref.file, where });
   if ('herokuConfig' in ref) return configVar({ ...ref.herokuConfig, signal });
+  if ('hokusai' in ref) {
+    const { key, ...at } = ref.hokusai;
+    const { current, before } = await variable({ at, key, signal });
+    // An upgrade that points the app elsewhere still means the server that it began with.
+    return before ?? current;
+  }
   return secretEntry({ ...ref.kubernetesSecret, signal });
 }
 
@@ -54,6 +61,7 @@ function emptiness(ref: SecretRef): string {
   if ('file' in ref) return `the file ${ref.file} is empty`;
   if ('herokuConfig' in ref)
     return `the app ${ref.herokuConfig.app} has no config variable ${ref.herokuConfig.key}`;
+  if ('hokusai' in ref) return `${shownApp(ref.hokusai)} has no variable ${ref.hokusai.key}, or an empty one`;
   const { namespace, name, key } = ref.kubernetesSecret;
   return `the Secret ${namespace}/${name} has no entry ${key}, or an empty one`;
 }

@@ -63,7 +63,8 @@ export interface ChangedResult {
   samples: Difference[];
 }
 
-const BATCH = 1_000;
+/** Names that are looked at at once. */
+export const BATCH = 1_000;
 const SAMPLES = 20;
 
 /**

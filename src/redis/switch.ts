@@ -16,9 +16,10 @@ import { FerryError } from '../errors.js';
 import { shown, type DatabaseMap, type ServerAddress } from './address.js';
 import { clientsOf, dropClients } from './clients.js';
 import { connect, withClient } from './connect.js';
-import { copyChanged, type ChangedResult } from './delta.js';
+import { BATCH, copyChanged, type ChangedResult } from './delta.js';
 import { fence, fenceStanding, seal, unfence, type FenceBefore } from './fence.js';
 import { soleHand } from './hands.js';
+import { sendAwayUntilQuiet } from './latecomers.js';
 import { pauseWrites, resumeWrites, type Pause } from './pause.js';
 import { openConnection } from './resp.js';
 import { startTracking, type Tracker } from './tracker.js';
@@ -44,6 +45,13 @@ export interface SwitchOptions {
   signal: AbortSignal;
   /** Tells durably that the switch is sealed; throws when another attempt has taken over. */
   stillCurrent: (standing: 'begun' | 'sealed') => Promise<void>;
+  /**
+   * Milliseconds since 1970. Writes were stopped then, by the fence: it is not lifted on the way, and stays where something fails before
+   * the applications are told.
+   */
+  stoppedAt?: number | undefined;
+  /** Milliseconds. The applications are told by a rule that follows a moment late: who comes back meanwhile is sent away again. */
+  lateMs?: number | undefined;
   /** True when an attempt before this one got as far as the seal. */
   sealedBefore: boolean;
   repoint: () => Promise<unknown>;
@@ -51,7 +59,7 @@ export interface SwitchOptions {
 }
 
 export interface SwitchResult {
-  /** From the pause (or the fence) to the end of the repoint; null when an earlier attempt began it. */
+  /** From the pause (or the fence) to the end of the repoint; null when an earlier attempt began it, and nobody knows when. */
   writePauseMs: number | null;
   /** Keys carried over under the pause. */
   keysUnderPause: number;
@@ -62,7 +70,12 @@ export interface SwitchResult {
   finishedLater: boolean;
 }
 
-type Carry = (rest: { watched: boolean; verify: boolean; deadline?: number }) => Promise<ChangedResult>;
+type Carry = (rest: {
+  watched: boolean;
+  verify: boolean;
+  deadline?: number;
+  until?: () => boolean;
+}) => Promise<ChangedResult>;
 
 const NEVER = new AbortController().signal;
 const TRIES = 5;
@@ -72,7 +85,7 @@ const COMMAND_TIMEOUT_MS = 10_000;
 const FENCE_MARGIN_MS = 250;
 
 export async function switchOver(options: SwitchOptions): Promise<SwitchResult> {
-  const { from, to, name, tracker, signal } = options;
+  const { from, to, name, tracker, signal, stoppedAt } = options;
   // Cancelling is heeded between two tries, never in the middle of one: half a switch would be worse than a whole one.
   const control = await connect({ address: from, name, commandTimeoutMs: COMMAND_TIMEOUT_MS });
   const source = await openConnection({ address: from, name });
@@ -93,21 +106,22 @@ export async function switchOver(options: SwitchOptions): Promise<SwitchResult> 
         await fence({ client: control, before: options.fence });
         await seal({ client: control });
       }
+      const droppedClients = await finish(options, control, null);
       return {
-        writePauseMs: null,
+        writePauseMs: stoppedAt === undefined ? null : Date.now() - stoppedAt,
         keysUnderPause: 0,
         pausesGivenUp: 0,
-        droppedClients: await finish(options, control, null),
+        droppedClients,
         finishedLater: true,
       };
     }
     // An attempt died between fence and seal: nobody was told to move, so it begins anew.
-    if (standing === 'fenced') await unfence({ client: control });
+    if (standing === 'fenced' && stoppedAt === undefined) await unfence({ client: control });
 
     for (let given = 0; given < TRIES; given += 1) {
       await caughtUp(carry, tracker, signal);
       await options.stillCurrent('begun');
-      const held = performance.now();
+      const held = performance.now() - (stoppedAt === undefined ? 0 : Date.now() - stoppedAt);
       const keys = await holdAndSeal(options, control, carry);
       if (keys === null) continue;
       // Up to here the changes there were our own.
@@ -172,7 +186,7 @@ async function holdAndSeal(options: SwitchOptions, control: Redis, carry: Carry)
       () => true,
       () => false,
     );
-    if (ours) {
+    if (ours && options.stoppedAt === undefined) {
       await unfence({ client: control, before: options.fence ?? undefined }).catch(() => undefined);
       await resumeWrites({ client: control }).catch(() => undefined);
     }
@@ -193,6 +207,15 @@ async function finish(options: SwitchOptions, control: Redis, echo: Tracker | nu
     if (options.fence) await callBack(options, control, { fence: options.fence, echo, error });
     await resumeWrites({ client: control });
     throw error;
+  }
+  if (options.lateMs !== undefined) {
+    const sent = await sendAwayUntilQuiet({
+      client: control,
+      forMs: options.lateMs,
+      onSent: () => undefined,
+    });
+    await resumeWrites({ client: control });
+    return sent.atOnce + sent.latecomers;
   }
   const databases = options.databases.map(([source]) => source);
   const clients = await clientsOf({ client: control, ...(options.fence ? {} : { databases }) });
@@ -255,7 +278,9 @@ async function caughtUp(carry: Carry, tracker: Tracker, signal: AbortSignal): Pr
     const pending = tracker.pending();
     if (pending === 0 || (passes > 2 && pending >= before)) return;
     before = pending;
-    await carry({ watched: passes === 0, verify: false });
+    // Only what was pending when it began: where a batch takes longer than the next keys take to come, it would never end.
+    let batches = Math.ceil(pending / BATCH);
+    await carry({ watched: passes === 0, verify: false, until: () => (batches -= 1) <= 0 });
     mustBeKnown(tracker);
   }
 }

@@ -1,4 +1,5 @@
 /** A server in trouble: what its own words show, with what to do next. Reads only: nothing is evicted, truncated, promoted or switched off. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import type { Finding } from '../contract.js';
 import { pairsOf, parseInfo } from './info.js';
@@ -8,15 +9,15 @@ type Info = Record<string, string>;
 
 /** `shown`: what the server is called. Key names are not shown: they may say something of people. */
 export async function troubleOn({ client, shown }: { client: Redis; shown: string }): Promise<Finding[]> {
-  const text = String(await client.call('INFO'));
+  const text = await lookTwice(client);
   const info = parseInfo(text);
   const slow: unknown = await client.call('SLOWLOG', 'GET', '10').catch(() => []);
   const doctor = String(await client.call('MEMORY', 'DOCTOR').catch(() => ''));
-  const limits = Object.fromEntries(
-    pairsOf(await client.call('CONFIG', 'GET', 'slowlog-log-slower-than').catch(() => [])),
-  );
+  const config = await client.call('CONFIG', 'GET', 'slowlog-log-slower-than').catch(() => null);
+  const limits = Object.fromEntries(pairsOf(config ?? []));
   return [
-    ...replication(info, forkedIn(text)),
+    // Who hosts it keeps CONFIG to himself, and its log too.
+    ...replication(info, { forked: forkedIn(text), hosted: config === null }),
     ...saving(info),
     ...memory(info, doctor),
     ...slowness(slow, limits['slowlog-log-slower-than']),
@@ -24,16 +25,29 @@ export async function troubleOn({ client, shown }: { client: Redis; shown: strin
   ].map((each) => ({ ...each, says: `${shown}: ${each.says}` }));
 }
 
-function replication(info: Info, forked: Forked): Finding[] {
+/** INFO. A replica that has just been told whom to follow looks for a moment like one that never will. */
+async function lookTwice(client: Redis): Promise<string> {
+  const first = String(await client.call('INFO'));
+  if (!isDeaf(forkedIn(first))) return first;
+  await sleep(2_000);
+  return String(await client.call('INFO'));
+}
+
+const LINK_DOWN =
+  'Look at its log for the reason: refused password (masterauth), a name that does not resolve, TLS that is not trusted, a format that it does not read ("Can\'t handle RDB format version": its primary is newer), or a primary whose output buffer limit it hits. Never REPLICAOF NO ONE as a cure: that makes a second primary.';
+
+function replication(info: Info, { forked, hosted }: { forked: Forked; hosted: boolean }): Finding[] {
   const lines = (names: string[]) =>
     names.filter((name) => info[name] !== undefined).map((name) => `${name}:${info[name]}`);
   if (info['role'] === 'slave' && isDeaf(forked))
     return [
       {
-        what: 'Fork',
+        what: hosted ? 'Fork' : 'Replication',
         says: `it follows ${info['master_host']}:${info['master_port']}, and ${wordsOf(forked)}`,
         evidence: lines(['master_link_status', 'master_sync_in_progress', 'slave_repl_offset']),
-        next: 'A fork that stays so hangs: its leader speaks TLS with a certificate that it does not trust, or does not let it in. It will not pass by itself. Destroy the fork, and make it over the clear port, or of a leader with a certificate that is trusted (`herokuFork` with `forkOverClearPort`).',
+        next: !hosted
+          ? LINK_DOWN
+          : 'A fork that stays so hangs: its leader speaks TLS with a certificate that it does not trust, or does not let it in. It will not pass by itself. Destroy the fork, and make it over the clear port, or of a leader with a certificate that is trusted (`herokuFork` with `forkOverClearPort`).',
         lasting: true,
       },
     ];
@@ -48,7 +62,7 @@ function replication(info: Info, forked: Forked): Finding[] {
           'master_sync_in_progress',
           'slave_repl_offset',
         ]),
-        next: 'Look at its log for the reason: refused password (masterauth), a name that does not resolve, TLS that is not trusted, a format that it does not read ("Can\'t handle RDB format version": its primary is newer), or a primary whose output buffer limit it hits. Never REPLICAOF NO ONE as a cure: that makes a second primary.',
+        next: LINK_DOWN,
         lasting: Number(info['master_link_down_since_seconds'] ?? 0) > 60,
       },
     ];

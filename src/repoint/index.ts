@@ -14,6 +14,13 @@ import {
   repointSentinels,
   type OpenSentinels,
 } from './sentinel.js';
+import {
+  byHandHokusai,
+  describeHokusai,
+  finishHokusai,
+  preflightHokusai,
+  repointHokusai,
+} from './hokusai.js';
 import { byHandServices, describeServices, prepareServices, repointServices } from './kubernetes-service.js';
 import type { ApiProxy } from '../kubernetes/api-proxy.js';
 import type { Check } from '../contract.js';
@@ -41,9 +48,22 @@ export async function repoint(input: RepointInput & { ready?: Readied | undefine
       return repointSentinels({ ...input, spec, open: input.ready?.sentinels });
     case 'kubernetesService':
       return repointServices({ ...input, spec, open: input.ready?.services });
+    case 'hokusai':
+      return repointHokusai({ ...input, spec });
     default:
       return repointWebhook({ ...input, spec });
   }
+}
+
+/** Rows for the checklist before anything is changed. @throws FerryError where what is named isn't there */
+export async function preflightRepoint(on: {
+  spec: Repoint;
+  /** Who serves now. */
+  source: ServerAddress;
+  signal?: AbortSignal | undefined;
+}): Promise<Check[]> {
+  const { spec } = on;
+  return spec.kind === 'hokusai' ? preflightHokusai({ ...on, spec }) : [];
 }
 
 /** Who else watches the servers, where the applications are told by them; null: nobody is asked. */
@@ -102,6 +122,7 @@ export function forgetServerByHand(spec: Repoint): string[] {
 /** When there is no going back any more: removes what was kept for it. */
 export async function finishRepoint({ spec }: { spec: Repoint }): Promise<void> {
   if (spec.kind === 'file') await finishFile(spec);
+  if (spec.kind === 'hokusai') await finishHokusai(spec);
 }
 
 /** Sentences for the plan. */
@@ -117,6 +138,8 @@ export function describeRepoint(spec: Repoint): string[] {
       return describeSentinels(spec);
     case 'kubernetesService':
       return describeServices(spec);
+    case 'hokusai':
+      return describeHokusai(spec);
     default:
       return describeWebhook(spec);
   }
@@ -136,6 +159,8 @@ export function repointByHand(input: ByHandInput): string[] {
       return byHandSentinels({ ...input, spec });
     case 'kubernetesService':
       return byHandServices({ ...input, spec });
+    case 'hokusai':
+      return byHandHokusai({ ...input, spec });
     default:
       return byHandWebhook({ ...input, spec });
   }

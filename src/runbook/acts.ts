@@ -15,12 +15,25 @@ type Name = keyof Activities;
 export interface Call {
   activity: Name;
   args: unknown;
+  /** Whose workers do it; default: those of the workflow that performs it. */
+  taskQueue?: string | undefined;
 }
 
 /** Names an activity with its argument, checked by the compiler, to be run later. */
 export function call<K extends Name>(activity: K, args: Parameters<Activities[K]>[0]): Call {
-  return { activity, args };
+  return { activity, args, ...elsewhere };
 }
+
+/** Where the work is done, if that isn't where the workflow is. Each workflow has its own. */
+let elsewhere: { taskQueue?: string } = {};
+
+/** From now on activities go to the workers of this queue. What is journalled stays where the workflow is. */
+export function workAt(taskQueue: string): void {
+  elsewhere = { taskQueue };
+}
+
+/** A queue that nobody polls is said while the first activity waits there, and not waited for. */
+const POLLED_WITHIN = '1m';
 
 // An undo must not race the activity that it undoes: cancelling always waits for the activity's end.
 const waits = {
@@ -79,12 +92,24 @@ export const undoes: ActivityOptions = {
 
 /** The same activities under each of these options; the summary is what the Temporal UI shows on the timeline. */
 export function acts(options: ActivityOptions, summary: string) {
-  return proxyActivities<Activities>({ ...options, summary });
+  return proxyActivities<Activities>({
+    ...options,
+    ...elsewhere,
+    ...(options === looks && elsewhere.taskQueue !== undefined
+      ? { scheduleToStartTimeout: POLLED_WITHIN }
+      : {}),
+    summary,
+  });
 }
 
 /** Runs a call that was kept as data. */
 export async function perform(options: ActivityOptions, summary: string, kept: Call): Promise<unknown> {
-  return scheduleActivity(kept.activity, [kept.args], { ...options, summary });
+  const { activity, args, taskQueue } = kept;
+  return scheduleActivity(activity, [args], {
+    ...options,
+    ...(taskQueue === undefined ? {} : { taskQueue }),
+    summary,
+  });
 }
 
 /** Writes to the journal and looks at the worker's surroundings: quick, and part of the workflow task itself. */

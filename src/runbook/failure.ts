@@ -22,6 +22,12 @@ export function problemOf(error: unknown): Problem {
       ? (error.cause ?? error)
       : error;
   if (cause instanceof TimeoutFailure) {
+    if (cause.timeoutType === 'SCHEDULE_TO_START')
+      return {
+        type: 'Unreachable',
+        message: 'No worker took the work from the task queue that the input names (`taskQueue`).',
+        next: 'Start one there, or correct the name. Nothing was changed.',
+      };
     return {
       type: 'Unknown',
       message: 'The worker that ran it went away or hung, so its outcome is not known.',

@@ -76,6 +76,7 @@ export function undoStack(
             undo: {
               activity: undo.call.activity,
               args: undo.call.args,
+              ...(undo.call.taskQueue === undefined ? {} : { taskQueue: undo.call.taskQueue }),
               says: undo.says,
               byHand: undo.byHand,
             },

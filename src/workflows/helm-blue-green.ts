@@ -2,31 +2,34 @@
  * helmBlueGreen: a second release with the new version stands beside the first, follows it and takes over from it; the first one then
  * follows, so that going back loses nothing. Its runbook for people is docs/runbooks/helm-blue-green.md, with the same headings.
  */
-import type { Use } from '../activities/decommissioning.js';
 import type { Receipt } from '../contract.js';
 import { HelmBlueGreenInput } from '../inputs/helm-blue-green.js';
 import { milliseconds } from '../inputs/refs.js';
-import { acts, call, changes, looks, reads } from '../runbook/acts.js';
+import { acts, looks, reads } from '../runbook/acts.js';
 import { ending } from '../runbook/failure.js';
 import { runbook } from '../runbook/runbook.js';
 import { FINISH } from '../runbook/undo.js';
 import { backing } from './backup-step.js';
-import { preflight } from './helm-blue-green-preflight.js';
+import { preflight } from './helm-second-preflight.js';
 import * as say from './helm-blue-green-words.js';
+import { secondReleaseSteps } from './helm-second-steps.js';
 import { soaking } from './redis-switchover-soak.js';
 import { switchoverSteps } from './switchover-steps.js';
 
 export async function helmBlueGreen(raw: unknown): Promise<Receipt> {
   return runbook('helmBlueGreen', HelmBlueGreenInput, raw, async (input, r) => {
+    const look = () =>
+      acts(say.patient, 'Ask the cluster and the servers').describeBlueGreen({ settings: input });
     const found = await r.step('Gather information', {
-      read: () => acts(say.patient, 'Ask the cluster and the servers').describeBlueGreen({ settings: input }),
+      read: look,
       note: ({ helm }) => `${helm.release.shown} runs ${helm.version}`,
     });
     const { helm, endpoints } = found;
     const { release, primary } = helm;
     const server = helm.servers[primary];
     if (!server) throw ending('Unclear', 'the pod of the primary was not asked');
-    const green = say.greenRelease(found, Date.now());
+    const second = secondReleaseSteps(r, { input, found, again: look });
+    const { green } = second;
     const settings = say.switchoverSettings(input, found);
     await r.lock([...say.locks(helm), say.lockOf(helm, green.green)]);
     r.record({ kubernetes: say.bothReleases(found, input.targetVersion) });
@@ -48,49 +51,16 @@ export async function helmBlueGreen(raw: unknown): Promise<Receipt> {
     await r.step('Keep the evidence', say.evidenceStep(input, helm));
     const backUp = backing(r, { backup: input.backup, about: server.usedMemory });
     await backUp('Back up the old server', { endpoint: endpoints.blue, side: 'source', shown: server.shown });
-    await r.gate('start', `Install ${green.green} with ${input.targetVersion} beside ${release.shown}?`, {
-      again: async () => ({
-        'Install green': say.installSays(
-          await acts(say.patient, 'Look at both releases again').describeBlueGreen({ settings: input }),
-          input,
-        ),
-      }),
-    });
+    await r.gate(
+      'start',
+      `Install ${green.green} with ${input.targetVersion} beside ${release.shown}?`,
+      second.again('Install green'),
+    );
 
     // ---- The second release. Applications go on as they are.
     r.wayBack({ takes: 'a minute; the applications notice nothing' });
-    const since = Date.now();
-    const installed = await r.step('Install green', {
-      does: say.installSays(found, input),
-      foresee: null,
-      undo: {
-        says: `uninstall ${green.green}, and remove the claims that came with it; but only while nothing leads there and ${release.shown} serves`,
-        call: call('removeGreen', green),
-        byHand: say.uninstallByHand(helm, green),
-      },
-      do: () =>
-        acts(say.patient, 'Install green').installGreen({
-          settings: input,
-          green,
-          old: { revision: release.revision, version: helm.version },
-        }),
-      note: (result) => (result ? `revision ${result.revision}` : ''),
-    });
-    const ready = await r.step('Wait until it is ready', {
-      does: [`wait for at most ${input.readyWithin} until ${green.pods.join(', ')} are ready`],
-      foresee: null,
-      undo: { none: 'waiting changes nothing' },
-      do: () =>
-        acts(say.patient, 'Wait for the pods of green').waitForGreen({
-          green,
-          container: found.green.container,
-          version: input.targetVersion,
-          since,
-          readyWithin: input.readyWithin,
-          step: 'Wait until it is ready',
-        }),
-      note: (result) => (result ? `after ${result.seconds} s` : ''),
-    });
+    const installed = await r.step('Install green', second.install('Install green'));
+    const ready = await r.step('Wait until it is ready', second.ready('Wait until it is ready'));
     if (installed && ready)
       r.record({ green: { release: green.green, revision: installed.revision, readyAfter: ready.seconds } });
     const facts = await r.step('Ask both servers', {
@@ -116,8 +86,7 @@ export async function helmBlueGreen(raw: unknown): Promise<Receipt> {
     if (followed) r.record({ replication: say.followed(followed) });
     const compared = await r.step('Compare both sides', steps.compare());
     if (compared) r.record({ comparison: say.comparison(compared) });
-    const { persistence } = server;
-    if (persistence.aof || persistence.save !== '')
+    if (second.saves())
       await r.step('Save green to disk', {
         does: [
           'save green to its volume (BGSAVE) until it has really ended: a volume that is too small, or full, shows now and not after the cutover',
@@ -125,12 +94,7 @@ export async function helmBlueGreen(raw: unknown): Promise<Receipt> {
         foresee: null,
         undo: { none: 'a save more changes nothing' },
         skippable: true,
-        do: () =>
-          acts(say.saves, 'Save green to disk').saveToDisk({
-            endpoint: endpoints.green,
-            mountPath: release.statefulSet.dataPath ?? '/data',
-            step: 'Save green to disk',
-          }),
+        do: () => second.save('Save green to disk'),
         note: (result) => (result ? `${result.keys.toLocaleString('en')} keys in ${result.seconds} s` : ''),
       });
     const before = await r.step('Measure the old server', steps.measure());
@@ -143,19 +107,17 @@ export async function helmBlueGreen(raw: unknown): Promise<Receipt> {
       steps.again('Switch the applications over'),
     );
     await r.window('Maintenance window', milliseconds(input.maxPause) + 30_000);
-    const switched = await r.step('Switch the applications over', steps.switchOver());
+    const switched = await r.step('Switch the applications over', {
+      ...steps.switchOver(),
+      notes: say.waysBack(found),
+    });
     const cutoverAt = Date.now();
     steps.switched(switched);
 
     // ---- Afterwards, with the way back open.
     await r.checks('Validate', async () => [
       ...(await steps.validate({ before, cutoverAt })),
-      ...(input.applicationPod
-        ? await acts(
-            { ...changes, startToCloseTimeout: '2m' },
-            "Ask from the application's pod",
-          ).askApplication(say.fromPod(input, helm, cutoverAt))
-        : []),
+      ...(await second.asked(cutoverAt)),
     ]);
     const mend = async () => {
       const mended = await acts(say.patient, 'Mend what follows').mendFollowing(steps.mending());
@@ -168,7 +130,7 @@ export async function helmBlueGreen(raw: unknown): Promise<Receipt> {
     while (soak.goesOn());
 
     // ---- The old release.
-    await r.gate('decommission', say.decommissionQuestion(found));
+    await r.gate('decommission', say.retireQuestion(found));
     await r.pointOfNoReturn('Point of no return', 'the way back is closed from here on', steps.finish());
     const closed = await r.step('Close the way back', {
       does: [
@@ -193,37 +155,12 @@ export async function helmBlueGreen(raw: unknown): Promise<Receipt> {
       side: 'target',
       shown: target.shown,
     });
-    let seen: Use | null = closed;
-    await r.checks('Nobody uses the old release', async () => {
-      if (!closed) throw new Error('how it was used is known once the way back is closed');
-      const { checks, now } = await acts(reads, 'Who uses the old release').proveBlueUnused({
-        release,
-        primary,
-        since: closed,
-      });
-      seen = now;
-      return checks;
-    });
-    const retired = await r.step('Take the old release out of service', {
-      does: say.retireSays(found),
-      notes: say.remains(found),
-      foresee: null,
-      undo: { none: `its volumes stay, and so does the backup; to start it again: ${say.startAgain(helm)}` },
-      skippable: true,
-      do: async () => {
-        if (!seen) throw new Error('nobody has looked who uses it');
-        return acts(say.patient, 'Take the old release out of service').retireBlue({
-          release,
-          primary,
-          seen,
-        });
-      },
-      note: (result) => (result ? `its pods are gone after ${result.seconds} s` : ''),
-    });
-    if (!retired) return;
-    r.record({
-      decommission: { seconds: retired.seconds, claimsStay: retired.claims, remains: say.remains(found) },
-    });
-    for (const item of say.followUps(found)) r.followUp(item);
+    await r.checks('Nobody uses the old release', () => second.unused(closed));
+    second.retired(
+      await r.step(
+        'Take the old release out of service',
+        second.retire('Take the old release out of service'),
+      ),
+    );
   });
 }

@@ -6,6 +6,7 @@ import type { BackInPlace, RestoreInPlace, SavedToDisk } from '../activities/hel
 import type { Check } from '../contract.js';
 import type { RedisEndpoint } from '../inputs/refs.js';
 import type { HelmInPlaceSettings } from '../inputs/helm-in-place.js';
+import { decisionMatrix } from './helm-words.js';
 
 import { brings } from './helm-words.js';
 
@@ -13,12 +14,21 @@ export * from './helm-words.js';
 
 /** Which way back there is, how long it takes, what is lost by it. */
 export function waysBack({ release }: HelmFacts, backedUp: boolean): string[] {
-  const back = `helm rollback to revision ${release.revision}, less than 2 minutes`;
-  return [
-    `Back, where the pod does not come up: ${back}; nothing is lost, for the new version has written nothing`,
-    `Back, where the old version reads what the new one wrote: ${back}; nothing is lost`,
-    `Back, where it does not: ${back}, and the backup into the volume, 5 to 15 minutes; the writes since the backup are lost${backedUp ? '' : '. There is no backup (backup: false), so there is no such way'}`,
-  ];
+  const back = { how: `helm rollback to revision ${release.revision}`, takes: 'less than 2 minutes' };
+  return decisionMatrix([
+    {
+      ...back,
+      when: 'where the pod does not come up',
+      loses: 'nothing is lost, for the new version has written nothing',
+    },
+    { ...back, when: 'where the old version reads what the new one wrote', loses: 'nothing is lost' },
+    {
+      when: 'where it does not',
+      how: `${back.how}, ${back.takes}, and the backup into the volume`,
+      takes: '5 to 15 minutes',
+      loses: `the writes since the backup are lost${backedUp ? '' : '. There is no backup (backup: false), so there is no such way'}`,
+    },
+  ]);
 }
 
 /** A pod that is ended while it saves loses what it has not saved: with AOF that is next to nothing. */

@@ -7,7 +7,7 @@ import type { HelmRollingSettings } from '../inputs/helm-rolling.js';
 import { milliseconds } from '../inputs/refs.js';
 import { quoted } from '../inputs/in-shell.js';
 import type { Repoint } from '../inputs/repoint.js';
-import { kubectlByHand } from './helm-words.js';
+import { decisionMatrix, kubectlByHand } from './helm-words.js';
 
 export * from './helm-words.js';
 export { comparison, switched } from './redis-switchover-words.js';
@@ -35,6 +35,35 @@ export function foreseen(pair: CoupleFacts, targetVersion: string): CoupleFacts 
 export function strategySays({ release }: HelmFacts): string {
   const { strategy, partition } = release.statefulSet;
   return strategy === 'RollingUpdate' ? `${strategy}, partition ${partition}` : strategy;
+}
+
+/** Which way back there is at which time, how long it takes, what is lost by it. */
+export function waysBack(
+  { release, version }: HelmFacts,
+  on: { primary: string; promoted: string; but: string },
+): string[] {
+  const { primary, promoted, but } = on;
+  const back = `helm rollback to revision ${release.revision}, and the upgraded replicas are made anew in ${version} one by one`;
+  return decisionMatrix([
+    {
+      when: 'before the cutover',
+      how: back,
+      takes: 'some minutes',
+      loses: 'nothing is lost, and the applications that write notice nothing',
+    },
+    {
+      when: `after the cutover, while ${primary} follows`,
+      how: `${primary} takes over from ${promoted}; then ${back}`,
+      takes: 'less than a second, in which writes wait, and some minutes',
+      loses: but === '' ? 'nothing is lost' : `lost are ${but}`,
+    },
+    {
+      when: `after the decommission, when no pod of ${version} is left`,
+      how: `helmDumpRestore or redisCopy into a release of ${version}`,
+      takes: 'as long as a copy',
+      loses: 'nothing is lost',
+    },
+  ]);
 }
 
 export function strategyByHand(helm: HelmFacts): string {

@@ -71,7 +71,10 @@ export async function helmRolling(raw: unknown): Promise<Receipt> {
     const old = { revision: release.revision, version: helm.version };
     const upgraded = await r.step('Upgrade the release', {
       does: say.changesSays(helm, input),
-      notes: ['no pod is made anew by it'],
+      notes: [
+        'no pod is made anew by it',
+        ...say.waysBack(helm, { primary, promoted: rolling.promoted, but: early.lostOnReturn }),
+      ],
       foresee: null,
       undo: {
         says: `roll the release back to revision ${release.revision}, and make the upgraded replicas anew in ${helm.version}, one by one: their files are set aside on their volumes, and they get everything from ${primary}`,

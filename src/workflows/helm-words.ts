@@ -78,6 +78,20 @@ export function evidenceStep(
   };
 }
 
+/** A row of the decision matrix: which way back there is at a time, how long it takes, what is lost by it. */
+export interface WayBackAt {
+  when: string;
+  how: string;
+  takes: string;
+  /** A sentence's end: "nothing is lost". */
+  loses: string;
+}
+
+/** The decision matrix of a plan: one sentence for each time, earliest first. */
+export function decisionMatrix(rows: readonly WayBackAt[]): string[] {
+  return rows.map(({ when, how, takes, loses }) => `Back, ${when}: ${how}, ${takes}; ${loses}`);
+}
+
 /** Shell words that bring back the recorded revision. */
 export function rollbackByHand(helm: HelmFacts): string {
   const { release, revision } = helm.release;

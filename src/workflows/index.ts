@@ -3,6 +3,7 @@ export { diagnose } from './diagnose.js';
 export { herokuFork } from './heroku-fork.js';
 export { herokuInPlace } from './heroku-in-place.js';
 export { helmBlueGreen } from './helm-blue-green.js';
+export { helmDumpRestore } from './helm-dump-restore.js';
 export { helmInPlace } from './helm-in-place.js';
 export { helmRolling } from './helm-rolling.js';
 export { redisCopy } from './redis-copy.js';

@@ -41,6 +41,7 @@ export async function recover({
           const result = (await perform(undoes, `Undo: ${title}`, {
             activity: undo.activity as Call['activity'],
             args: undo.args,
+            taskQueue: undo.taskQueue,
           })) as UndoResult | null;
           for (const step of result?.keep?.steps ?? []) keep.add(step);
           recovery.undone.push({ title, note: result?.note ?? 'done' });

@@ -21,6 +21,7 @@ import {
   moves,
   reads,
   switches,
+  workAt,
   type Activities,
 } from '../runbook/acts.js';
 import type { Runbook } from '../runbook/api.js';
@@ -31,6 +32,7 @@ import { probeCheck, runProbes } from './probes.js';
 
 export async function redisCopy(raw: unknown): Promise<Receipt> {
   return runbook('redisCopy', RedisCopyInput, raw, async (input, r) => {
+    if (input.taskQueue !== undefined) workAt(input.taskQueue);
     const pair = await r.step('Gather information', {
       read: () => acts(looks, 'Ask both servers').describePair({ settings: input }),
       note: (found) => say.whichWay(input, found),

@@ -38,6 +38,8 @@ export interface ClusterWorld {
   writers(options?: { service?: string; clients?: number; password?: string }): Promise<Writers>;
   /** By the JSON that a person types: what isn't given is the namespace and the chart of this world. */
   start(strategy: Strategy, input: Record<string, unknown>): Promise<Upgrade>;
+  /** The same as it is: of what isn't a release. */
+  startCopy(input: Record<string, unknown> & { name: string }): Promise<Upgrade>;
 }
 
 export interface Writers {
@@ -106,6 +108,15 @@ export async function clusterWorld(): Promise<ClusterWorld> {
     connections.add(redis);
     return redis;
   };
+  const begin = async (
+    strategy: Strategy,
+    input: Record<string, unknown> & { name: string },
+  ): Promise<Upgrade> => {
+    const workflowId = workflowIdOf(strategy, input.name);
+    const handle = await client.workflow.start(strategy, { taskQueue, workflowId, args: [input] });
+    handles.push(handle);
+    return upgradeOf(handle, workflowId);
+  };
   const self: ClusterWorld = {
     namespace,
     env,
@@ -143,13 +154,9 @@ export async function clusterWorld(): Promise<ClusterWorld> {
       const host = await addressOf({ service });
       return writing(Array.from({ length: clients }, () => open(host, password)));
     },
-    async start(strategy, input) {
-      const whole = { name: self.name, namespace, release: 'redis', chart: CHART, ...input };
-      const workflowId = workflowIdOf(strategy, whole.name);
-      const handle = await client.workflow.start(strategy, { taskQueue, workflowId, args: [whole] });
-      handles.push(handle);
-      return upgradeOf(handle, workflowId);
-    },
+    start: (strategy, input) =>
+      begin(strategy, { name: self.name, namespace, release: 'redis', chart: CHART, ...input }),
+    startCopy: (input) => begin('redisCopy', input),
   };
   return self;
 }

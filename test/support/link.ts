@@ -13,8 +13,12 @@ export interface Link {
   delay(ms: number): void;
 }
 
-/** `atEnd` is given what ends it. */
-export async function link(port: number, atEnd: (end: () => void) => void): Promise<Link> {
+/** To a port of this machine. `atEnd` is given what ends it; `host`: where it listens. */
+export async function link(
+  port: number,
+  atEnd: (end: () => void) => void,
+  host = '127.0.0.1',
+): Promise<Link> {
   const sockets = new Set<Socket>();
   let down = false;
   let late = 0;
@@ -35,7 +39,7 @@ export async function link(port: number, atEnd: (end: () => void) => void): Prom
     pass(near, far);
     pass(far, near);
   });
-  await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
+  await new Promise<void>((listening) => server.listen(0, host, listening));
   const reset = (): void => {
     for (const socket of sockets) socket.destroy();
     sockets.clear();
@@ -45,7 +49,7 @@ export async function link(port: number, atEnd: (end: () => void) => void): Prom
     server.close();
   });
   return {
-    at: `127.0.0.1:${(server.address() as AddressInfo).port}`,
+    at: `${host}:${(server.address() as AddressInfo).port}`,
     cut() {
       down = true;
     },

@@ -13,6 +13,8 @@ export interface BackupFiles {
   folder: string;
   receive: (name: string, chunks: AsyncIterable<Buffer>) => Promise<void>;
   read: (name: string) => AsyncIterable<Buffer>;
+  /** Where a program may write a file of that name meanwhile. */
+  at: (name: string) => string;
   write: (name: string, text: string) => Promise<BackupFile>;
 }
 

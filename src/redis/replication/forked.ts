@@ -36,10 +36,14 @@ export function forkedIn(text: string): Forked {
     parted: info['role'] === 'master',
     linked: info['master_link_status'] === 'up',
     syncing: info['master_sync_in_progress'] === '1',
-    // -1: never. A link that was up once and broke says how long ago that was.
-    unheard: info['master_last_io_seconds_ago'] === '-1',
+    unheard: info['master_last_io_seconds_ago'] === '-1' && neverUp(info['master_link_down_since_seconds']),
     keys: allOf(keyspaceIn(info)),
   };
+}
+
+/** A link that was up once says how long ago it broke. One that never was says -1, or the seconds since 1970 (Redis 6.0). */
+function neverUp(downSince: string | undefined): boolean {
+  return downSince === undefined || downSince === '-1' || Number(downSince) > 1_000_000_000;
 }
 
 /** No sign of its leader at all. For a moment every fork looks so; one that stays so is stuck. */

@@ -1,6 +1,18 @@
 /* Images for the node, made of what is here: no registry is asked. */
 import { createHash } from 'node:crypto';
-import { chmod, copyFile, cp, mkdir, readdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  copyFile,
+  cp,
+  link,
+  mkdir,
+  readdir,
+  rename,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { cacheFolder, inTempFolder, sha256Of, type Say } from '../../../src/setup/cache.js';
 import { findPortableRedis, type FoundRedis } from '../../../src/setup/redis.js';
@@ -14,48 +26,89 @@ const RECIPE = 1;
 const REDIS = ['r60', 'r70', 'r80'];
 
 export interface ImageSpec {
-  /** Of the whole file system. */
-  root: string;
+  /** From the lowest to the highest. */
+  layers: readonly Layer[];
   /** `name:tag`. */
   image: string;
   command: string[];
   env?: string[];
 }
 
-/** One layer, as `docker save` writes it and `ctr images import` reads it. */
+/** A part of an image's file system: a tar archive, and its SHA-256. */
+export interface Layer {
+  file: string;
+  id: string;
+}
+
+/** Of a folder, as everything root's. The same contents give the same layer. */
+export async function layerOf(root: string, file: string): Promise<Layer> {
+  await tar([
+    '--owner=0',
+    '--group=0',
+    '--numeric-owner',
+    '--mtime=@0',
+    '--sort=name',
+    '-C',
+    root,
+    '-cf',
+    file,
+    '.',
+  ]);
+  return { file, id: await sha256Of(file) };
+}
+
+/** An OCI image layout, as `ctr images import` reads it. `there`: ids of layers that the reader has, which are left out. */
 export async function writeImage(
-  { root, image, command, env = [] }: ImageSpec,
+  { layers, image, command, env = [] }: ImageSpec,
   archive: string,
+  there: ReadonlySet<string> = new Set(),
 ): Promise<void> {
   const work = `${archive}.${process.pid}.part`;
-  await mkdir(work, { recursive: true });
+  const blobs = join(work, 'blobs/sha256');
+  await mkdir(blobs, { recursive: true });
+  const blob = async (mediaType: string, content: object): Promise<object> => {
+    const text = JSON.stringify(content);
+    const id = createHash('sha256').update(text).digest('hex');
+    await writeFile(join(blobs, id), text);
+    return { mediaType, digest: `sha256:${id}`, size: Buffer.byteLength(text) };
+  };
   try {
-    const layer = join(work, 'layer.tar');
-    await tar(['--owner=0', '--group=0', '--numeric-owner', '-C', root, '-cf', layer, '.']);
-    const id = await sha256Of(layer);
-    const config = JSON.stringify({
+    const config = await blob(`${OCI}.config.v1+json`, {
       architecture: process.arch === 'arm64' ? 'arm64' : 'amd64',
       os: 'linux',
       config: {
         Cmd: command,
         Env: ['PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', ...env],
       },
-      rootfs: { type: 'layers', diff_ids: [`sha256:${id}`] },
+      rootfs: { type: 'layers', diff_ids: layers.map(({ id }) => `sha256:${id}`) },
     });
-    const named = `${createHash('sha256').update(config).digest('hex')}.json`;
-    await mkdir(join(work, id));
-    await rename(layer, join(work, id, 'layer.tar'));
-    await writeFile(join(work, named), config);
+    const parts = [];
+    for (const { id, file } of layers) {
+      if (!there.has(id)) await link(file, join(blobs, id));
+      parts.push({
+        mediaType: `${OCI}.layer.v1.tar`,
+        digest: `sha256:${id}`,
+        size: (await stat(file)).size,
+      });
+    }
+    const mediaType = `${OCI}.manifest.v1+json`;
+    const manifest = await blob(mediaType, { schemaVersion: 2, mediaType, config, layers: parts });
+    await writeFile(join(work, 'oci-layout'), JSON.stringify({ imageLayoutVersion: '1.0.0' }));
     await writeFile(
-      join(work, 'manifest.json'),
-      JSON.stringify([{ Config: named, RepoTags: [image], Layers: [`${id}/layer.tar`] }]),
+      join(work, 'index.json'),
+      JSON.stringify({
+        schemaVersion: 2,
+        manifests: [{ ...manifest, annotations: { 'io.containerd.image.name': image } }],
+      }),
     );
-    await tar(['-C', work, '-cf', `${archive}.tmp`, named, 'manifest.json', id]);
+    await tar(['-C', work, '-cf', `${archive}.tmp`, 'oci-layout', 'index.json', 'blobs']);
     await rename(`${archive}.tmp`, archive);
   } finally {
     await rm(work, { recursive: true, force: true });
   }
 }
+
+const OCI = 'application/vnd.oci.image';
 
 async function tar(args: string[]): Promise<void> {
   const made = await run('tar', args, { timeoutMs: 300_000 });
@@ -74,7 +127,7 @@ export async function findImages(
   const archives: string[] = [];
   const image = async (
     name: string,
-    make: (root: string) => Promise<Omit<ImageSpec, 'root'>>,
+    make: (root: string) => Promise<Omit<ImageSpec, 'layers'>>,
   ): Promise<void> => {
     const archive = join(folder, name);
     archives.push(archive);
@@ -82,7 +135,8 @@ export async function findImages(
     await inTempFolder(async (scratch) => {
       const root = join(scratch, 'root');
       await mkdir(root);
-      await writeImage({ root, ...(await make(root)) }, archive);
+      const spec = await make(root);
+      await writeImage({ ...spec, layers: [await layerOf(root, join(scratch, 'layer.tar'))] }, archive);
     }, cache);
   };
   await image('pause.tar', async (root) => {

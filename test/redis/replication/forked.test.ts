@@ -36,8 +36,13 @@ describe('a fork', () => {
     expect(wordsOf(forked)).toContain('reads');
   });
 
-  test('whose link was up once is not stuck: it comes again', () =>
-    expect(isDeaf(forkedIn(STUCK.replace('seconds_ago:-1', 'seconds_ago:7')))).toBe(false));
+  test('whose link was up once is not stuck: it comes again', () => {
+    expect(isDeaf(forkedIn(STUCK.replace('seconds_ago:-1', 'seconds_ago:7')))).toBe(false);
+    expect(isDeaf(forkedIn(STUCK.replace('since_seconds:-1', 'since_seconds:7')))).toBe(false);
+  });
+
+  test('that never heard of its leader, as Redis 6.0 says it', () =>
+    expect(isDeaf(forkedIn(STUCK.replace('since_seconds:-1', 'since_seconds:1795605153')))).toBe(true));
 
   test('that is in sync, and then has parted', () => {
     const synced = forkedIn(STUCK.replace('link_status:down', 'link_status:up').replace('ago:-1', 'ago:1'));

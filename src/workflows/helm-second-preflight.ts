@@ -1,14 +1,20 @@
-/** The checklist of `helmBlueGreen`: a pure function of what was found, beside the common one of all Helm upgrades. */
-import type { BlueGreenFacts } from '../activities/helm-blue-green.js';
+/** The checklist of a second release: a pure function of what was found, beside the common one of all Helm upgrades. */
+import type { SecondFacts } from '../activities/helm-second.js';
 import type { Check } from '../contract.js';
 import { megabytes } from './redis-switchover-words.js';
 
 /** Of a pod that is made anew, which none is here. */
 const OF_IN_PLACE = ['What the upgrade changes', 'Persistence', 'Probes wait for the data'];
 
-export function preflight({ found, common }: { found: BlueGreenFacts; common: Check[] }): Check[] {
+/** `leaveOut`: names of common checks that say nothing here. */
+export function preflight(on: {
+  found: SecondFacts;
+  common: Check[];
+  leaveOut?: readonly string[];
+}): Check[] {
+  const { found, common, leaveOut = OF_IN_PLACE } = on;
   return [
-    ...common.filter(({ name }) => !OF_IN_PLACE.includes(name)),
+    ...common.filter(({ name }) => !leaveOut.includes(name)),
     free(found),
     ...leads(found),
     ...room(found),
@@ -17,7 +23,7 @@ export function preflight({ found, common }: { found: BlueGreenFacts; common: Ch
   ];
 }
 
-function free({ green }: BlueGreenFacts): Check {
+function free({ green }: SecondFacts): Check {
   const there = green.taken.length > 0;
   return {
     name: 'The name of green is free',
@@ -33,7 +39,7 @@ function free({ green }: BlueGreenFacts): Check {
   };
 }
 
-function leads({ green, repoint, helm }: BlueGreenFacts): Check[] {
+function leads({ green, repoint, helm }: SecondFacts): Check[] {
   const at = green.selectedBy.length > 0;
   const services = repoint.kind === 'kubernetesService' ? repoint.services.map(({ name }) => name) : null;
   return [
@@ -76,7 +82,7 @@ function leads({ green, repoint, helm }: BlueGreenFacts): Check[] {
   ];
 }
 
-function room({ green }: BlueGreenFacts): Check[] {
+function room({ green }: SecondFacts): Check[] {
   const { fitting, lacking, storage } = green.room;
   const wanted = green.pods.length;
   return [
@@ -112,7 +118,7 @@ function room({ green }: BlueGreenFacts): Check[] {
 }
 
 /** A file is written beside the one that stands. */
-function holdsIt({ green, helm }: BlueGreenFacts): Check[] {
+function holdsIt({ green, helm }: SecondFacts): Check[] {
   const used = helm.servers[helm.primary]?.usedMemory ?? 0;
   const [volume, memory] = [used * 2, used * 1.5];
   return [
@@ -143,7 +149,7 @@ function holdsIt({ green, helm }: BlueGreenFacts): Check[] {
   ];
 }
 
-function password({ samePassword }: BlueGreenFacts): Check {
+function password({ samePassword }: SecondFacts): Check {
   return {
     name: 'Green has the same password',
     status: samePassword === null ? 'warn' : samePassword ? 'pass' : 'fail',
