@@ -94,7 +94,7 @@ export async function helmBlueGreen(raw: unknown): Promise<Receipt> {
         foresee: null,
         undo: { none: 'a save more changes nothing' },
         skippable: true,
-        do: () => second.save('Save green to disk'),
+        do: () => steps.asFollower(() => second.save('Save green to disk')),
         note: (result) => (result ? `${result.keys.toLocaleString('en')} keys in ${result.seconds} s` : ''),
       });
     const before = await r.step('Measure the old server', steps.measure());

@@ -1,5 +1,6 @@
 /** What all upgrades of a Helm release say: sentences of their plans, gates and receipts. */
 import type { Brings, HelmFacts } from '../activities/helm-release.js';
+import type { FailureType } from '../errors.js';
 import { contextInShell, quoted } from '../inputs/in-shell.js';
 import { pathsOf, type HelmSettings } from '../inputs/kubernetes.js';
 import { acts, changes, moves } from '../runbook/acts.js';
@@ -21,8 +22,14 @@ export const patient = {
   retry: { ...changes.retry, maximumInterval: '10s', maximumAttempts: 12 },
 } as const;
 
-/** A volume that is full is so the third time too. */
-export const saves = { ...moves, retry: { ...moves.retry, maximumAttempts: 3 } } as const;
+/**
+ * A volume that is full is so the next time too; and a follower whose volume is full ends itself (7.0 and newer), and would then save that it
+ * is empty.
+ */
+export const saves = {
+  ...patient,
+  retry: { ...patient.retry, nonRetryableErrorTypes: ['BackupFailed' satisfies FailureType] },
+};
 
 /** What identifies the release, under whatever name an upgrade of it goes. */
 export function locks({ release }: HelmFacts): string[] {

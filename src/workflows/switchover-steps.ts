@@ -51,12 +51,14 @@ export function switchoverSteps(r: Runbook, { input, facts, holds = [], restarts
     backlogBytes: facts.backlogBytes,
     backlogSeconds: Math.ceil(milliseconds(input.linkDownFor) / 1_000),
   });
-  async function stillFollows(): Promise<void> {
-    if (!restarts) return;
+  /** True where it had to be made to. */
+  async function stillFollows(): Promise<boolean> {
+    if (!restarts) return false;
     const { again, runIds } = await acts(moves, 'Make sure that it follows').followAgain(replication());
     couple = { ...couple, runIds: runIds ?? couple.runIds };
     if (again)
       r.warn(`${source.shown} or ${target.shown} was restarted: ${target.shown} was made to follow again`);
+    return again;
   }
 
   return {
@@ -125,6 +127,16 @@ export function switchoverSteps(r: Runbook, { input, facts, holds = [], restarts
       },
       note: (result) => (result ? `${result.keysCompared.toLocaleString('en')} keys, no difference` : ''),
     }),
+
+    /** What is seen of the target counts where it held the copy meanwhile: one that was restarted may have been empty. */
+    async asFollower<T>(look: () => Promise<T>): Promise<T> {
+      await stillFollows();
+      for (let tries = 1; tries <= 3; tries += 1) {
+        const seen = await look();
+        if (!(await stillFollows())) return seen;
+      }
+      throw ending('BackupFailed', `${target.shown} was restarted each time, and did not hold its copy then`);
+    },
 
     measure: (): ReadStep<Baseline | null> => ({
       does: [`measure ${source.shown} for ${input.measureFor}, to compare the new server with it`],
