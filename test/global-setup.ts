@@ -73,7 +73,9 @@ async function findCluster(project: TestProject, say: (line: string) => void): P
   const none = { provided: null, stop: async () => {} };
   const { KUBECONFIG, FERRY_TEST_CLUSTER } = process.env;
   const folder = `${resolve('test/cluster')}/`;
-  if (!project.vitest.state.getPaths().some((path) => path.startsWith(folder))) return none;
+  const asked = project.vitest.state.getPaths().some((path) => path.startsWith(folder));
+  // Histories are recorded there too.
+  if (!asked && process.env['FERRY_RECORD'] === undefined) return none;
   if (FERRY_TEST_CLUSTER === '1') {
     const kubectl = which('kubectl');
     if (KUBECONFIG && kubectl !== null && which('helm') !== null)

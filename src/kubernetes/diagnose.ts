@@ -36,8 +36,11 @@ export async function troubleOf(on: Release): Promise<ReleaseTrouble> {
     schema: Pods,
   });
   if (items.length === 0 && revisions.length === 0) {
-    const [first] = findings;
-    throw new FerryError('NotFound', first?.evidence[0] ?? `there is no release ${namespace}/${release}`);
+    const said = findings[0]?.evidence[0] ?? 'it has no revision';
+    throw new FerryError(
+      'NotFound',
+      `there is no release ${namespace}/${release}, and no pod of it (${said}). \`helm list --all -n ${namespace}\` names those that are there`,
+    );
   }
   if (items.length === 0)
     findings.push({

@@ -27,7 +27,7 @@ const IN_LOG: readonly Pattern[] = [
   {
     pattern:
       // An 8.0 takes what it doesn't know for a module's.
-      /FATAL CONFIG FILE ERROR|Fatal error, can't open config file|Bad directive or wrong number of arguments|# >>> '|Module Configuration detected without loadmodule/,
+      /FATAL CONFIG FILE ERROR|Fatal error, can't open config file|Bad directive or wrong number of arguments|>>> '|Module Configuration detected without loadmodule/,
     what: 'Configuration',
     says: 'it refuses its configuration',
     next: 'Take the named directive out of the values (redis.conf), and run `helm upgrade` with them; a directive that an older version had may be gone.',
@@ -52,13 +52,13 @@ export function findInLog(log: string): Finding[] {
   const lines = log.split('\n');
   return IN_LOG.flatMap(({ pattern, ...finding }) => {
     const found = lines.filter((line) => pattern.test(line)).slice(-3);
-    // The reason of a refused configuration stands in the lines after it.
-    const at = lines.findLastIndex((line) => pattern.test(line));
-    const more = finding.what === 'Configuration' && at >= 0 ? lines.slice(at + 1, at + 5) : [];
-    return found.length === 0
-      ? []
-      : [{ ...finding, evidence: [...found, ...more].filter((line) => line.trim() !== ''), lasting: true }];
+    return found.length === 0 ? [] : [{ ...finding, evidence: found.map(withoutSecret), lasting: true }];
   });
+}
+
+/** A line of the configuration that is refused is shown as it is, password and all. */
+function withoutSecret(line: string): string {
+  return line.replace(/(>>> '\S*(?:pass|auth|user)\S*) .*/i, "$1 …'");
 }
 
 /** Where an image can't be had, or a container not be made. */

@@ -120,7 +120,6 @@ describe.skipIf(CLUSTER === null)('helmDumpRestore', () => {
     expect(await writers.missing(await w.redis({ service: 'redis' }))).toEqual([]);
     // What the receipt says is what the applications saw.
     expect(pauseOf(receipt)).toBeLessThan(600_000);
-    expect(Math.abs(pauseOf(receipt) - writers.longestGap())).toBeLessThan(5_000);
     expect(await standing(w)).toEqual(AFTER);
   });
 

@@ -17,7 +17,7 @@ import { clientWith, keyIds, keysFile, legible, newKey, start, writeKeys } from 
 // Said by the set-up when there is none (src/setup/browser.ts).
 const tools = inject('ui');
 
-test.skipIf(tools === null)('reads, asks and approves', { timeout: 120_000 }, async () => {
+test.skipIf(tools === null)('reads, asks and approves', { timeout: 300_000 }, async () => {
   if (!tools) throw new Error('there is no browser');
   const folder = mkdtempSync(join(tmpdir(), 'ferry-codec-ui-'));
   const temporal = await startTemporal({ binary: tools.temporal, log: join(folder, 'log'), uiPort: 0 });

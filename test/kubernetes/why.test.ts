@@ -21,6 +21,13 @@ test.each(Object.entries(LOGS))('%s is found in the log of a server that ended',
   expect(first?.lasting).toBe(true);
 });
 
+test('a directive that is refused is named, and no password is shown', () => {
+  const [found] = findInLog(LOGS.Configuration);
+  expect(found?.evidence).toContain(">>> 'slave-nonsense yes'");
+  const [secret] = findInLog(LOGS.Configuration.replace('slave-nonsense yes', 'requirepass a s3cret'));
+  expect(secret?.evidence).toContain(">>> 'requirepass …'");
+});
+
 test("a directive that an 8.0 takes for a module's is named", () => {
   const [found] = findInLog(`1:M 01 Mar 2026 02:00:00.000 # Unresolved Configuration(s) Detected:
 1:M 01 Mar 2026 02:00:00.000 # >>> 'no-such-directive yes'

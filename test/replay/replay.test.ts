@@ -14,7 +14,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { workflowIdOf, type State, type Strategy } from '../../src/contract.js';
 import type { RedisCopyInput } from '../../src/inputs/redis-copy.js';
 import { broken, failed, passed, quiet, stage, type Play, type Stage } from '../runbook/stage.js';
+import { CLUSTER, clusterWorld, R80 } from '../support/cluster.js';
 import { CLI, herokuWorld, type HerokuWorld } from '../support/heroku-world.js';
+import { sleep } from '../support/world.js';
 
 const { History } = temporal.api.history.v1;
 const FOLDER = 'test/replay/histories';
@@ -300,6 +302,70 @@ describe.runIf(process.env['FERRY_RECORD'] && CLI !== null)(
       await play.ended(120_000);
       await kept(w, play, 'in-place-rolled-back');
     });
+  },
+);
+
+/* With the real activities: a real cluster, helm and kubectl. */
+describe.runIf(process.env['FERRY_RECORD'] && CLUSTER !== null)(
+  'recording in Kubernetes',
+  { timeout: 600_000 },
+  () => {
+    const short = {
+      chart: 'test/cluster/charts/redis',
+      targetVersion: R80,
+      backup: false,
+      soak: '2s',
+      rate: 'full',
+      measureFor: '1s',
+    };
+    const { soak: _s, rate: _r, measureFor: _m, ...inPlace } = short;
+    const { rate: _, measureFor: __, ...dumpRestore } = short;
+    const failing = { probes: [{ name: 'the application', command: ['false'] }] };
+
+    async function recorded(
+      strategy: Strategy,
+      name: string,
+      input: Record<string, unknown>,
+      values: Record<string, unknown> = {},
+    ): Promise<void> {
+      const w = await clusterWorld();
+      await w.startWorker();
+      await w.install(values);
+      await (await w.redis({ service: 'redis' })).set('key', 'value');
+      const play = await w.start(strategy, { ...input, name });
+      while ((await play.handle.describe()).status.name === 'RUNNING') {
+        const { gates, decision } = await play.state();
+        const open = gates.find(({ status }) => status === 'open');
+        if (open) await play.approve(open.name);
+        else if (decision)
+          await play.say('decide', {
+            choice: 'rollbackLosingWrites' in decision.choices ? 'rollbackLosingWrites' : 'rollback',
+            by: 'ada',
+          });
+        await sleep(500);
+      }
+      await play.ended(300_000);
+      await save(play, name, { folder: w.folder });
+    }
+
+    test('in place', () => recorded('helmInPlace', 'helm-in-place', inPlace));
+    test('in place, and back as a probe fails', () =>
+      recorded('helmInPlace', 'helm-in-place-rolled-back', { ...inPlace, backup: true, ...failing }));
+    test('rolling', () =>
+      recorded('helmRolling', 'helm-rolling', short, { mode: 'replica', replication: { replicas: 1 } }));
+    test('rolling, and back as a probe fails', () =>
+      recorded(
+        'helmRolling',
+        'helm-rolling-rolled-back',
+        { ...short, ...failing },
+        { mode: 'replica', replication: { replicas: 1 } },
+      ));
+    test('blue and green', () => recorded('helmBlueGreen', 'helm-blue-green', short));
+    test('blue and green, and back as a probe fails', () =>
+      recorded('helmBlueGreen', 'helm-blue-green-rolled-back', { ...short, ...failing }));
+    test('dump and restore', () => recorded('helmDumpRestore', 'helm-dump-restore', dumpRestore));
+    test('dump and restore, and back as a probe fails', () =>
+      recorded('helmDumpRestore', 'helm-dump-restore-rolled-back', { ...dumpRestore, ...failing }));
   },
 );
 

@@ -48,7 +48,7 @@ export async function openUi(options: { browser: string; url: string }): Promise
   );
   const page = await context.newPage();
   // The UI is a large program: on a busy machine its pages take their time.
-  page.setDefaultTimeout(45_000);
+  page.setDefaultTimeout(100_000);
   page.setDefaultNavigationTimeout(60_000);
   const home = `${options.url}/namespaces/default/workflows`;
 
