@@ -19,7 +19,7 @@ export default defineConfig({
     pool: 'forks',
     // Most tests wait for servers: more of them at a time than there are cores.
     maxWorkers: sweep ? 1 : Math.max(3, availableParallelism()),
-    testTimeout: sweep ? 3_600_000 : 60_000,
+    testTimeout: sweep ? 3_600_000 : 120_000,
     hookTimeout: 120_000,
     // A busy machine is late, not wrong.
     expect: { poll: { timeout: 15_000 } },

@@ -228,7 +228,7 @@ export function upgradeOf(handle: WorkflowHandle, id: string): Upgrade {
     handle,
     id,
     state: () => handle.query(queries.state),
-    async until(what, ms = 30_000) {
+    async until(what, ms = 90_000) {
       const reached = typeof what === 'function' ? what : (state: State) => state.phase === what;
       const limit = Date.now() + ms;
       for (;;) {
@@ -247,7 +247,7 @@ export function upgradeOf(handle: WorkflowHandle, id: string): Upgrade {
     },
     say: (name, message) => handle.executeUpdate(updates[name] as never, { args: [message] } as never),
     signal: (name, message) => handle.signal(signals[name] as never, ...([message] as never)),
-    async ended(ms = 60_000) {
+    async ended(ms = 90_000) {
       try {
         return (await within(ms, handle.result())) as Receipt;
       } catch (error) {
