@@ -9,7 +9,7 @@ type Info = Record<string, string>;
 
 /** `shown`: what the server is called. Key names are not shown: they may say something of people. */
 export async function troubleOn({ client, shown }: { client: Redis; shown: string }): Promise<Finding[]> {
-  const text = await lookTwice(client);
+  const text = await lookAgain(client);
   const info = parseInfo(text);
   const slow: unknown = await client.call('SLOWLOG', 'GET', '10').catch(() => []);
   const doctor = String(await client.call('MEMORY', 'DOCTOR').catch(() => ''));
@@ -25,13 +25,24 @@ export async function troubleOn({ client, shown }: { client: Redis; shown: strin
   ].map((each) => ({ ...each, says: `${shown}: ${each.says}` }));
 }
 
-/** INFO. A replica that has just been told whom to follow looks for a moment like one that never will. */
-async function lookTwice(client: Redis): Promise<string> {
-  const first = String(await client.call('INFO'));
-  if (!isDeaf(forkedIn(first))) return first;
-  await sleep(2_000);
-  return String(await client.call('INFO'));
+/**
+ * INFO. A replica that has just been told whom to follow looks for a moment like one that never will; and one that is turned away tries
+ * again and again, and looks for a moment as if it were being sent something.
+ */
+async function lookAgain(client: Redis): Promise<string> {
+  let deaf: string | null = null;
+  for (let looks = 1; ; looks += 1) {
+    const text = String(await client.call('INFO'));
+    const { parted, linked, unheard } = forkedIn(text);
+    const { master_sync_read_bytes: read = '0' } = parseInfo(text);
+    if (parted || linked || !unheard || Number(read) > 0) return text;
+    if (isDeaf(forkedIn(text))) deaf = text;
+    if (looks === LOOKS) return deaf ?? text;
+    await sleep(500);
+  }
 }
+
+const LOOKS = 5;
 
 const LINK_DOWN =
   'Look at its log for the reason: refused password (masterauth), a name that does not resolve, TLS that is not trusted, a format that it does not read ("Can\'t handle RDB format version": its primary is newer), or a primary whose output buffer limit it hits. Never REPLICAOF NO ONE as a cure: that makes a second primary.';

@@ -345,7 +345,7 @@ describe.runIf(process.env['FERRY_RECORD'] && CLUSTER !== null)(
         await sleep(500);
       }
       await play.ended(300_000);
-      await save(play, name, { folder: w.folder });
+      await save(play, name, { folder: join(w.folder, 'home') });
     }
 
     test('in place', () => recorded('helmInPlace', 'helm-in-place', inPlace));
