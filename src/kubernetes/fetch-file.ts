@@ -1,6 +1,6 @@
 /** A file out of a pod, as it is: kubectl writes it to the worker's disk itself, whatever its size. */
 import { FerryError } from '../errors.js';
-import { failureOf, inNamespace, kubectl, KUBECTL, tool, type Namespace } from './kubectl.js';
+import { failureOf, inNamespaceWithin, kubectl, KUBECTL, tool, type Namespace } from './kubectl.js';
 
 const WITHIN = '30m';
 
@@ -27,9 +27,7 @@ export async function fetchFile(
       'umask 077; exec "$@" > "$0"',
       to,
       KUBECTL(),
-      ...inNamespace({ namespace, context }),
-      '--request-timeout',
-      WITHIN,
+      ...inNamespaceWithin({ namespace, context }, WITHIN),
       ...exec,
       'cat',
       path,

@@ -42,6 +42,11 @@ export function inNamespace({ namespace, context }: Namespace): string[] {
   return [...(context === undefined ? [] : ['--context', context]), '--namespace', namespace];
 }
 
+/** The same with a time limit of its own. In a pod kubectl takes its service account only where it is given none (measured with 1.34). */
+export function inNamespaceWithin(on: Namespace, timeout: string): string[] {
+  return [...inNamespace(on), ...(isInside() ? [] : ['--request-timeout', timeout])];
+}
+
 /**
  * Runs it to its end; what it printed, as it came: it may hold secrets.
  * @throws FerryError ToolMissing, NotFound, NotPermitted, ProviderUnavailable, OutcomeUnknown, ProviderRefused; the signal's reason
@@ -51,13 +56,7 @@ export async function kubectl(on: Kubectl): Promise<string> {
   const label = `kubectl ${args[0]}`;
   const ended = await tool({
     label,
-    command: [
-      KUBECTL(),
-      ...inNamespace(on),
-      // In a pod kubectl takes its service account only where no setting of the connection is given (measured with 1.34).
-      ...(isInside() ? [] : ['--request-timeout', timeout]),
-      ...args,
-    ],
+    command: [KUBECTL(), ...inNamespaceWithin(on, timeout), ...args],
     input,
     // Its own limit, where it has one, comes first, and says why.
     timeout: longer(timeout),
