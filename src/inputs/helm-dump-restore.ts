@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { commonFields, gatesField } from './common.js';
 import { kubernetesFields } from './kubernetes.js';
-import type { RedisCopySettings } from './redis-copy.js';
+import { BIG_KEY, type RedisCopySettings } from './redis-copy.js';
 import { Duration } from './refs.js';
 import { namesDiffer, secondReleaseFields } from './second-release.js';
 
@@ -37,9 +37,6 @@ export const HelmDumpRestoreInput = z
 export type HelmDumpRestoreInput = z.input<typeof HelmDumpRestoreInput>;
 /** What the workflow works with: every default filled in. */
 export type HelmDumpRestoreSettings = z.output<typeof HelmDumpRestoreInput>;
-
-/** Bytes. Larger keys go in pieces, where they go one by one. */
-const BIG_KEY = 8 * 1024 * 1024;
 
 /** What the engine that compares, and carries back, wants to know. */
 export function copyBetween(

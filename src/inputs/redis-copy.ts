@@ -11,6 +11,9 @@ export const Rate = z.union([z.literal('yield'), z.literal('full'), z.number().p
 });
 export type Rate = z.infer<typeof Rate>;
 
+/** Bytes. Larger keys go in pieces, unless the input says otherwise. */
+export const BIG_KEY = 8 * 1024 * 1024;
+
 export const REDIS_COPY_GATES = ['start', 'cutover', 'cleanup'] as const;
 
 export const RedisCopyInput = z
@@ -48,7 +51,7 @@ export const RedisCopyInput = z
       .number()
       .int()
       .positive()
-      .default(8 * 1024 * 1024)
+      .default(BIG_KEY)
       .meta({ description: 'Bytes. Larger keys go in pieces' }),
     writes: z.enum(['stopped', 'running']).meta({
       description:

@@ -6,7 +6,6 @@ import { decisionMatrix } from './helm-words.js';
 
 export * from './redis-switchover-words.js';
 export * from './helm-second-words.js';
-export { evidenceStep, locks } from './helm-words.js';
 
 /** Which way back there is at which time, how long it takes, what is lost by it. */
 export function waysBack({ helm, green, couple }: BlueGreenFacts): string[] {

@@ -10,7 +10,6 @@ import { ending } from '../runbook/failure.js';
 import { runbook } from '../runbook/runbook.js';
 import { FINISH } from '../runbook/undo.js';
 import { backing } from './backup-step.js';
-import { preflight } from './helm-second-preflight.js';
 import * as say from './helm-blue-green-words.js';
 import { secondReleaseSteps } from './helm-second-steps.js';
 import { soaking } from './redis-switchover-soak.js';
@@ -31,21 +30,9 @@ export async function helmBlueGreen(raw: unknown): Promise<Receipt> {
     const second = secondReleaseSteps(r, { input, found, again: look });
     const { green } = second;
     const settings = say.switchoverSettings(input, found);
-    await r.lock([...say.locks(helm), say.lockOf(helm, green.green)]);
+    await second.lock();
     r.record({ kubernetes: say.bothReleases(found, input.targetVersion) });
-    await r.checks('Pre-flight', async () => [
-      ...preflight({
-        found,
-        common: await acts(say.patient, 'Pre-flight checklist').preflightHelm({
-          settings: input,
-          facts: helm,
-        }),
-      }),
-      ...(await acts(reads, 'Room for the backups').preflightBackup({
-        source: endpoints.blue,
-        backup: input.backup,
-      })),
-    ]);
+    await r.checks('Pre-flight', () => second.preflight());
 
     // ---- Before anything is changed.
     await r.step('Keep the evidence', say.evidenceStep(input, helm));

@@ -8,6 +8,7 @@ import type { Check } from '../contract.js';
 import { milliseconds } from '../inputs/refs.js';
 import { acts, moves } from '../runbook/acts.js';
 import type { ReadStep, Runbook, WriteStep } from '../runbook/api.js';
+import { compareBoth, mustBeEqual } from './comparing.js';
 import * as say from './helm-dump-restore-words.js';
 
 export function engineSteps(r: Runbook, sides: Sides) {
@@ -35,12 +36,7 @@ export function engineSteps(r: Runbook, sides: Sides) {
     compare: (): ReadStep<CompareOutcome | null> => ({
       does: ['compare type, value and expiry of every key, in both directions, while nobody writes'],
       foresee: null,
-      read: async () =>
-        say.mustBeEqual(
-          await r.resumable((checkpoint?: CompareOutcome['checkpoint']) =>
-            acts(moves, 'Compare both sides').compareKeys({ sides, checkpoint, repair: 'never' }),
-          ),
-        ),
+      read: async () => mustBeEqual(await compareBoth(r, () => sides)),
       note: (result) => (result ? `${result.keysCompared.toLocaleString('en')} keys, no difference` : ''),
     }),
 

@@ -1,7 +1,6 @@
 /** What `helmDumpRestore` says, and the plain data that its steps share. */
 import type { DumpRestoreFacts, GreenVolume, Snapshot } from '../activities/helm-dump-restore.js';
 import type { Pair } from '../activities/looking.js';
-import type { CompareOutcome } from '../activities/moving.js';
 import type { Sides } from '../activities/sides.js';
 import type { Stopped, Stopping } from '../activities/stopping.js';
 import type { SwitchBackInput, SwitchInput, SwitchOutcome } from '../activities/switching.js';
@@ -9,14 +8,12 @@ import type { Check } from '../contract.js';
 import type { HelmDumpRestoreSettings } from '../inputs/helm-dump-restore.js';
 import { milliseconds } from '../inputs/refs.js';
 import type { Repoint } from '../inputs/repoint.js';
-import { ending } from '../runbook/failure.js';
 import { decisionMatrix } from './helm-words.js';
-import { differences, FENCES, nameOf, waysOf } from './redis-copy-words.js';
+import { FENCES, nameOf, waysOf } from './redis-copy-words.js';
 import { megabytes } from './redis-switchover-words.js';
 
 export * from './helm-second-words.js';
-export { evidenceStep, locks } from './helm-words.js';
-export { comparison, servers, stragglers, switchBackByHand } from './redis-copy-words.js';
+export { comparison, servers, sidesOf, stragglers, switchBackByHand } from './redis-copy-words.js';
 
 /** How the data goes over: as a file where the new server reads it and keeps it on a volume, else key by key. */
 export interface How {
@@ -38,38 +35,6 @@ export function howOf(
 
 export function restoreSays({ file, because }: How): string {
   return file ? 'its RDB file is restored into the volume' : `key by key (${because})`;
-}
-
-/** Writes stand still, so nothing is spared. */
-export function sidesOf(
-  pair: Pair,
-  input: HelmDumpRestoreSettings,
-  endpoints: DumpRestoreFacts['endpoints'],
-): Sides {
-  const ways = waysOf(pair);
-  const own = pair.target.functions ?? [];
-  return {
-    source: endpoints.blue,
-    target: endpoints.green,
-    databases: pair.databases,
-    match: '*',
-    ifTargetHasKeys: 'refuse',
-    way: ways.forward.chosen,
-    wayBack: ways.back.chosen,
-    ...(ways.functionsStay === ''
-      ? {
-          functions: {
-            own,
-            leave: [],
-            leaveBack: own.filter((name) => !pair.source.functions?.includes(name)),
-          },
-        }
-      : {}),
-    bigKey: 8 * 1024 * 1024,
-    rate: 'full',
-    track: pair.source.can.tracking,
-    debug: input.debug,
-  };
 }
 
 export function ofRelease({ helm }: DumpRestoreFacts): { namespace: string; release: string } {
@@ -284,16 +249,6 @@ export function volumeForeseen({ helm, green }: DumpRestoreFacts): GreenVolume {
     release: { ...release, release: green.release },
     files: { mountPath: dir, dir, dbfilename: 'dump.rdb', aof: null },
   };
-}
-
-export function mustBeEqual(result: CompareOutcome): CompareOutcome {
-  const different = result.missing + result.extra + result.type + result.value + result.ttl;
-  if (different > 0)
-    throw ending(
-      'ComparisonDiffers',
-      differences(result, different, { way: 'auto', ifTargetHasKeys: 'refuse' }),
-    );
-  return result;
 }
 
 export function stoppedSays({ writePauseMs }: SwitchOutcome): string {

@@ -11,7 +11,6 @@ import { FINISH } from '../runbook/undo.js';
 import { backing } from './backup-step.js';
 import { engineSteps } from './helm-dump-restore-steps.js';
 import * as say from './helm-dump-restore-words.js';
-import { preflight } from './helm-second-preflight.js';
 import { secondReleaseSteps } from './helm-second-steps.js';
 import { probed } from './probes.js';
 
@@ -29,22 +28,11 @@ export async function helmDumpRestore(raw: unknown): Promise<Receipt> {
     if (!server) throw ending('Unclear', 'the pod of the primary was not asked');
     const second = secondReleaseSteps(r, { input, found, again: look });
     const { green } = second;
-    await r.lock([...say.locks(helm), say.lockOf(helm, green.green)]);
+    await second.lock();
     r.record({ kubernetes: say.bothReleases(found, input.targetVersion) });
     await r.checks('Pre-flight', async () => [
       ...say.ownChecks(found, input),
-      ...preflight({
-        found,
-        common: await acts(say.patient, 'Pre-flight checklist').preflightHelm({
-          settings: input,
-          facts: helm,
-        }),
-        leaveOut: ['Version', 'What the upgrade changes', 'Persistence'],
-      }),
-      ...(await acts(reads, 'Room for the backups').preflightBackup({
-        source: endpoints.blue,
-        backup: input.backup,
-      })),
+      ...(await second.preflight(['Version', 'What the upgrade changes', 'Persistence'])),
     ]);
 
     // ---- Before anything is changed.
@@ -71,7 +59,7 @@ export async function helmDumpRestore(raw: unknown): Promise<Receipt> {
       }),
     });
     const how = say.howOf(pair, found);
-    const sides = say.sidesOf(pair, input, endpoints);
+    const sides = say.sidesOf(settings, pair);
     const engine = engineSteps(r, sides);
     r.record({
       servers: say.servers(pair),

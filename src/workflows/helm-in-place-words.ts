@@ -7,9 +7,7 @@ import type { SavedToDisk } from '../activities/helm-in-place.js';
 import type { Check } from '../contract.js';
 import type { RedisEndpoint } from '../inputs/refs.js';
 import type { HelmInPlaceSettings } from '../inputs/helm-in-place.js';
-import { decisionMatrix } from './helm-words.js';
-
-import { brings } from './helm-words.js';
+import { brings, decisionMatrix } from './helm-words.js';
 
 export * from './helm-words.js';
 

@@ -7,12 +7,10 @@ import { megabytes } from './redis-switchover-words.js';
 const OF_IN_PLACE = ['What the upgrade changes', 'Persistence', 'Probes wait for the data'];
 
 /** `leaveOut`: names of common checks that say nothing here. */
-export function preflight(on: {
-  found: SecondFacts;
-  common: Check[];
-  leaveOut?: readonly string[];
-}): Check[] {
-  const { found, common, leaveOut = OF_IN_PLACE } = on;
+export function secondChecks(
+  found: SecondFacts,
+  { common, leaveOut = OF_IN_PLACE }: { common: Check[]; leaveOut?: readonly string[] | undefined },
+): Check[] {
   return [
     ...common.filter(({ name }) => !leaveOut.includes(name)),
     free(found),

@@ -4,6 +4,7 @@ import type { GreenServes, Retired, SecondFacts, SecondSettings } from '../activ
 import type { Check } from '../contract.js';
 import { acts, call, changes, reads } from '../runbook/acts.js';
 import type { GateOptions, Runbook, WriteStep } from '../runbook/api.js';
+import { secondChecks } from './helm-second-preflight.js';
 import * as say from './helm-second-words.js';
 
 type Input = SecondSettings & Parameters<typeof say.fromPod>[0];
@@ -22,6 +23,24 @@ export function secondReleaseSteps(
 
   return {
     green,
+
+    /** Nobody else upgrades one of both meanwhile. */
+    lock: () => r.lock([...say.locks(helm), say.lockOf(helm, green.green)]),
+
+    /** `leaveOut`: names of common checks that say nothing here. */
+    preflight: async (leaveOut?: readonly string[]): Promise<Check[]> => [
+      ...secondChecks(found, {
+        common: await acts(say.patient, 'Pre-flight checklist').preflightHelm({
+          settings: input,
+          facts: helm,
+        }),
+        leaveOut,
+      }),
+      ...(await acts(reads, 'Room for the backups').preflightBackup({
+        source: found.endpoints.blue,
+        backup: input.backup,
+      })),
+    ],
 
     /** Renders it again at the gate: an approval is for just these objects. `title`: of the step that installs it. */
     again: (title: string): GateOptions => ({

@@ -5,7 +5,7 @@ import type { ApplicationPod } from '../inputs/second-release.js';
 import { contextInShell } from '../inputs/in-shell.js';
 import { helmByHand, kubectlByHand, releaseFacts } from './helm-words.js';
 
-export { patient, saves } from './helm-words.js';
+export { evidenceStep, locks, patient, saves } from './helm-words.js';
 
 export function lockOf({ release }: HelmFacts, green: string): string {
   return `kubernetes/${release.cluster}/${release.namespace}/${green}`;
@@ -70,10 +70,10 @@ export function retireQuestion({ helm, green }: SecondFacts): string {
 }
 
 export function retireSays({ helm }: SecondFacts): string[] {
-  const { statefulSet, claims } = { ...helm.release, claims: helm.release.statefulSet.claims };
+  const { name, claims } = helm.release.statefulSet;
   return [
     'look once more that nobody came since',
-    `scale the StatefulSet ${statefulSet.name} to 0, and wait until its pods are gone; not helm uninstall, which would delete the Service that the applications use`,
+    `scale the StatefulSet ${name} to 0, and wait until its pods are gone; not helm uninstall, which would delete the Service that the applications use`,
     `what stays: ${[...claims.map((claim) => `claim ${claim}`), 'its Services', 'the release'].join(', ')}`,
   ];
 }

@@ -7,10 +7,10 @@ import type { WatchOutcome } from '../activities/closing.js';
 import type { Use } from '../activities/decommissioning.js';
 import type { HerokuFacts } from '../activities/heroku-apps.js';
 import type { ForkFacts, GivingBack, Name } from '../activities/heroku-fork.js';
-import type { CompareOutcome } from '../activities/moving.js';
 import type { Sides } from '../activities/sides.js';
 import type { Receipt } from '../contract.js';
 import { HerokuForkInput, type HerokuForkSettings } from '../inputs/heroku-fork.js';
+import { BIG_KEY } from '../inputs/redis-copy.js';
 import { milliseconds, type RedisEndpoint } from '../inputs/refs.js';
 import { acts, call, changes, looks, moves, reads } from '../runbook/acts.js';
 import type { Runbook } from '../runbook/api.js';
@@ -19,7 +19,7 @@ import { runbook } from '../runbook/runbook.js';
 import { preflight, type Found } from './heroku-fork-preflight.js';
 import * as say from './heroku-fork-words.js';
 import { maintenanceImpact, maintenanceOff, maintenanceOn, workersBack, workersDown } from './heroku-rest.js';
-import { differences } from './redis-copy-words.js';
+import { compareBoth, mustBeEqual } from './comparing.js';
 import { probed } from './probes.js';
 
 export async function herokuFork(raw: unknown): Promise<Receipt> {
@@ -363,7 +363,7 @@ function layout(input: HerokuForkSettings, { use, fork: facts, apps }: Found) {
       databases: databases.map((number) => [number, number] as const),
       match: '*',
       ifTargetHasKeys: 'refuse',
-      bigKey: 8 * 1024 * 1024,
+      bigKey: BIG_KEY,
       rate: 'full',
       track: true,
       debug: input.debug,
@@ -455,15 +455,7 @@ async function comparing(
   const before = await acts(looks, 'Look at both').lookAtBoth({ old: on.old, fork });
   // Without a tracker: whoever writes is seen by the server's own counters, and nothing is made good.
   const sides = { ...on.sides(on.forkName.as, before.databases), track: false };
-  const result = await r.resumable((checkpoint?: CompareOutcome['checkpoint']) =>
-    acts(moves, 'Compare both sides').compareKeys({ sides, checkpoint, repair: 'never' }),
-  );
-  const different = result.missing + result.extra + result.type + result.value + result.ttl;
-  if (different > 0)
-    throw ending(
-      'ComparisonDiffers',
-      differences(result, different, { way: 'auto', ifTargetHasKeys: 'refuse' }),
-    );
+  const result = mustBeEqual(await compareBoth(r, () => sides));
   await acts(reads, 'Nobody wrote meanwhile').proveUnwritten({
     server: on.old,
     shown: old,

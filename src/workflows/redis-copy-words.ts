@@ -1,6 +1,7 @@
 /** What `redisCopy` says: the sentences of its plan, its receipt and its break-glass card. */
 import type { Pair, Ways } from '../activities/looking.js';
 import type { CompareOutcome } from '../activities/moving.js';
+import type { Sides } from '../activities/sides.js';
 import type { Check } from '../contract.js';
 import type { RedisCopySettings } from '../inputs/redis-copy.js';
 import { quoted, secretInShell } from '../inputs/in-shell.js';
@@ -41,6 +42,37 @@ export function whatIsCopied(input: RedisCopySettings, pair: Pair): string {
 export function waysOf({ ways }: Pick<Pair, 'ways'>): Ways {
   const dump = { chosen: 'dump' as const, because: '' };
   return ways ?? { forward: dump, back: dump, noWayBackFor: [], functionsStay: 'they never were' };
+}
+
+/** Both servers, and how what lies between them is copied, compared and carried over. */
+export function sidesOf(input: RedisCopySettings, pair: Pair): Sides {
+  const ways = waysOf(pair);
+  return {
+    source: input.source,
+    target: input.target,
+    databases: pair.databases,
+    match: input.match,
+    // What was imported stands for the source's keys: changes and deletions of them follow.
+    ifTargetHasKeys: input.way === 'none' ? 'refuse' : input.ifTargetHasKeys,
+    way: ways.forward.chosen,
+    wayBack: ways.back.chosen,
+    ...(ways.functionsStay === '' ? { functions: functionsOf(input, pair) } : {}),
+    bigKey: input.bigKey,
+    rate: input.rate,
+    track: pair.source.can.tracking,
+    debug: input.debug,
+  };
+}
+
+/** Libraries that only the target has are its own; with "skip" so are those of the same name. */
+function functionsOf(input: RedisCopySettings, pair: Pair): NonNullable<Sides['functions']> {
+  const own = pair.target.functions ?? [];
+  const skip = input.ifTargetHasKeys === 'skip';
+  return {
+    own,
+    leave: skip ? own : [],
+    leaveBack: skip ? own : own.filter((name) => !pair.source.functions?.includes(name)),
+  };
 }
 
 /** How keys go over, as a part of a sentence. */

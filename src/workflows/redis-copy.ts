@@ -4,7 +4,7 @@
  */
 import type { Receipt } from '../contract.js';
 import type { Pair } from '../activities/looking.js';
-import type { CompareOutcome, CopyOutcome } from '../activities/moving.js';
+import type { CopyOutcome } from '../activities/moving.js';
 import type { Sides } from '../activities/sides.js';
 import type { ClearOutcome, WatchOutcome } from '../activities/closing.js';
 import type { FenceBefore } from '../activities/switching.js';
@@ -22,11 +22,10 @@ import {
   reads,
   switches,
   workAt,
-  type Activities,
 } from '../runbook/acts.js';
 import type { Runbook } from '../runbook/api.js';
-import { ending } from '../runbook/failure.js';
 import { runbook } from '../runbook/runbook.js';
+import { compareBoth, mustBeEqual } from './comparing.js';
 import * as say from './redis-copy-words.js';
 import { probeCheck, runProbes } from './probes.js';
 
@@ -87,15 +86,10 @@ export async function redisCopy(raw: unknown): Promise<Receipt> {
       }
     }
 
-    type Repair = Parameters<Activities['compareKeys']>[0]['repair'];
-    const compare = (title: string, of: () => Sides, repair: Repair) =>
-      r.resumable((checkpoint?: CompareOutcome['checkpoint']) =>
-        acts(moves, title).compareKeys({ sides: of(), checkpoint, repair }),
-      );
     const compared = await r.step('Compare both sides', {
       does: ['compare type, value and expiry of every key, in both directions', ...how.differencesSay],
       foresee: null,
-      read: async () => mustBeEqual(await compare('Compare both sides', sides, how.firstRepair), input),
+      read: async () => mustBeEqual(await compareBoth(r, sides, { repair: how.firstRepair }), input),
       note: (result) =>
         result ? `${result.keysCompared.toLocaleString('en')} keys, ${say.noDifference(result)}` : '',
     });
@@ -149,11 +143,10 @@ export async function redisCopy(raw: unknown): Promise<Receipt> {
         foresee: null,
         read: async () =>
           mustBeEqual(
-            await compare(
-              'Compare while nobody writes',
-              () => ({ ...sides(), rate: 'full' }),
-              'when changes were missed',
-            ),
+            await compareBoth(r, () => ({ ...sides(), rate: 'full' }), {
+              title: 'Compare while nobody writes',
+              repair: 'when changes were missed',
+            }),
             input,
           ),
         note: (result) => (result ? `${result.keysCompared.toLocaleString('en')} keys, no difference` : ''),
@@ -345,21 +338,7 @@ function choose(input: RedisCopySettings, pair: Pair) {
   const ways = say.waysOf(pair);
   const shared = pair.others.join(', ');
   const pauseMs = hold.pause ? milliseconds(input.maxPause) : null;
-  const sides: Omit<Sides, 'rate'> & { rate: Sides['rate'] } = {
-    source: input.source,
-    target: input.target,
-    databases: pair.databases,
-    match: input.match,
-    // What was imported stands for the source's keys: changes and deletions of them follow.
-    ifTargetHasKeys: input.way === 'none' ? 'refuse' : input.ifTargetHasKeys,
-    way: ways.forward.chosen,
-    wayBack: ways.back.chosen,
-    ...(ways.functionsStay === '' ? { functions: functionsOf(input, pair) } : {}),
-    bigKey: input.bigKey,
-    rate: input.rate,
-    track: pair.source.can.tracking,
-    debug: input.debug,
-  };
+  const sides = say.sidesOf(input, pair);
   const others = shared ? `, which holds the writes of everyone there (${shared})` : '';
   const switchSays = [
     ...(pauseMs === null
@@ -442,21 +421,4 @@ function copyUndone(input: RedisCopySettings, sides: Sides) {
       byHand: [],
     },
   };
-}
-
-/** Libraries that only the target has are its own; with "skip" so are those of the same name. */
-function functionsOf(input: RedisCopySettings, pair: Pair): NonNullable<Sides['functions']> {
-  const own = pair.target.functions ?? [];
-  const skip = input.ifTargetHasKeys === 'skip';
-  return {
-    own,
-    leave: skip ? own : [],
-    leaveBack: skip ? own : own.filter((name) => !pair.source.functions?.includes(name)),
-  };
-}
-
-function mustBeEqual(result: CompareOutcome, input: RedisCopySettings): CompareOutcome {
-  const different = result.missing + result.extra + result.type + result.value + result.ttl - result.repaired;
-  if (different > 0) throw ending('ComparisonDiffers', say.differences(result, different, input));
-  return result;
 }

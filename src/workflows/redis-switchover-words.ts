@@ -5,11 +5,12 @@ import type { Summary } from '../activities/soaking.js';
 import type { Sides } from '../activities/sides.js';
 import type { Check, Settings } from '../contract.js';
 import type { Decommission } from '../inputs/decommission.js';
+import { BIG_KEY } from '../inputs/redis-copy.js';
 import type { Activities } from '../runbook/acts.js';
 import type { Runbook } from '../runbook/api.js';
 import type { SwitchoverSettings } from '../inputs/redis-switchover.js';
 
-export { comparison, differences } from './redis-copy-words.js';
+export { comparison } from './redis-copy-words.js';
 import { nameOf } from './redis-copy-words.js';
 
 export function servers({ source, target }: CoupleFacts): Record<string, unknown> {
@@ -57,7 +58,7 @@ export function sidesOf(
     databases: Object.keys(source.databases).map((number) => [Number(number), Number(number)] as const),
     match: '*',
     ifTargetHasKeys: 'refuse',
-    bigKey: 8 * 1024 * 1024,
+    bigKey: BIG_KEY,
     rate: (settings.rate as Sides['rate'] | undefined) ?? input.rate,
     track: source.can.tracking,
     replicated: true,

@@ -14,6 +14,7 @@ import { acts, call, changes, looks, moves, reads, switches } from '../runbook/a
 import type { GateOptions, ReadStep, Runbook, TriesOn, WriteStep } from '../runbook/api.js';
 import { ending } from '../runbook/failure.js';
 import type { Undo } from '../runbook/undo.js';
+import { compareBoth, differing, mustBeEqual } from './comparing.js';
 import * as say from './redis-switchover-words.js';
 import { probed } from './probes.js';
 
@@ -46,11 +47,11 @@ export function switchoverSteps(r: Runbook, { input, facts, holds = [], restarts
     ...(of ? { of } : {}),
   });
 
-  const replication = () => ({
-    couple,
+  const backlog = {
     backlogBytes: facts.backlogBytes,
     backlogSeconds: Math.ceil(milliseconds(input.linkDownFor) / 1_000),
-  });
+  };
+  const replication = () => ({ couple, ...backlog });
   /** True where it had to be made to. */
   async function stillFollows(): Promise<boolean> {
     if (!restarts) return false;
@@ -65,19 +66,10 @@ export function switchoverSteps(r: Runbook, { input, facts, holds = [], restarts
     couple: () => couple,
 
     /** What a pod that is made anew in the soak is mended by. */
-    mending: (): MendInput => ({
-      handOver: handOver(),
-      backlogBytes: facts.backlogBytes,
-      backlogSeconds: Math.ceil(milliseconds(input.linkDownFor) / 1_000),
-    }),
+    mending: (): MendInput => ({ handOver: handOver(), ...backlog }),
 
     /** Whether both hold the same. */
-    areEqual: async (): Promise<boolean> =>
-      countDifferent(
-        await r.resumable((checkpoint?: CompareOutcome['checkpoint']) =>
-          acts(moves, 'Compare both sides').compareKeys({ sides: sides(), checkpoint, repair: 'never' }),
-        ),
-      ) === 0,
+    areEqual: async (): Promise<boolean> => differing(await compareBoth(r, sides)) === 0,
 
     /** Both have their roles again, by other processes. */
     async mended({ how, runIds }: Mended): Promise<void> {
@@ -119,11 +111,7 @@ export function switchoverSteps(r: Runbook, { input, facts, holds = [], restarts
       foresee: null,
       async read() {
         await stillFollows();
-        return mustBeEqual(
-          await r.resumable((checkpoint?: CompareOutcome['checkpoint']) =>
-            acts(moves, 'Compare both sides').compareKeys({ sides: sides(), checkpoint, repair: 'never' }),
-          ),
-        );
+        return mustBeEqual(await compareBoth(r, sides));
       },
       note: (result) => (result ? `${result.keysCompared.toLocaleString('en')} keys, no difference` : ''),
     }),
@@ -236,18 +224,4 @@ export function switchoverSteps(r: Runbook, { input, facts, holds = [], restarts
         ...(of ? { of } : {}),
       }),
   };
-}
-
-function countDifferent({ missing, extra, type, value, ttl, repaired }: CompareOutcome): number {
-  return missing + extra + type + value + ttl - repaired;
-}
-
-function mustBeEqual(result: CompareOutcome): CompareOutcome {
-  const different = countDifferent(result);
-  if (different > 0)
-    throw ending(
-      'ComparisonDiffers',
-      say.differences(result, different, { way: 'auto', ifTargetHasKeys: 'refuse' }),
-    );
-  return result;
 }
