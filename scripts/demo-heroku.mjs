@@ -28,11 +28,11 @@ await end(code);
 
 async function demo() {
   await bootstrap();
-  const [{ findTools }, { findHeroku }, { startTemporal, freePort }] = await Promise.all(
-    ['tools', 'heroku', 'servers'].map((name) => import(`../dist/setup/${name}.js`)),
+  const [{ findTools }, { HEROKU }, { findCli }, { startTemporal, freePort }] = await Promise.all(
+    ['tools', 'heroku', 'provider-cli', 'servers'].map((name) => import(`../dist/setup/${name}.js`)),
   );
   const tools = await findTools('demo', say);
-  if ((await findHeroku(say)) === null)
+  if ((await findCli(HEROKU, say)) === null)
     throw new Error('No Heroku CLI is to be had here: install it (npm install -g heroku), and start again.');
   await done(start('build', ['node_modules/typescript/bin/tsc', '-p', 'test/support/heroku'], {}));
 

@@ -4,8 +4,9 @@ import { dirname, join } from 'node:path';
 import { PHASE_ATTRIBUTE } from '../contract.js';
 import { ferryHome } from '../platform/home.js';
 import { cacheFolder } from '../setup/cache.js';
-import { HEROKU_VERSION, lookForHeroku } from '../setup/heroku.js';
-import { HOKUSAI_VERSION, lookForHokusai, whyNoHokusai } from '../setup/hokusai.js';
+import { HEROKU } from '../setup/heroku.js';
+import { HOKUSAI, whyNoHokusai } from '../setup/hokusai.js';
+import { lookForCli, type ProviderCli } from '../setup/provider-cli.js';
 import { run, which } from '../setup/run.js';
 import { CliError } from './exit.js';
 import type { Io } from './io.js';
@@ -141,59 +142,52 @@ async function redisCli(): Promise<Finding> {
   };
 }
 
-/** Only upgrades on Heroku need it. */
-async function herokuCli(): Promise<Finding> {
-  const name = 'Heroku CLI';
-  const here = await lookForHeroku();
+/** Only some upgrades need it. `whyNot`: why it can't be installed; null: it can. */
+async function providerCli(
+  cli: ProviderCli,
+  on: { only: string; first: string; weighs: string; whyNot: () => Promise<string | null> },
+): Promise<Finding> {
+  const { title: name, variable, spec, from } = cli;
+  const { only, first, weighs, whyNot } = on;
+  const here = await lookForCli(cli);
   if ('found' in here) {
-    const { version, from, command } = here.found;
-    return { name, status: 'ok', found: `${version} (${from}: ${command.at(-1)})` };
-  }
-  if ('unfit' in here) {
-    const { what, next } = here.unfit;
-    return { name, status: 'warn', found: what, next: `${next} Only upgrades on Heroku need it.` };
-  }
-  if (which('npm') === null)
-    return {
-      name,
-      status: 'warn',
-      found: 'not here, and there is no npm to install it with',
-      next: `Only upgrades on Heroku need it: install it, or name it in FERRY_HEROKU_CLI.`,
-    };
-  return {
-    name,
-    status: 'ok',
-    found: `not here; a worker's first upgrade on Heroku installs heroku@${HEROKU_VERSION} from npm into ${cacheFolder()} (395 MB)`,
-  };
-}
-
-/** Only inputs with `hokusai` need it. */
-async function hokusaiCli(): Promise<Finding> {
-  const name = 'hokusai CLI';
-  const only = 'Only inputs with `hokusai` need it';
-  const here = await lookForHokusai();
-  if ('found' in here) {
-    const { version, from, program } = here.found;
-    return { name, status: 'ok', found: `${version} (${from}: ${program})` };
+    const { version, from: whence, command } = here.found;
+    return { name, status: 'ok', found: `${version} (${whence}: ${command.at(-1)})` };
   }
   if ('unfit' in here) {
     const { what, next } = here.unfit;
     return { name, status: 'warn', found: what, next: `${next} ${only}.` };
   }
-  const why = await whyNoHokusai();
+  const why = await whyNot();
   if (why !== null)
     return {
       name,
       status: 'warn',
       found: `not here, and ${why}`,
-      next: `${only}: install it, or name it in FERRY_HOKUSAI_CLI.`,
+      next: `${only}: install it, or name it in ${variable}.`,
     };
   return {
     name,
     status: 'ok',
-    found: `not here; a worker's first use of it installs hokusai==${HOKUSAI_VERSION} from PyPI into ${cacheFolder()} (100 MB)`,
+    found: `not here; a worker's first ${first} installs ${spec} from ${from} into ${cacheFolder()} (${weighs})`,
   };
 }
+
+const herokuCli = (): Promise<Finding> =>
+  providerCli(HEROKU, {
+    only: 'Only upgrades on Heroku need it',
+    first: 'upgrade on Heroku',
+    weighs: '395 MB',
+    whyNot: async () => (which('npm') === null ? 'there is no npm to install it with' : null),
+  });
+
+const hokusaiCli = (): Promise<Finding> =>
+  providerCli(HOKUSAI, {
+    only: 'Only inputs with `hokusai` need it',
+    first: 'use of it',
+    weighs: '100 MB',
+    whyNot: whyNoHokusai,
+  });
 
 /** Only upgrades of Helm releases need them. */
 async function clusterTools(): Promise<Finding> {

@@ -10,9 +10,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FerryError } from '../errors.js';
-import { capture, type CaptureResult } from '../platform/exec.js';
+import { capture, lost, type CaptureResult } from '../platform/exec.js';
+import { usableCli } from '../platform/provider-cli.js';
 import { redact } from '../platform/redact.js';
-import { installHeroku, lookForHeroku, QUIET, type FoundHeroku } from '../setup/heroku.js';
+import { HEROKU } from '../setup/heroku.js';
+import type { FoundCli } from '../setup/provider-cli.js';
 import { herokuAccount } from './account.js';
 import type { Asked } from './api.js';
 
@@ -71,8 +73,7 @@ async function once({
   signal,
 }: HerokuCommand & { timeout: string }): Promise<CaptureResult> {
   const { cli } = herokuAccount();
-  // An installation goes on by itself: the next one who asks finds it done.
-  const { command } = await unlessAborted(herokuCli(), signal);
+  const { command } = await herokuCli(signal);
   // A HOME of its own, as it writes a credential helper into ~/.gitconfig and reads logins of people from ~/.netrc.
   const home = await mkdtemp(join(tmpdir(), 'ferry-heroku-'));
   try {
@@ -81,7 +82,7 @@ async function once({
       spec: { command: [...command, ...args], timeout },
       name: '',
       step: '',
-      env: { ...cli, ...QUIET, HOME: home },
+      env: { ...cli, ...HEROKU.env, HOME: home },
       limit: LIMIT,
       // What changes something is never cut off: it could take effect after an undo has found that there is nothing to undo.
       signal: changes ? undefined : signal,
@@ -91,16 +92,6 @@ async function once({
   } finally {
     await rm(home, { recursive: true, force: true });
   }
-}
-
-async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  signal?.throwIfAborted();
-  if (signal === undefined) return work;
-  return new Promise((resolve, reject) => {
-    const stop = (): void => reject(signal.reason);
-    signal.addEventListener('abort', stop, { once: true });
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop));
-  });
 }
 
 interface Failed {
@@ -144,12 +135,6 @@ export function failureOf({ label, changes, timeout, exitCode, said }: Failed): 
   return new FerryError('ProviderRefused', `${label}: ${text}`);
 }
 
-function lost({ changes, message }: { changes: boolean; message: string }): FerryError {
-  return changes
-    ? new FerryError('OutcomeUnknown', `${message}. It may have been done all the same`)
-    : new FerryError('ProviderUnavailable', message);
-}
-
 /** One line of what it says in a margin of `›`, without its warnings and its progress. */
 function wordsOf(said: string): string {
   const lines = said.split('\n').map((line) => line.replace(/^\s*›?\s*/, '').trimEnd());
@@ -162,39 +147,7 @@ function wordsOf(said: string): string {
     .slice(0, 500);
 }
 
-let known: { of: string; cli: Promise<FoundHeroku> } | undefined;
-
-/**
- * The CLI that is used: FERRY_HEROKU_CLI, PATH, or the pinned version from npm, which is installed when it is first needed.
- *
- * @throws FerryError ToolMissing, also where the named one, or the one on PATH, is too old
- */
-export function herokuCli(): Promise<FoundHeroku> {
-  // Its version is asked for once: that takes a second.
-  const of = JSON.stringify(
-    ['FERRY_HEROKU_CLI', 'PATH', 'FERRY_CACHE', 'XDG_CACHE_HOME', 'HOME'].map((name) => process.env[name]),
-  );
-  if (known?.of === of) return known.cli;
-  const cli = findOrInstall();
-  known = { of, cli };
-  cli.catch(() => {
-    if (known?.cli === cli) known = undefined;
-  });
-  return cli;
-}
-
-async function findOrInstall(): Promise<FoundHeroku> {
-  const here = await lookForHeroku();
-  if ('found' in here) return here.found;
-  if ('unfit' in here) throw new FerryError('ToolMissing', `${here.unfit.what}. ${here.unfit.next}`);
-  try {
-    return await installHeroku((line) => console.error(line));
-  } catch (error) {
-    throw new FerryError(
-      'ToolMissing',
-      redact(
-        `there is no Heroku CLI on the worker, and none could be installed: ${error instanceof Error ? error.message : String(error)}`,
-      ),
-    );
-  }
+/** @throws FerryError ToolMissing, also where the named one, or the one on PATH, is too old */
+export function herokuCli(signal?: AbortSignal): Promise<FoundCli> {
+  return usableCli(HEROKU, signal);
 }

@@ -12,9 +12,10 @@ import { dirname, isAbsolute, join } from 'node:path';
 import { FerryError } from '../errors.js';
 import { savedAs, type HokusaiApp } from '../inputs/refs.js';
 import { KUBECTL } from '../kubernetes/kubectl.js';
-import { capture, type CaptureResult } from '../platform/exec.js';
+import { capture, lost, type CaptureResult } from '../platform/exec.js';
+import { usableCli } from '../platform/provider-cli.js';
 import { redact } from '../platform/redact.js';
-import { installHokusai, lookForHokusai, PLAIN, type FoundHokusai } from '../setup/hokusai.js';
+import { HOKUSAI } from '../setup/hokusai.js';
 
 interface Asked {
   at: HokusaiApp;
@@ -108,7 +109,7 @@ async function hokusai(
 ): Promise<string> {
   const { at, args, input, signal, timeout = '60s' } = on;
   const changes = on.changes ?? input !== undefined;
-  const { program } = await unlessAborted(hokusaiCli(), signal);
+  const { command } = await usableCli(HOKUSAI, signal);
   const label = `hokusai ${args.slice(0, args[0] === 'env' ? 2 : 1).join(' ')}`;
   const folder = await mkdtemp(join(tmpdir(), 'ferry-hokusai-'));
   let ended: CaptureResult;
@@ -119,10 +120,10 @@ async function hokusai(
     const { PATH = '', HOME = folder } = process.env;
     ended = await capture({
       label,
-      spec: { command: [program, ...(input === undefined ? [at.env, ...args] : ['console'])], timeout },
+      spec: { command: [...command, ...(input === undefined ? [at.env, ...args] : ['console'])], timeout },
       name: '',
       step: '',
-      env: { ...PLAIN, HOME, PATH: isAbsolute(kubectl) ? `${dirname(kubectl)}:${PATH}` : PATH },
+      env: { ...HOKUSAI.env, HOME, PATH: isAbsolute(kubectl) ? `${dirname(kubectl)}:${PATH}` : PATH },
       input,
       cwd: folder,
       limit: LIMIT,
@@ -167,7 +168,10 @@ export function failureOf(on: {
     .join(' ')
     .slice(0, 500);
   if (exitCode === null)
-    return lost(changes, `${label} for ${shownApp(at)} did not end within ${timeout} and was stopped`);
+    return lost({
+      changes,
+      message: `${label} for ${shownApp(at)} did not end within ${timeout} and was stopped`,
+    });
   if (/context was not found|context .* does not exist|cannot locate context/i.test(words))
     return new FerryError(
       'InvalidInput',
@@ -175,7 +179,7 @@ export function failureOf(on: {
     );
   if (/kubectl: (command )?not found/i.test(words))
     return new FerryError('ToolMissing', `${label}: there is no kubectl on the worker, which hokusai needs`);
-  if (GONE.test(words)) return lost(changes, redact(`${label}: ${words}`));
+  if (GONE.test(words)) return lost({ changes, message: redact(`${label}: ${words}`) });
   if (/\(NotFound\)/.test(words))
     return new FerryError(
       'NotFound',
@@ -191,57 +195,4 @@ export function failureOf(on: {
 /** Where it keeps an app's variables. */
 export function configMapOf({ app }: HokusaiApp): string {
   return `${app}-environment`;
-}
-
-function lost(changes: boolean, message: string): FerryError {
-  return changes
-    ? new FerryError('OutcomeUnknown', `${message}. It may have been done all the same`)
-    : new FerryError('ProviderUnavailable', message);
-}
-
-async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  signal?.throwIfAborted();
-  if (signal === undefined) return work;
-  return new Promise((resolve, reject) => {
-    const stop = (): void => reject(signal.reason);
-    signal.addEventListener('abort', stop, { once: true });
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop));
-  });
-}
-
-let known: { of: string; cli: Promise<FoundHokusai> } | undefined;
-
-/**
- * The CLI that is used: FERRY_HOKUSAI_CLI, PATH, or the pinned version from PyPI, which is installed when it is first needed.
- *
- * @throws FerryError ToolMissing
- */
-function hokusaiCli(): Promise<FoundHokusai> {
-  // Whether it runs is asked once: that takes a second.
-  const of = JSON.stringify(
-    ['FERRY_HOKUSAI_CLI', 'PATH', 'FERRY_CACHE', 'XDG_CACHE_HOME', 'HOME'].map((name) => process.env[name]),
-  );
-  if (known?.of === of) return known.cli;
-  const cli = findOrInstall();
-  known = { of, cli };
-  cli.catch(() => {
-    if (known?.cli === cli) known = undefined;
-  });
-  return cli;
-}
-
-async function findOrInstall(): Promise<FoundHokusai> {
-  const here = await lookForHokusai();
-  if ('found' in here) return here.found;
-  if ('unfit' in here) throw new FerryError('ToolMissing', `${here.unfit.what}. ${here.unfit.next}`);
-  try {
-    return await installHokusai((line) => console.error(line));
-  } catch (error) {
-    throw new FerryError(
-      'ToolMissing',
-      redact(
-        `there is no hokusai CLI on the worker, and none could be installed: ${error instanceof Error ? error.message : String(error)}`,
-      ),
-    );
-  }
 }

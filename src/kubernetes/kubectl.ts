@@ -5,7 +5,7 @@
 import type { Readable } from 'node:stream';
 import type { z } from 'zod';
 import { FerryError } from '../errors.js';
-import { capture, type CaptureResult } from '../platform/exec.js';
+import { capture, lost, type CaptureResult } from '../platform/exec.js';
 import { jsonOfCli } from '../platform/json-of-cli.js';
 import { redact } from '../platform/redact.js';
 
@@ -116,10 +116,7 @@ export function failureOf(on: {
   const { label, said, exitCode, changes } = on;
   const words = wordsOf(said) || `exit code ${exitCode ?? 'none: it was stopped'}`;
   const message = redact(`${label}: ${words}`);
-  if (exitCode === null || GONE.test(words))
-    return changes
-      ? new FerryError('OutcomeUnknown', `${message}. It may have been done all the same`)
-      : new FerryError('ProviderUnavailable', message);
+  if (exitCode === null || GONE.test(words)) return lost({ changes, message });
   if (/context .* does not exist|invalid configuration|no configuration has been provided/i.test(words))
     return new FerryError('InvalidInput', message);
   if (/\(Forbidden\)|is forbidden/i.test(words)) return new FerryError('NotPermitted', message);

@@ -301,3 +301,10 @@ function startCode(result: { cause?: unknown }): string {
 function rounded(ms: number): number {
   return Math.round(ms) / 1_000;
 }
+
+/** Nobody knows how it ended. `changes`: it changes something, and may have done so. */
+export function lost({ changes, message }: { changes: boolean; message: string }): FerryError {
+  return changes
+    ? new FerryError('OutcomeUnknown', `${message}. It may have been done all the same`)
+    : new FerryError('ProviderUnavailable', message);
+}

@@ -2,7 +2,8 @@ import { findBrowser, type FoundBrowser } from './browser.js';
 import { cacheFolder, type Say } from './cache.js';
 import { ALL_REDIS, findRedis, findRedisPair, type FoundRedis } from './redis.js';
 import { findHaproxy, type FoundHaproxy } from './haproxy.js';
-import { findHeroku, type FoundHeroku } from './heroku.js';
+import { HEROKU } from './heroku.js';
+import { findCli, type FoundCli } from './provider-cli.js';
 import { findTemporal, type FoundTemporal } from './temporal.js';
 
 export const PURPOSES = ['demo', 'test', 'sweep'] as const;
@@ -16,7 +17,7 @@ export type Tools = {
   /** For the tests of the switchover; null as above. */
   haproxy: FoundHaproxy | null;
   /** For the tests of what goes through the Heroku CLI; null as above. */
-  heroku: FoundHeroku | null;
+  heroku: FoundCli | null;
 };
 
 /** What the tests are run against: each line of Redis and Valkey that somebody may have to leave or go to. */
@@ -31,7 +32,7 @@ export async function findTools(purpose: Purpose, say: Say, cache: string = cach
   };
   const browser = purpose === 'test' ? findBrowser(say, cache) : Promise.resolve(null);
   const haproxy = purpose === 'demo' ? Promise.resolve(null) : findHaproxy(say, cache);
-  const heroku = purpose === 'demo' ? Promise.resolve(null) : findHeroku(say, cache);
+  const heroku = purpose === 'demo' ? Promise.resolve(null) : findCli(HEROKU, say, cache);
   // Side by side, as both mostly wait for downloads; and both are heard out, so that one run names all that is missing.
   const [temporal, servers] = await Promise.allSettled([
     findTemporal(say, cache),

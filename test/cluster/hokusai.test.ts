@@ -1,6 +1,7 @@
 /* redisCopy of an app that the real hokusai CLI looks after. */
 import { describe, expect, test } from 'vitest';
-import { findHokusai } from '../../src/setup/hokusai.js';
+import { HOKUSAI } from '../../src/setup/hokusai.js';
+import { findCli } from '../../src/setup/provider-cli.js';
 import { CLUSTER, clusterWorld, R70, R80, type ClusterWorld } from '../support/cluster.js';
 import { files, legible, spellings } from '../support/leaks.js';
 import { shop, type Shop } from '../support/shop.js';
@@ -9,7 +10,7 @@ import type { Upgrade } from '../support/world.js';
 
 const PATIENCE = 400_000;
 const [OLD, NEW] = ['old-s3cret', 'new-s3cret'];
-const hokusai = CLUSTER ? await findHokusai((line) => console.error(line)) : null;
+const hokusai = CLUSTER ? await findCli(HOKUSAI, (line) => console.error(line)) : null;
 const AT = { app: 'shop', env: 'production', key: 'REDIS_URL' } as const;
 
 interface Begun {
@@ -30,7 +31,7 @@ async function begun(): Promise<Begun> {
   const urlOf = async (service: string, password: string) =>
     `redis://default:${password}@${await w.kubectl(['get', 'service', service, '-o', 'jsonpath={.spec.clusterIP}'])}:6379/0`;
   const urls = { old: await urlOf('redis', OLD), new: await urlOf('redis-new', NEW) };
-  const app = await shop(w, hokusai?.program ?? '', urls.old);
+  const app = await shop(w, hokusai?.command[0] ?? '', urls.old);
   await w.startWorker({ ...app.env, NEW_REDIS_URL: urls.new });
   return {
     w,

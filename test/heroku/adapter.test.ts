@@ -24,7 +24,8 @@ import { resolveEndpoint } from '../../src/platform/secrets.js';
 import { breakGlassPrefix } from '../../src/redis/break-glass.js';
 import { anyServer } from '../redis/servers.js';
 import type { HerokuOptions } from '../support/heroku/index.js';
-import { installHeroku } from '../../src/setup/heroku.js';
+import { HEROKU } from '../../src/setup/heroku.js';
+import { installCli } from '../../src/setup/provider-cli.js';
 import { slow } from '../support/slow.js';
 import { failureOf, pointAt } from './client.js';
 import { HEROKU_CLI, herokuHere } from './support.js';
@@ -98,12 +99,14 @@ describe('npm', () => {
     const cache = await mkdtemp(join(tmpdir(), 'ferry-adapter-'));
     onTestFinished(() => rm(cache, { recursive: true, force: true }));
     const said: string[] = [];
-    const [one, two] = await Promise.all([1, 2].map(() => installHeroku((line) => said.push(line), cache)));
+    const [one, two] = await Promise.all(
+      [1, 2].map(() => installCli(HEROKU, (line) => said.push(line), cache)),
+    );
     expect(one).toMatchObject({ version: '11.10.0' });
     expect(two?.command).toEqual(one?.command);
     expect(said.filter((line) => line.startsWith('Heroku CLI 11.10.0 from npm ('))).toHaveLength(1);
     expect(await readdir(join(cache, 'tmp'))).toEqual([]);
-    expect((await installHeroku((line) => said.push(line), cache)).from).toBe('npm (cache)');
+    expect((await installCli(HEROKU, (line) => said.push(line), cache)).from).toBe('npm (cache)');
   });
 });
 

@@ -12,7 +12,9 @@ import {
 } from '../../src/setup/redis.js';
 import { findBrowser, parseBrowserVersion } from '../../src/setup/browser.js';
 import { mirrorOf } from '../../src/setup/debian.js';
-import { findHeroku, installHeroku, lookForHeroku } from '../../src/setup/heroku.js';
+import { HEROKU } from '../../src/setup/heroku.js';
+import { HOKUSAI } from '../../src/setup/hokusai.js';
+import { findCli, installCli, lookForCli } from '../../src/setup/provider-cli.js';
 import { which } from '../../src/setup/run.js';
 import { findTemporal, parseTemporalVersion } from '../../src/setup/temporal.js';
 
@@ -217,9 +219,9 @@ describe('the Heroku CLI', () => {
   });
 
   test('is none where there is none, and then of npm', async () => {
-    expect(await lookForHeroku(cache)).toEqual({ none: true });
-    await expect(installHeroku(say, cache)).rejects.toThrow('there is no `npm`');
-    expect(await findHeroku(say, cache)).toBeNull();
+    expect(await lookForCli(HEROKU, cache)).toEqual({ none: true });
+    await expect(installCli(HEROKU, say, cache)).rejects.toThrow('there is no `npm`');
+    expect(await findCli(HEROKU, say, cache)).toBeNull();
     expect(said).toEqual([
       'No Heroku CLI: there is no `npm` to install the Heroku CLI with. Its tests are left out.',
     ]);
@@ -228,13 +230,13 @@ describe('the Heroku CLI', () => {
   test('is the one on PATH, or the one that is named', async () => {
     const onPath = join(path, 'heroku');
     script(onPath, 'echo heroku/11.2.0 linux-x64 node-v20.20.2');
-    expect(await lookForHeroku(cache)).toEqual({
+    expect(await lookForCli(HEROKU, cache)).toEqual({
       found: { command: [onPath], version: '11.2.0', from: 'PATH' },
     });
     const other = join(cache, 'heroku-12');
     script(other, 'echo heroku/12.0.1 linux-x64 node-v22.1.0');
     vi.stubEnv('FERRY_HEROKU_CLI', other);
-    expect(await lookForHeroku(cache)).toEqual({
+    expect(await lookForCli(HEROKU, cache)).toEqual({
       found: { command: [other], version: '12.0.1', from: 'FERRY_HEROKU_CLI' },
     });
   });
@@ -242,14 +244,39 @@ describe('the Heroku CLI', () => {
   test('that is too old is said to be, and the tests go on without it', async () => {
     const old = join(path, 'heroku');
     script(old, 'echo heroku/9.5.1 linux-x64 node-v16.20.2');
-    expect(await lookForHeroku(cache)).toEqual({
+    expect(await lookForCli(HEROKU, cache)).toEqual({
       unfit: {
         what: `the Heroku CLI ${old} (PATH) is 9.5.1, older than 11.0.0`,
         next: expect.stringContaining('npm install --global heroku@11.10.0'),
       },
     });
-    expect(await findHeroku(say, cache)).toBeNull();
+    expect(await findCli(HEROKU, say, cache)).toBeNull();
     expect(said[0]).toContain('9.5.1, older than 11.0.0. Update it');
+  });
+});
+
+describe('the hokusai CLI', () => {
+  beforeEach(() => {
+    vi.stubEnv('FERRY_HOKUSAI_CLI', '');
+  });
+
+  test('is none where there is none, and no Python to install it with', async () => {
+    expect(await lookForCli(HOKUSAI, cache)).toEqual({ none: true });
+    expect(await findCli(HOKUSAI, say, cache)).toBeNull();
+    expect(said).toEqual([
+      "No hokusai CLI: hokusai can't be installed: there is no python3 to install it with. Its tests are left out.",
+    ]);
+  });
+
+  test('that does not run is said not to, and no other one is taken', async () => {
+    const broken = join(path, 'hokusai');
+    script(broken, 'echo "No module named pipes" >&2; exit 1');
+    expect(await lookForCli(HOKUSAI, cache)).toEqual({
+      unfit: {
+        what: `the hokusai CLI ${broken} (PATH) does not run: No module named pipes`,
+        next: expect.stringContaining('or name another one in FERRY_HOKUSAI_CLI.'),
+      },
+    });
   });
 });
 
