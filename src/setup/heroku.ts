@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { ProviderCli } from './provider-cli.js';
 import { run, which } from './run.js';
 
+/** What the project is tested with. */
 const VERSION = '11.10.0';
 
 export const HEROKU: ProviderCli = {

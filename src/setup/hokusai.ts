@@ -4,6 +4,7 @@ import type { ProviderCli } from './provider-cli.js';
 import { run, which } from './run.js';
 import { writeStarter } from './starter.js';
 
+/** What the project is tested with. It calls itself a development version of the next one. */
 const VERSION = '1.1.0';
 /** It imports modules that later ones have no more. */
 const NEWEST_PYTHON = '3.11';
@@ -12,7 +13,6 @@ export const HOKUSAI: ProviderCli = {
   title: 'hokusai CLI',
   program: 'hokusai',
   variable: 'FERRY_HOKUSAI_CLI',
-  pinned: VERSION,
   name: `hokusai/${VERSION}-pypi-1`,
   from: 'PyPI',
   spec: `hokusai==${VERSION}`,

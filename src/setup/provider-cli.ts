@@ -16,8 +16,8 @@ export interface ProviderCli {
   program: string;
   /** Names the one to be used. */
   variable: string;
-  /** What the project is tested with. */
-  pinned: string;
+  /** The version that the pinned one tells; missing: it tells another one than it has. */
+  pinned?: string;
   /** The oldest that does; missing: each one does. */
   oldest?: string;
   /** In the cache. Its last number is raised when the outcome of the recipe changes. */
@@ -94,7 +94,9 @@ export async function installCli(
       fetched = true;
       await cli.fill(into);
       const { version, why } = await versionOf(cli, cli.commandIn(into));
-      if (version !== pinned) throw new Error(`${spec} from ${from} does not run here: ${why || version}`);
+      if (version === null) throw new Error(`${spec} from ${from} does not run here: ${why}`);
+      if (version !== (pinned ?? version))
+        throw new Error(`${spec} from ${from} does not run here: it is ${version}`);
     },
   });
   const command = cli.commandIn(folder);
