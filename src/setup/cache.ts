@@ -90,8 +90,11 @@ export async function withLock<T>(
       );
       continue;
     }
-    if (!told) say(`waiting for another set-up (process ${owner})`);
-    told = true;
+    // One that has just begun is named once it has signed.
+    if (!told && owner !== 'starting') {
+      say(`waiting for another set-up (process ${owner})`);
+      told = true;
+    }
     await pause(100);
   }
   try {
