@@ -173,10 +173,7 @@ export function failureOf(on: {
       message: `${label} for ${shownApp(at)} did not end within ${timeout} and was stopped`,
     });
   if (/context was not found|context .* does not exist|cannot locate context/i.test(words))
-    return new FerryError(
-      'InvalidInput',
-      `${label}: the kubeconfig of the worker has no context "${at.env}", which hokusai uses for that environment`,
-    );
+    return noContext(label, at);
   if (/kubectl: (command )?not found/i.test(words))
     return new FerryError('ToolMissing', `${label}: there is no kubectl on the worker, which hokusai needs`);
   if (GONE.test(words)) return lost({ changes, message: redact(`${label}: ${words}`) });
@@ -190,6 +187,13 @@ export function failureOf(on: {
   if (/Unauthorized|must be logged in/i.test(words))
     return new FerryError('CredentialsRefused', redact(`${label}: ${words}`));
   return new FerryError('ProviderRefused', redact(`${label}: ${words || `exit code ${exitCode}`}`));
+}
+
+export function noContext(of: string, { env }: HokusaiApp): FerryError {
+  return new FerryError(
+    'InvalidInput',
+    `${of}: the kubeconfig of the worker has no context "${env}", which hokusai uses for that environment`,
+  );
 }
 
 /** Where it keeps an app's variables. */

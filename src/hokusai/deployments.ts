@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { FerryError } from '../errors.js';
 import type { HokusaiApp } from '../inputs/refs.js';
 import { getJson, kubectl } from '../kubernetes/kubectl.js';
-import { configMapOf, shownApp } from './cli.js';
+import { configMapOf, noContext, shownApp } from './cli.js';
 
 const Source = z.looseObject({ configMapRef: z.object({ name: z.string() }).optional() });
 const Variable = z.looseObject({
@@ -82,21 +82,18 @@ export async function deploymentsOf(
 }
 
 /** That of the context: hokusai names none. */
-async function namespaceOf({ env, ...at }: HokusaiApp, signal: AbortSignal | undefined): Promise<string> {
+async function namespaceOf(at: HokusaiApp, signal: AbortSignal | undefined): Promise<string> {
   try {
     const said = await kubectl({
       namespace: 'default',
-      context: env,
+      context: at.env,
       signal,
       args: ['config', 'view', '--minify', '-o', 'jsonpath={.contexts[0].context.namespace}'],
     });
     return said.trim() || 'default';
   } catch (error) {
     if (error instanceof FerryError && /locate context/.test(error.message))
-      throw new FerryError(
-        'InvalidInput',
-        `${shownApp({ env, ...at })}: the kubeconfig of the worker has no context "${env}", which hokusai uses for that environment`,
-      );
+      throw noContext(shownApp(at), at);
     throw error;
   }
 }
