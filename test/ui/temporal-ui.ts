@@ -51,6 +51,10 @@ export async function openUi(options: { browser: string; url: string }): Promise
   page.setDefaultTimeout(100_000);
   page.setDefaultNavigationTimeout(60_000);
   const home = `${options.url}/namespaces/default/workflows`;
+  // For whoever has to find out why a page did not come.
+  const failed: string[] = [];
+  page.on('requestfailed', (request) => failed.push(`${request.url()}: ${request.failure()?.errorText}`));
+  page.on('pageerror', (error) => failed.push(error.message));
 
   /** Types into an editor and makes sure that it holds just that. */
   async function type(editor: Locator, json: object): Promise<void> {
@@ -88,7 +92,13 @@ export async function openUi(options: { browser: string; url: string }): Promise
     },
     async open(workflowId) {
       await page.goto(`${home}/${encodeURIComponent(workflowId)}`);
-      await page.getByRole('heading', { name: workflowId }).waitFor();
+      await page
+        .getByRole('heading', { name: workflowId })
+        .waitFor()
+        .catch(async (error: unknown) => {
+          const says = await page.locator('body').innerText();
+          throw new Error(`${page.url()} says: ${says}\n${failed.join('\n')}`, { cause: error });
+        });
     },
     async tab(name) {
       await page.getByRole('tab', { name }).click();

@@ -10,7 +10,14 @@ import { pause, run, seconds } from '../../../src/setup/run.js';
 import { findPrograms } from './programs.js';
 import { end, endProcess, folderOf, homeOfNode } from './processes.js';
 
-const IP_FORWARD = '/proc/sys/net/ipv4/ip_forward';
+/**
+ * What of the machine's own settings is changed, while a node is up: packets go on between links, and a new link gets no IPv6 address by
+ * itself. A browser gives up whatever it loads when an address of the machine comes or goes, and each pod has a link.
+ */
+export const MACHINE = [
+  ['/proc/sys/net/ipv4/ip_forward', '1'],
+  ['/proc/sys/net/ipv6/conf/default/addr_gen_mode', '1'],
+] as const;
 /** Of the controller manager's own provisioner. Fixed in its source. */
 const VOLUMES = '/tmp/hostpath_pv';
 /** Of the controllers (cgroup v1), or of all (v2). */
@@ -146,15 +153,18 @@ export async function rememberMachine(home: string, env: NodeJS.ProcessEnv): Pro
   if (existsSync(join(home, 'machine'))) return;
   const chains = await run('iptables', ['-S', 'FORWARD'], { env });
   const policy = /^-P FORWARD (\w+)/m.exec(chains.stdout)?.[1] ?? 'ACCEPT';
-  const forward = (await readFile(IP_FORWARD, 'utf8').catch(() => '1')).trim();
-  await writeFile(join(home, 'machine'), `${policy} ${forward}`);
+  const values = await Promise.all(MACHINE.map(([file, value]) => readFile(file, 'utf8').catch(() => value)));
+  await writeFile(join(home, 'machine'), [policy, ...values.map((value) => value.trim())].join(' '));
 }
 
 async function giveBack(home: string, env: NodeJS.ProcessEnv): Promise<void> {
   const noted = await readFile(join(home, 'machine'), 'utf8').catch(() => '');
-  const [policy, forward] = noted.split(' ');
+  const [policy, ...values] = noted.split(' ');
   if (policy === 'DROP') await run('iptables', ['-P', 'FORWARD', policy], { env });
-  if (forward === '0') await writeFile(IP_FORWARD, forward).catch(() => undefined);
+  for (const [index, [file]] of MACHINE.entries()) {
+    const value = values[index];
+    if (value !== undefined && value !== '') await writeFile(file, value).catch(() => undefined);
+  }
 }
 
 /** The deepest first. */

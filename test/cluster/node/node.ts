@@ -6,7 +6,7 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cacheFolder, type Say } from '../../../src/setup/cache.js';
 import { pause, run, seconds } from '../../../src/setup/run.js';
-import { rememberEnvironment, rememberMachine, stopNode, whoIsThere } from './down.js';
+import { MACHINE, rememberEnvironment, rememberMachine, stopNode, whoIsThere } from './down.js';
 import { findImages, PAUSE_IMAGE } from './images.js';
 import { homeOfNode, lastWords, nodeStands, start, until } from './processes.js';
 import { findPrograms, type Programs } from './programs.js';
@@ -21,6 +21,7 @@ const NODE = 'node1';
 /** On a bridge of its own, so that nothing depends on the machine's network. */
 const NODE_IP = '10.250.0.1';
 const PODS = '10.244.0.0/24';
+const GATEWAY = '10.244.0.1/24';
 const SERVICES = '10.96.0.0/16';
 const API = 'https://127.0.0.1:6443';
 
@@ -60,10 +61,7 @@ interface Node extends RunningNode {
 }
 
 async function network({ home, programs }: Node): Promise<void> {
-  for (const [file, value] of [
-    ['/proc/sys/net/ipv4/ip_forward', '1'],
-    ['/proc/sys/net/bridge/bridge-nf-call-iptables', '1'],
-  ] as const)
+  for (const [file, value] of [...MACHINE, ['/proc/sys/net/bridge/bridge-nf-call-iptables', '1']] as const)
     await writeFile(file, value).catch(() => undefined);
   const ip = (...args: string[]) => must(programs, 'ip', args);
   if (!(await run('ip', ['link', 'show', 'k8s0'], { env: programs.env })).ok) {
@@ -74,6 +72,10 @@ async function network({ home, programs }: Node): Promise<void> {
     await ip('link', 'set', 'k8s0', 'up');
     // A machine without a way out has no route for addresses of Services, which kube-proxy translates only after that.
     await ip('route', 'add', SERVICES, 'dev', 'k8s0');
+    // The plugin makes it with the first pod, else: in the middle of the tests.
+    await ip('link', 'add', 'cni0', 'type', 'bridge');
+    await ip('addr', 'add', GATEWAY, 'brd', '+', 'dev', 'cni0');
+    await ip('link', 'set', 'cni0', 'up');
   }
   await ip('link', 'set', 'lo', 'up');
   // Docker, where it has run, leaves DROP.
