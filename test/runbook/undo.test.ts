@@ -19,6 +19,16 @@ const stopped: Partial<RedisCopyInput> = {
 const START = 'runAction start-writes';
 const STOP = 'runAction stop-writes';
 const fails = () => broken();
+const COPIED = { done: true, checkpoint: {}, counts: { copied: 1 } };
+
+/** Holds an activity until the test has said what it is to meet in the middle of it. */
+function later(): { opened: Promise<void>; open: () => void } {
+  let open = (): void => {};
+  const opened = new Promise<void>((done) => {
+    open = done;
+  });
+  return { opened, open: () => open() };
+}
 /** Fails the first time only: the same activity is the undo of something else. */
 const firstOf = (event: string) => {
   let failing = true;
@@ -181,21 +191,18 @@ describe.concurrent('the undo is registered before the step acts', () => {
   });
 
   test('rollback asked while a step is running: that step is undone too', async () => {
-    const play = await s.play(
-      {},
-      {
-        copyKeys: () =>
-          new Promise((done) => setTimeout(done, 300, { done: true, checkpoint: {}, counts: { copied: 1 } })),
-      },
-    );
+    const asked = later();
+    const play = await s.play({}, { copyKeys: () => asked.opened.then(() => COPIED) });
     await play.until((state) => state.step === 'Copy every key');
     expect(await play.say('rollback', { by: 'ada', note: 'second thoughts' })).toBe('Rolling back.');
+    asked.open();
     const receipt = await play.ended();
     expect(receipt).toMatchObject({ outcome: 'RolledBack', reason: 'second thoughts' });
     expect(play.calls.slice(-2)).toEqual(['copyKeys', 'clearTarget']);
   });
 
   test("the UI's Cancel is a rollback, and undoing is not cut off by another one", async () => {
+    const asked = later();
     const play = await s.play(
       {},
       {
@@ -204,12 +211,12 @@ describe.concurrent('the undo is registered before the step acts', () => {
           await new Promise((done) => setTimeout(done, 200));
           return { note: 'cleared' };
         },
-        copyKeys: () =>
-          new Promise((done) => setTimeout(done, 300, { done: true, checkpoint: {}, counts: { copied: 1 } })),
+        copyKeys: () => asked.opened.then(() => COPIED),
       },
     );
     await play.until((state) => state.step === 'Copy every key');
     await play.handle.cancel();
+    asked.open();
     const receipt = await play.ended();
     expect(receipt).toMatchObject({ outcome: 'RolledBack', reason: 'cancelled in Temporal' });
     expect(receipt.steps.find((step) => step.title === 'Copy every key')).toMatchObject({
