@@ -5,10 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { gunzipSync, gzipSync } from 'node:zlib';
+import type { Redis } from 'ioredis';
 import { onTestFinished } from 'vitest';
 import { z } from 'zod';
 import type { Receipt } from '../../src/contract.js';
-import { CLUSTER, type ClusterWorld } from '../support/cluster.js';
+import { CLUSTER, type ClusterWorld, type Writers } from '../support/cluster.js';
 import { link, type Link } from '../support/link.js';
 import { sleep, type Upgrade } from '../support/world.js';
 import { homeOfNode, restart } from './node/processes.js';
@@ -24,14 +25,19 @@ export async function ended(upgrade: Upgrade): Promise<Receipt> {
   });
 }
 
-/** Once in every step, at any moment of it; another worker goes on. Which steps these were. */
-export async function killedInEveryStep(w: ClusterWorld, upgrade: Upgrade): Promise<Set<string>> {
+/** Once in every step, at any moment of it; another worker goes on. Which steps these were. `before`: done as each is reached. */
+export async function killedInEveryStep(
+  w: ClusterWorld,
+  upgrade: Upgrade,
+  before: (step: string) => Promise<void> = async () => {},
+): Promise<Set<string>> {
   const killed = new Set<string>();
   for (;;) {
     const state = await upgrade.state().catch(() => null);
     if (state && ['Completed', 'NeedsDecision'].includes(state.phase)) return killed;
     const step = state?.step;
     if (step && !killed.has(step)) {
+      await before(step);
       killed.add(step);
       await sleep(Math.random() * 1_500);
       w.worker?.kill('SIGKILL');
@@ -39,6 +45,22 @@ export async function killedInEveryStep(w: ClusterWorld, upgrade: Upgrade): Prom
     }
     await sleep(50);
   }
+}
+
+/** Whoever wrote has written again, where `again`, and stopped: what the release lacks of it. Prints what was seen. */
+export async function lackingOf(
+  w: ClusterWorld,
+  writers: Writers,
+  { again = true, password }: { again?: boolean; password?: string | undefined } = {},
+): Promise<{ redis: Redis; missing: string[] }> {
+  if (again) await writers.more(100, 60_000);
+  await writers.stop();
+  const redis = await w.redis({ service: 'redis' }, password === undefined ? {} : { password });
+  const missing = await writers.missing(redis);
+  console.log(
+    `longest gap ${writers.longestGap()} ms, ${writers.acknowledged.size} acknowledged, ${missing.length} missing`,
+  );
+  return { redis, missing };
 }
 
 /** A worker that reaches the API server by a link, which can be severed: for nobody else is it away. */

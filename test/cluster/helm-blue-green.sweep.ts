@@ -8,6 +8,7 @@ import {
   ended,
   endPending,
   killedInEveryStep,
+  lackingOf,
   leftPending,
   OWN_NODE,
   PATIENCE,
@@ -15,8 +16,8 @@ import {
   smallVolume,
   workerBehindLink,
 } from './faults.js';
+import { AFTER, BEFORE, begun as installed, GREEN, selectorOf, standing } from './second.js';
 
-const GREEN = { 'statefulset.kubernetes.io/pod-name': 'redis-green-0' };
 const ALL = { start: 'auto', cutover: 'auto', decommission: 'auto' } as const;
 const input = (more: Record<string, unknown> = {}) => ({
   targetVersion: R80,
@@ -29,8 +30,7 @@ const input = (more: Record<string, unknown> = {}) => ({
 });
 
 async function begun(values: Record<string, unknown> = {}) {
-  const w = await clusterWorld();
-  await Promise.all([w.install({ image: { tag: R70 }, ...values }), w.startWorker()]);
+  const w = await installed(values);
   return { w, writers: await w.writers({ clients: 2 }) };
 }
 
@@ -42,28 +42,12 @@ async function expectWhole(on: {
   version: string;
 }): Promise<void> {
   const { w, writers, is, version } = on;
-  const then = writers.acknowledged.size;
-  await expect.poll(() => writers.acknowledged.size, { timeout: 60_000 }).toBeGreaterThan(then + 100);
-  await writers.stop();
-  const redis = await w.redis({ service: 'redis' });
-  const missing = await writers.missing(redis);
-  console.log(
-    `longest gap ${writers.longestGap()} ms, ${writers.acknowledged.size} acknowledged, ${missing.length} missing`,
-  );
+  const { redis, missing } = await lackingOf(w, writers);
   expect(missing).toEqual([]);
   expect(await redis.info()).toContain(`redis_version:${version}`);
-  const { spec } = await w.json<{ spec: { selector: unknown } }>('service', 'redis');
-  const pods = async () =>
-    (await w.kubectl(['get', 'pod', '-o', 'jsonpath={.items[*].metadata.name}'])).trim();
-  if (is === 'new') {
-    expect(spec.selector).toEqual(GREEN);
-    await expect.poll(pods, { timeout: 60_000 }).toBe('redis-green-0');
-  } else {
-    expect(spec.selector).not.toEqual(GREEN);
-    await expect.poll(pods, { timeout: 60_000 }).toBe('redis-0');
-    expect(await w.helm(['list', '-q', '--all'])).toBe('redis\n');
-    expect(await w.kubectl(['get', 'pvc', '-o', 'name'])).toBe('persistentvolumeclaim/data-redis-0\n');
-  }
+  if (is === 'new') expect(await selectorOf(w)).toEqual(GREEN);
+  else expect(await selectorOf(w)).not.toEqual(GREEN);
+  await expect.poll(() => standing(w), { timeout: 60_000 }).toEqual(is === 'new' ? AFTER : BEFORE);
 }
 
 describe.skipIf(!CLUSTER)('helmBlueGreen under faults', { timeout: 900_000 }, () => {
@@ -85,8 +69,7 @@ describe.skipIf(!CLUSTER)('helmBlueGreen under faults', { timeout: 900_000 }, ()
     const { w, writers } = await begun({ image: { tag: R60 } });
     const upgrade = await w.start('helmBlueGreen', input({ targetVersion: R70, soak: '1h' }));
     await upgrade.until(({ step }) => step === 'Soak', PATIENCE);
-    const then = writers.acknowledged.size;
-    await expect.poll(() => writers.acknowledged.size, { timeout: 60_000 }).toBeGreaterThan(then + 200);
+    await writers.more(200, 60_000);
     await upgrade.say('rollback', { by: 'ada', acceptLoss: true });
     expect(await ended(upgrade)).toMatchObject({ outcome: 'RolledBack', left: [] });
     await expectWhole({ w, writers, is: 'old', version: R60 });
@@ -127,8 +110,7 @@ describe.skipIf(!CLUSTER)('helmBlueGreen under faults', { timeout: 900_000 }, ()
           decision: null,
           wayBack: { keepsWrites: true },
         });
-        const then = writers.acknowledged.size;
-        await expect.poll(() => writers.acknowledged.size, { timeout: 60_000 }).toBeGreaterThan(then + 200);
+        await writers.more(200, 60_000);
         if (way === 'back') await upgrade.say('rollback', { by: 'ada' });
         expect(await ended(upgrade)).toMatchObject({
           outcome: way === 'back' ? 'RolledBack' : 'Completed',

@@ -1,37 +1,24 @@
 /* helmBlueGreen on a real cluster, under applications that write through the Service. */
-import { readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { describe, expect, onTestFinished, test } from 'vitest';
-import type { Receipt, State } from '../../src/contract.js';
+import { describe, expect, test } from 'vitest';
+import type { State } from '../../src/contract.js';
 import { clusterWorld, CLUSTER, R70, R80, type ClusterWorld } from '../support/cluster.js';
-import { link } from '../support/link.js';
 import { slow } from '../support/slow.js';
-import { sleep, type Upgrade } from '../support/world.js';
+import type { Upgrade } from '../support/world.js';
+import { away, workerBehindLink } from './faults.js';
+import {
+  AFTER,
+  AOF,
+  asksToDecommission,
+  BEFORE,
+  begun,
+  GREEN,
+  selectorOf,
+  shown,
+  standing,
+} from './second.js';
 
 const PATIENCE = 240_000;
 
-interface Selected {
-  spec: { selector: Record<string, string> };
-}
-
-async function selectorOf(w: ClusterWorld, service = 'redis'): Promise<Record<string, string>> {
-  return (await w.json<Selected>('service', service)).spec.selector;
-}
-
-/** Pods, claims and releases, by name. */
-async function standing(w: ClusterWorld): Promise<{ pods: string[]; claims: string[]; releases: string[] }> {
-  const names = async (kind: string) =>
-    (await w.kubectl(['get', kind, '-o', 'jsonpath={.items[*].metadata.name}'])).split(' ').filter(Boolean);
-  return {
-    pods: await names('pod'),
-    claims: await names('pvc'),
-    releases: (await w.helm(['list', '-q', '--all'])).split('\n').filter(Boolean),
-  };
-}
-
-const AOF = 'bind 0.0.0.0\nprotected-mode no\ndir /data\nappendonly yes\nappendfsync always\n';
-const BEFORE = { pods: ['redis-0'], claims: ['data-redis-0'], releases: ['redis'] };
-const GREEN = { 'statefulset.kubernetes.io/pod-name': 'redis-green-0' };
 const input = (more: Record<string, unknown> = {}) => ({
   targetVersion: R80,
   soak: '2s',
@@ -40,16 +27,6 @@ const input = (more: Record<string, unknown> = {}) => ({
   gates: { start: 'auto', cutover: 'auto' },
   ...more,
 });
-
-async function begun(values: Record<string, unknown> = {}): Promise<ClusterWorld> {
-  const w = await clusterWorld();
-  await Promise.all([w.install({ image: { tag: R70 }, ...values }), w.startWorker()]);
-  return w;
-}
-
-function shown(receipt: Receipt): void {
-  if (process.env['SHOW']) console.log(JSON.stringify(receipt, null, 1));
-}
 
 function inSoak({ step }: State): boolean {
   return step === 'Soak';
@@ -71,10 +48,7 @@ describe.skipIf(CLUSTER === null)('helmBlueGreen', () => {
     );
     await upgrade.until('AwaitingApproval', PATIENCE);
     await upgrade.approve('start');
-    await upgrade.until(
-      ({ gates }) => gates.some(({ name, status }) => name === 'decommission' && status === 'open'),
-      PATIENCE,
-    );
+    await upgrade.until(asksToDecommission, PATIENCE);
     await writers.stop();
     await upgrade.approve('decommission');
     const receipt = await upgrade.ended(PATIENCE);
@@ -83,11 +57,7 @@ describe.skipIf(CLUSTER === null)('helmBlueGreen', () => {
     expect(receipt.outcome).toBe('Completed');
     expect(await selectorOf(w)).toEqual(GREEN);
     expect(await writers.missing(await w.redis({ service: 'redis' }))).toEqual([]);
-    expect(await standing(w)).toEqual({
-      pods: ['redis-green-0'],
-      claims: ['data-redis-0', 'data-redis-green-0'],
-      releases: ['redis', 'redis-green'],
-    });
+    expect(await standing(w)).toEqual(AFTER);
   });
 
   test('back during the soak: with every write, and nothing is left', { timeout: 400_000 }, async () => {
@@ -95,8 +65,7 @@ describe.skipIf(CLUSTER === null)('helmBlueGreen', () => {
     const before = await selectorOf(w);
     const writers = await w.writers();
     const upgrade = await soaking(w);
-    const then = writers.acknowledged.size;
-    await expect.poll(() => writers.acknowledged.size, { timeout: 30_000 }).toBeGreaterThan(then + 200);
+    await writers.more(200);
     await upgrade.say('rollback', { by: 'ada' });
     const receipt = await upgrade.ended(PATIENCE);
     await writers.stop();
@@ -105,9 +74,7 @@ describe.skipIf(CLUSTER === null)('helmBlueGreen', () => {
     expect(receipt).toMatchObject({ outcome: 'RolledBack', left: [] });
     expect(await selectorOf(w)).toEqual(before);
     expect(await writers.missing(await w.redis({ service: 'redis' }))).toEqual([]);
-    await expect
-      .poll(() => standing(w), { timeout: 60_000 })
-      .toEqual({ pods: ['redis-0'], claims: ['data-redis-0'], releases: ['redis'] });
+    await expect.poll(() => standing(w), { timeout: 60_000 }).toEqual(BEFORE);
   });
 
   const HELD: [string, Record<string, unknown>, { waive?: string; says: string }][] = [
@@ -189,13 +156,10 @@ describe.skipIf(CLUSTER === null)('helmBlueGreen', () => {
         await upgrade.until('AwaitingApproval', PATIENCE);
         await w.kubectl(['delete', 'pod', pod, '--wait=true']);
         await w.kubectl(['rollout', 'status', `statefulset/${pod.slice(0, -2)}`, '--timeout', '60s']);
-        const then = writers.acknowledged.size;
-        await expect.poll(() => writers.acknowledged.size, { timeout: 60_000 }).toBeGreaterThan(then + 100);
+        await writers.more(100, 60_000);
         await upgrade.approve('cutover');
         const state = await upgrade.until(
-          ({ gates, phase }) =>
-            phase === 'NeedsDecision' ||
-            gates.some(({ name, status }) => name === 'decommission' && status === 'open'),
+          (now) => now.phase === 'NeedsDecision' || asksToDecommission(now),
           PATIENCE,
         );
         await writers.stop();
@@ -219,8 +183,7 @@ describe.skipIf(CLUSTER === null)('helmBlueGreen', () => {
       expect(await (await w.redis({ pod: 'redis-0' })).info('replication')).toContain('role:slave');
       expect(wayBack).toMatchObject({ possible: true, keepsWrites: false });
       expect(await selectorOf(w)).toEqual(GREEN);
-      const then = writers.acknowledged.size;
-      await expect.poll(() => writers.acknowledged.size, { timeout: 30_000 }).toBeGreaterThan(then + 100);
+      await writers.more(100);
       await upgrade.say('waive', { check: 'The way back is open', by: 'ada' });
       await upgrade.approve('decommission');
       await upgrade.ended(PATIENCE);
@@ -305,12 +268,7 @@ describe.skipIf(CLUSTER === null)('helmBlueGreen', () => {
     slow(`the API server does not answer for half a minute in "${title}"`, { timeout: 500_000 }, async () => {
       const w = await clusterWorld();
       await w.install({ image: { tag: R70 } });
-      const config = await readFile(CLUSTER?.kubeconfig ?? '', 'utf8');
-      const [, port = ''] = /https:\/\/127\.0\.0\.1:(\d+)/.exec(config) ?? [];
-      const way = await link(Number(port), onTestFinished);
-      const kubeconfig = join(w.folder, 'kubeconfig');
-      await writeFile(kubeconfig, config.replace(`127.0.0.1:${port}`, way.at), { mode: 0o600 });
-      await w.startWorker({ KUBECONFIG: kubeconfig });
+      const way = await workerBehindLink(w);
       const writers = await w.writers({ clients: 1 });
       const upgrade = await w.start(
         'helmBlueGreen',
@@ -321,9 +279,7 @@ describe.skipIf(CLUSTER === null)('helmBlueGreen', () => {
         }),
       );
       await upgrade.until(({ step }) => step === title, PATIENCE);
-      way.sever();
-      await sleep(30_000);
-      way.mend();
+      await away(way);
       const receipt = await upgrade.ended(PATIENCE);
       await writers.stop();
       expect(receipt.outcome).toBe('Completed');

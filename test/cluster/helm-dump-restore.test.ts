@@ -2,59 +2,30 @@
 import type { Redis } from 'ioredis';
 import { describe, expect, test } from 'vitest';
 import type { Receipt, State } from '../../src/contract.js';
-import { clusterWorld, CLUSTER, R60, R70, R80, type ClusterWorld } from '../support/cluster.js';
+import { CLUSTER, R60, R70, R80, type ClusterWorld } from '../support/cluster.js';
 import { slow } from '../support/slow.js';
 import { sleep, type Upgrade } from '../support/world.js';
+import { killedInEveryStep } from './faults.js';
+import {
+  AFTER,
+  AOF,
+  asksToDecommission,
+  BEFORE,
+  begun,
+  GREEN,
+  selectorOf,
+  shown,
+  standing,
+} from './second.js';
 
 const PATIENCE = 400_000;
 
-interface Selected {
-  spec: { selector: Record<string, string> };
-}
-
-async function selectorOf(w: ClusterWorld): Promise<Record<string, string>> {
-  return (await w.json<Selected>('service', 'redis')).spec.selector;
-}
-
-/** Pods, claims and releases, by name. */
-async function standing(w: ClusterWorld): Promise<{ pods: string[]; claims: string[]; releases: string[] }> {
-  const names = async (kind: string) =>
-    (await w.kubectl(['get', kind, '-o', 'jsonpath={.items[*].metadata.name}'])).split(' ').filter(Boolean);
-  return {
-    pods: await names('pod'),
-    claims: await names('pvc'),
-    releases: (await w.helm(['list', '-q', '--all'])).split('\n').filter(Boolean),
-  };
-}
-
-const AOF = 'bind 0.0.0.0\nprotected-mode no\ndir /data\nappendonly yes\nappendfsync always\n';
-const BEFORE = { pods: ['redis-0'], claims: ['data-redis-0'], releases: ['redis'] };
-const AFTER = {
-  pods: ['redis-green-0'],
-  claims: ['data-redis-0', 'data-redis-green-0'],
-  releases: ['redis', 'redis-green'],
-};
-const GREEN = { 'statefulset.kubernetes.io/pod-name': 'redis-green-0' };
 const input = (more: Record<string, unknown> = {}) => ({
   targetVersion: R80,
   soak: '2s',
   gates: { start: 'auto', cutover: 'auto' },
   ...more,
 });
-
-async function begun(values: Record<string, unknown> = {}): Promise<ClusterWorld> {
-  const w = await clusterWorld();
-  await Promise.all([w.install({ image: { tag: R70 }, ...values }), w.startWorker()]);
-  return w;
-}
-
-function shown(receipt: Receipt): void {
-  if (process.env['SHOW']) console.log(JSON.stringify(receipt, null, 1));
-}
-
-function asksToDecommission({ gates }: State): boolean {
-  return gates.some(({ name, status }) => name === 'decommission' && status === 'open');
-}
 
 /** Nobody is there to decide, so a question ends the wait. */
 async function until(upgrade: Upgrade, reached: (state: State) => boolean): Promise<State> {
@@ -65,22 +36,22 @@ async function until(upgrade: Upgrade, reached: (state: State) => boolean): Prom
 
 /** Where it waits for somebody, that is what it should say. */
 async function ended(upgrade: Upgrade): Promise<Receipt> {
-  const asked = async (): Promise<never> => {
-    for (;;) {
-      const { decision, step } = await upgrade.state();
-      if (decision) throw new Error(`it asks at "${step}", ${decision.about}: ${decision.problem}`);
+  let over = false;
+  const end = upgrade.ended(PATIENCE).finally(() => {
+    over = true;
+  });
+  const asked = async (): Promise<Receipt> => {
+    while (!over) {
+      const state = await upgrade.state().catch(() => null);
+      if (state?.decision) {
+        const { about, problem } = state.decision;
+        throw new Error(`it asks at "${state.step}", ${about}: ${problem}`);
+      }
       await sleep(500);
     }
+    return end;
   };
-  const end = upgrade.ended(PATIENCE);
-  return Promise.race([
-    end,
-    asked().catch((error: unknown) => (isAsking(error) ? Promise.reject(error) : end)),
-  ]);
-}
-
-function isAsking(error: unknown): boolean {
-  return error instanceof Error && error.message.startsWith('it asks');
+  return Promise.race([end, asked()]);
 }
 
 /** Of the receipt, in milliseconds. */
@@ -128,8 +99,7 @@ describe.skipIf(CLUSTER === null)('helmDumpRestore', () => {
     const before = await selectorOf(w);
     const writers = await w.writers();
     const upgrade = await soaking(w);
-    const then = writers.acknowledged.size;
-    await expect.poll(() => writers.acknowledged.size, { timeout: 30_000 }).toBeGreaterThan(then + 200);
+    await writers.more(200);
     await upgrade.say('rollback', { by: 'ada' });
     const receipt = await ended(upgrade);
     await writers.stop();
@@ -149,8 +119,7 @@ describe.skipIf(CLUSTER === null)('helmDumpRestore', () => {
       await variety(await w.redis({ service: 'redis' }, { password }));
       const writers = await w.writers({ clients: 2, password });
       const upgrade = await soaking(w, { targetVersion: R70 });
-      const then = writers.acknowledged.size;
-      await expect.poll(() => writers.acknowledged.size, { timeout: 30_000 }).toBeGreaterThan(then + 200);
+      await writers.more(200);
       const green = await w.redis({ service: 'redis' }, { password });
       expect(await green.config('GET', 'appendonly')).toEqual(['appendonly', 'yes']);
       expect(await green.zscore('z', 'member 7')).toBe('7');
@@ -203,8 +172,7 @@ describe.skipIf(CLUSTER === null)('helmDumpRestore', () => {
     const green = await w.redis({ service: 'redis' });
     expect(await green.info('server')).toContain('redis_version:7.0');
     expect(await green.zscore('z', 'member 7')).toBe('7');
-    const then = writers.acknowledged.size;
-    await expect.poll(() => writers.acknowledged.size, { timeout: 30_000 }).toBeGreaterThan(then + 200);
+    await writers.more(200);
     await upgrade.say('rollback', { by: 'ada' });
     const receipt = await ended(upgrade);
     await writers.stop();
@@ -245,8 +213,7 @@ describe.skipIf(CLUSTER === null)('helmDumpRestore', () => {
     );
     expect(impact).toHaveLength(1);
     expect(await ended(upgrade)).toMatchObject({ outcome: 'RolledBack', left: [] });
-    const then = writers.acknowledged.size;
-    await expect.poll(() => writers.acknowledged.size, { timeout: 30_000 }).toBeGreaterThan(then + 100);
+    await writers.more(100);
     await writers.stop();
     expect(await writers.missing(await w.redis({ service: 'redis' }))).toEqual([]);
     await expect.poll(() => standing(w), { timeout: 60_000 }).toEqual(BEFORE);
@@ -262,8 +229,7 @@ describe.skipIf(CLUSTER === null)('helmDumpRestore', () => {
       await upgrade.until('AwaitingApproval', PATIENCE);
       await w.kubectl(['delete', 'pod', 'redis-0', '--wait=true']);
       await w.kubectl(['rollout', 'status', 'statefulset/redis', '--timeout', '60s']);
-      const then = writers.acknowledged.size;
-      await expect.poll(() => writers.acknowledged.size, { timeout: 60_000 }).toBeGreaterThan(then + 100);
+      await writers.more(100, 60_000);
       await upgrade.approve('cutover');
       const { decision } = await upgrade.until('NeedsDecision', PATIENCE);
       expect(decision?.problem).toContain('takes writes again');
@@ -282,20 +248,9 @@ describe.skipIf(CLUSTER === null)('helmDumpRestore', () => {
       'helmDumpRestore',
       input({ gates: { start: 'auto', cutover: 'auto', decommission: 'auto' } }),
     );
-    const killed = new Set<string>();
-    for (;;) {
-      const state = await upgrade.state().catch(() => null);
-      if (state && (state.decision !== null || state.phase === 'Completed')) break;
-      const step = state?.step;
-      if (step && !killed.has(step)) {
-        if (step === 'Point of no return') await writers.stop();
-        killed.add(step);
-        await sleep(Math.random() * 1_500);
-        w.worker?.kill('SIGKILL');
-        await w.startWorker();
-      }
-      await sleep(50);
-    }
+    const killed = await killedInEveryStep(w, upgrade, async (step) => {
+      if (step === 'Point of no return') await writers.stop();
+    });
     const state = await upgrade.state();
     await writers.stop();
     // Who still wrote when it looked, before it was stopped, is named; that is no fault of the upgrade.
@@ -336,8 +291,7 @@ describe.skipIf(CLUSTER === null)('helmDumpRestore', () => {
         );
         await upgrade.signal('rollback', { by: 'ada' });
         expect(await ended(upgrade)).toMatchObject({ outcome: 'RolledBack', left: [] });
-        const then = writers.acknowledged.size;
-        await expect.poll(() => writers.acknowledged.size, { timeout: 30_000 }).toBeGreaterThan(then + 50);
+        await writers.more(50);
         await writers.stop();
         expect(await selectorOf(w)).toEqual(selector);
         expect(await writers.missing(await w.redis({ service: 'redis' }))).toEqual([]);

@@ -8,6 +8,7 @@ import {
   ended,
   endPending,
   killedInEveryStep,
+  lackingOf,
   leftPending,
   OWN_NODE,
   PATIENCE,
@@ -38,18 +39,10 @@ async function expectWhole(on: {
   saves?: string;
 }): Promise<void> {
   const { w, writers, version, lost, saves } = on;
-  // Whoever writes through the Service does so again.
-  const then = writers.acknowledged.size;
-  await expect.poll(() => writers.acknowledged.size, { timeout: 60_000 }).toBeGreaterThan(then + 100);
-  await writers.stop();
-  const redis = await w.redis({ service: 'redis' });
+  const { redis, missing } = await lackingOf(w, writers);
   const info = await redis.info();
   expect(info).toContain(`redis_version:${version}`);
   expect(info).toContain('role:master');
-  const missing = await writers.missing(redis);
-  console.log(
-    `away ${writers.longestGap()} ms, ${writers.acknowledged.size} acknowledged, ${missing.length} missing`,
-  );
   if (!lost) expect(missing).toEqual([]);
   const { spec, status } = await w.json<{ spec: { replicas: number }; status: { readyReplicas: number } }>(
     'statefulset',

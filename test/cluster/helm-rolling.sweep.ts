@@ -18,6 +18,7 @@ import {
   ended,
   endPending,
   killedInEveryStep,
+  lackingOf,
   leftPending,
   OWN_NODE,
   restartKubelet,
@@ -51,12 +52,7 @@ async function expectWhole(on: {
   expect(after).toEqual(
     version === undefined ? before : { ...before, versions: [version, version, version] },
   );
-  const missing = await writers.missing(
-    await w.redis({ service: 'redis' }, password === undefined ? {} : { password }),
-  );
-  console.log(
-    `longest gap ${writers.longestGap()} ms, ${writers.acknowledged.size} acknowledged, ${missing.length} missing`,
-  );
+  const { missing } = await lackingOf(w, writers, { again: false, password });
   expect(missing).toEqual([]);
   if (!on.readOnlyForAWhile)
     expect([...writers.errors.keys()].filter((error) => /READONLY/.test(error))).toEqual([]);
@@ -183,8 +179,7 @@ describe.skipIf(!CLUSTER)('helmRolling under faults', () => {
         });
         if (back) {
           await upgrade.until((state) => state.step === 'Soak', 240_000);
-          const then = writers.acknowledged.size;
-          await expect.poll(() => writers.acknowledged.size, { timeout: 60_000 }).toBeGreaterThan(then + 200);
+          await writers.more(200, 60_000);
           // What a 6.0 does not understand it does not say, so going back of it is asked for in so many words.
           const loses = !(await upgrade.state()).wayBack.keepsWrites;
           await upgrade.say('rollback', { by: 'ada', ...(loses ? { acceptLoss: true } : {}) });
@@ -220,8 +215,7 @@ describe.skipIf(!CLUSTER)('helmRolling under faults', () => {
         await expect
           .poll(async () => (await w.redis({ pod: 'redis-2' })).info('replication'), { timeout: 120_000 })
           .toMatch(/role:master[^]*connected_slaves:2/);
-        const then = writers.acknowledged.size;
-        await expect.poll(() => writers.acknowledged.size, { timeout: 60_000 }).toBeGreaterThan(then + 200);
+        await writers.more(200, 60_000);
         if (way === 'back') await upgrade.say('rollback', { by: 'ada' });
         expect(await ended(upgrade)).toMatchObject({
           outcome: way === 'back' ? 'RolledBack' : 'Completed',

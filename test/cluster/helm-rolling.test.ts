@@ -51,8 +51,7 @@ describe.skipIf(!CLUSTER)('helmRolling', () => {
       // The newer version writes its own format into the volumes.
       for (const pod of ['redis-1', 'redis-2'])
         await (await w.redis({ pod }, { password: 'a-password' })).bgsave();
-      const then = writers.acknowledged.size;
-      await expect.poll(() => writers.acknowledged.size).toBeGreaterThan(then + 200);
+      await writers.more(200, 15_000);
       await upgrade.signal('rollback', { by: 'ada' });
       const receipt = await upgrade.ended(240_000);
       await writers.stop();

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { Client, WorkflowHandle } from '@temporalio/client';
 import { Redis } from 'ioredis';
-import { inject, onTestFinished } from 'vitest';
+import { expect, inject, onTestFinished } from 'vitest';
 import { workflowIdOf, type Strategy } from '../../src/contract.js';
 import { killAll, sleep, spawnWorker, temporalFor, upgradeOf, type Upgrade } from './world.js';
 
@@ -49,6 +49,8 @@ export interface Writers {
   errors: Map<string, number>;
   /** Longest time between two acknowledged writes of one client, in milliseconds. */
   longestGap(): number;
+  /** Until so many more are acknowledged. */
+  more(count: number, ms?: number): Promise<void>;
   stop(): Promise<void>;
   /** Acknowledged writes that a server lacks, or holds with another value. */
   missing(redis: Redis): Promise<string[]>;
@@ -192,6 +194,10 @@ function writing(clients: Redis[]): Writers {
     acknowledged,
     errors,
     longestGap: () => Math.round(longest),
+    async more(count, ms = 30_000) {
+      const then = acknowledged.size;
+      await expect.poll(() => acknowledged.size, { timeout: ms }).toBeGreaterThan(then + count);
+    },
     async stop() {
       running = false;
       await Promise.all(loops);
