@@ -112,8 +112,9 @@ async function logIn(client: Redis, { address, name, database }: ConnectOptions)
     await client.call('AUTH', address.username ?? 'default', address.password);
   await ignoring(/NOPERM|unknown (sub)?command/i, () => client.call('CLIENT', 'SETNAME', name));
   if (database) await client.select(database);
-  // Says LOADING, NOAUTH or MASTERDOWN now rather than at the first real command.
-  await ignoring(/NOPERM|unknown command|MASTERDOWN/i, () => client.call('PING'));
+  // Says LOADING or NOAUTH now rather than at the first real command. One that takes no writes since a save failed (MISCONF) says so to a
+  // PING too: it can be asked, and told to save, which is what makes it well.
+  await ignoring(/NOPERM|unknown command|MASTERDOWN|MISCONF/i, () => client.call('PING'));
 }
 
 async function ignoring(pattern: RegExp, act: () => Promise<unknown>): Promise<void> {

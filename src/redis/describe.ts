@@ -93,6 +93,10 @@ export async function describe(input: {
 }): Promise<ServerFacts> {
   const { address, name, signal } = input;
   return withClient({ address, name, signal, commandTimeoutMs: 10_000 }, async (client) => {
+    // It takes no writes since a save failed: it is no side of an upgrade as long as that is so.
+    await client.call('PING').catch((error: unknown) => {
+      if (messageOf(error).startsWith('MISCONF')) throw failureOn(client, error);
+    });
     const info = parseInfo(
       `${String(await client.call('INFO'))}\n${String(await client.call('INFO', 'commandstats'))}`,
     );

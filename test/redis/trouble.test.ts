@@ -1,7 +1,10 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Redis } from 'ioredis';
 import { describe, expect, test } from 'vitest';
+import { withClient } from '../../src/redis/connect.js';
+import { describe as describeServer } from '../../src/redis/describe.js';
+import { saveNow } from '../../src/redis/save.js';
 import { troubleOn } from '../../src/redis/trouble.js';
 import { serve, type TestServer } from './servers.js';
 
@@ -144,5 +147,36 @@ describe('what a server in trouble says itself', () => {
       (seen) => seen['AOF'] !== undefined,
     );
     expect(said['AOF']).toContain('aof_last_bgrewrite_status:err');
+  });
+});
+
+describe('a server that takes no writes since a save failed', () => {
+  test('is no side of an upgrade; but it is asked, and told to save, which makes it well', async () => {
+    const server = await serve();
+    const client = await filled(server);
+    const [, dir = ''] = (await client.call('CONFIG', 'GET', 'dir')) as string[];
+    await client.call('CONFIG', 'SET', 'save', '3600 1');
+    const inTheWay = join(dir, 'dump.rdb');
+    await mkdir(join(inTheWay, 'a folder'), { recursive: true });
+    const address = { host: server.host, port: server.port };
+    const signal = new AbortController().signal;
+    const save = () => withClient({ address, name: 'ferry:test' }, (own) => saveNow({ client: own, signal }));
+    await expect(save()).rejects.toMatchObject({ type: 'BackupFailed' });
+    await expect(client.ping()).rejects.toThrow('MISCONF');
+    await expect(describeServer({ address, name: 'ferry:test', signal })).rejects.toMatchObject({
+      type: 'ReadOnlyTarget',
+      message: expect.stringContaining('its last save to disk failed') as unknown,
+    });
+    const findings = await withClient({ address, name: 'ferry:test' }, (own) =>
+      troubleOn({ client: own, shown: 'cache' }),
+    );
+    expect(findings.map(({ what }) => what)).toContain('Saving');
+    await expect(save()).rejects.toMatchObject({ type: 'BackupFailed' });
+    await rm(inTheWay, { recursive: true });
+    expect((await save()).seconds).toBeGreaterThanOrEqual(0);
+    expect(await client.ping()).toBe('PONG');
+    expect((await describeServer({ address, name: 'ferry:test', signal })).persistence.rdbLastSave).toBe(
+      'ok',
+    );
   });
 });
