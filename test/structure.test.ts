@@ -16,7 +16,7 @@ const ARROWS: Record<string, string[]> = {
   canary: ['redis', 'platform'],
   redis: [],
   repoint: ['redis', 'kubernetes', 'hokusai', 'platform'],
-  platform: ['redis', 'heroku', 'kubernetes', 'hokusai'],
+  platform: ['redis', 'heroku', 'kubernetes', 'hokusai', 'setup'],
   heroku: ['platform', 'redis', 'setup'],
   kubernetes: ['platform', 'redis'],
   hokusai: ['kubernetes', 'platform', 'setup'],

@@ -83,7 +83,9 @@ test(
     await expect
       .poll(async () => (await scrape()).get('ferry_changes_carried_total'), { timeout: 10_000 })
       .toBeGreaterThan(100);
-    expect((await scrape()).get('ferry_lag_seconds')).toBeLessThan(3);
+    await expect
+      .poll(async () => (await scrape()).get('ferry_lag_seconds'), { timeout: 30_000 })
+      .toBeLessThan(3);
     await upgrade.approve('cutover');
     const receipt = await upgrade.ended();
     await app.stop();
