@@ -177,8 +177,17 @@ export async function mendRolling(
     const begun = b.last?.standing !== undefined;
     if (!begun && found.is.role === 'primary') {
       const mended = await followingIn(b, input);
-      await followPromotedIn(b, rolling);
-      return mended;
+      if (mended.how !== 'well') {
+        await followPromotedIn(b, rolling);
+        return mended;
+      }
+      // One of the others was made anew, and may not have come up yet.
+      const others = await unlessAway(followPromotedIn(b, rolling));
+      const serving = `${release.namespace}/${promoted}`;
+      const says = others
+        ? `a pod was made anew: every replica follows ${serving} again`
+        : `a replica of ${serving} is away`;
+      return { ...mended, says };
     }
     const names = [primary, promoted].map((pod) => `${release.namespace}/${pod}`);
     // Only an attempt before this one may have promoted the first; made anew it is a primary by its configuration, with what it once had.

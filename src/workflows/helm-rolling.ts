@@ -175,6 +175,7 @@ export async function helmRolling(raw: unknown): Promise<Receipt> {
       target,
       closes: 'decommission',
       mend,
+      replicas: rolling.replicas.length,
     });
     // Again only for a criterion that a person has judged: at most once for each.
     do await r.checks('Soak', soak.watch, soak.says);

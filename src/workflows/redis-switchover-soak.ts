@@ -30,9 +30,11 @@ export function soaking(
     closes?: string;
     /** Pods are made anew by their surroundings: what gives both their roles back, where nothing is lost by that. */
     mend?: () => Promise<Mended>;
+    /** How many replicas the new server should have, where `mend` also sees to the others. */
+    replicas?: number;
   },
 ) {
-  const { input, couple, before, cutoverAt, target, closes = 'commit', mend } = on;
+  const { input, couple, before, cutoverAt, target, closes = 'commit', mend, replicas } = on;
   const criteria = input.rollbackWhen;
   const settled: number[] = [];
   const asked: Partial<Record<Threat, number>> = {};
@@ -42,6 +44,7 @@ export function soaking(
   let ended = false;
   let anew = false;
   let mends = 0;
+  let strays = 0;
 
   async function look(expecting: Threat | null): Promise<SoakSeen> {
     const { checkpoint } = await r.resumable(async (checkpoint?: SoakSeen) => {
@@ -58,6 +61,7 @@ export function soaking(
         ),
         checkpoint: checkpoint ?? seen,
         ...(mend ? { pods: true, anew } : {}),
+        ...(replicas !== undefined && strays < MENDED_AT_MOST ? { replicas, strays } : {}),
       });
       anew = false;
       // Also when it was cut short, by a pause or by going back: the receipt then shows everything until then.
@@ -91,6 +95,12 @@ export function soaking(
           // It is said by the check.
           seen = { ...now, safety: { ...safety, broken: says } };
           return seen;
+        }
+        if (found?.kind === 'strayed' && mend) {
+          strays += 1;
+          r.warn(`During the soak ${(await mend()).says}`);
+          now = await look(null);
+          continue;
         }
         if (found?.kind !== 'passed') return now;
         now = await look(null);

@@ -212,8 +212,7 @@ describe.skipIf(!CLUSTER)('helmRolling under faults', () => {
         await upgrade.until((state) => state.step === 'Soak', 240_000);
         await sleep(3_000);
         await w.kubectl(['delete', 'pod', pod, '--wait=false', ...args]);
-        if (pod !== 'redis-1')
-          await upgrade.until(({ warnings }) => warnings.some((each) => each.includes('made anew')), 240_000);
+        await upgrade.until(({ warnings }) => warnings.some((each) => each.includes('made anew')), 240_000);
         const { decision, wayBack, warnings } = await upgrade.state();
         expect({ decision, wayBack, warnings }).toMatchObject({
           decision: null,

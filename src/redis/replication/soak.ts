@@ -86,6 +86,8 @@ export async function measure(on: Both & { forMs: number; signal: AbortSignal })
 export type Found =
   | { kind: 'broken' }
   | { kind: 'threat'; of: Threat['kind'] }
+  /** Fewer replicas follow the primary than should. */
+  | { kind: 'strayed' }
   /** The threat that was expected has passed. */
   | { kind: 'passed' }
   | ({ kind: 'breach' } & Breach);
@@ -120,12 +122,19 @@ export interface SoakOptions {
   expecting: Threat['kind'] | null;
   /** Threats that are not told any more. */
   quiet: readonly Threat['kind'][];
+  /** So many should follow the primary; missing: nobody looks. */
+  replicas?: number;
+  /** How often it was told that fewer do: each time it is waited for twice as long. */
+  strays?: number;
   /** One of both was made anew, and mended: what it is measured by begins again. */
   anew?: boolean;
 }
 
 /** A minute is the least in which a person can do something; less where the input asks for less. */
 const ENOUGH_SECONDS = 60;
+
+/** A pod that is made anew is away for some seconds anyway. */
+const STRAYED_AFTER_MS = 10_000;
 
 /** Watches until the time is up, or there is something to tell. Goes on from what was seen before. */
 export async function soak(
@@ -144,6 +153,7 @@ export async function soak(
   let held = criteria.map((_, index) => (index === asked ? null : (before?.held[index] ?? null)));
   let most = before?.most ?? { lag: 0 };
   let seen: SoakSeen | undefined;
+  let fewSince: number | null = null;
   const began = performance.now();
   try {
     await sample({
@@ -170,6 +180,10 @@ export async function soak(
           if (heard === 'passed') return { kind: 'passed' };
           if (heard === 'threat' && safety.threat && !on.quiet.includes(safety.threat.kind))
             return { kind: 'threat', of: safety.threat.kind };
+          const few = last.primary.replicas.filter(({ online }) => online).length < (on.replicas ?? 0);
+          fewSince = few && linkUp ? (fewSince ?? at) : null;
+          if (fewSince !== null && at - fewSince > STRAYED_AFTER_MS * 2 ** (on.strays ?? 0))
+            return { kind: 'strayed' };
           return null;
         })();
         seen = {
