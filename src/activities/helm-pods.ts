@@ -8,6 +8,14 @@ import { formatsAt } from './asking.js';
 import { border, type Border } from './border.js';
 import { endpointOf, mustRun } from './helm-release.js';
 
+/** Its StatefulSet, as those that change it are told. */
+export function inSet(
+  { signal }: Pick<Border<never>, 'signal'>,
+  { namespace, context, statefulSet }: ReleaseFacts,
+) {
+  return { namespace, context, statefulSet: statefulSet.name, signal };
+}
+
 export interface PodServes {
   /** From when it was asked for. */
   seconds: number;

@@ -16,12 +16,13 @@ import {
   rendered,
   rollback,
   upgrade,
+  type Chart,
   type Revision,
   type Values,
 } from '../kubernetes/helm.js';
 import { isInside } from '../kubernetes/kubectl.js';
 import { POD_NAME } from '../kubernetes/objects.js';
-import { objectDifferences, objectsIn, refusedChanges } from '../kubernetes/manifest.js';
+import { objectDifferences, objectsIn, refusedChanges, type RenderedObject } from '../kubernetes/manifest.js';
 import { preflightRelease, type ReleaseLook } from '../kubernetes/preflight.js';
 import { describeRelease, type ReleaseFacts } from '../kubernetes/release.js';
 import { differences, merged, targetTag, valueAt, withValue } from '../kubernetes/values.js';
@@ -116,6 +117,21 @@ export async function describeHelm({ settings }: { settings: HelmSettings }): Pr
 }
 
 export async function factsOf(b: Here, settings: HelmSettings): Promise<HelmFacts> {
+  return (await renderedFacts(b, settings)).facts;
+}
+
+/** What the facts were made of. Values may hold passwords: none of it goes further than the activity. */
+export interface Rendering {
+  given: Values;
+  values: Values;
+  old: RenderedObject[];
+  next: RenderedObject[];
+}
+
+export async function renderedFacts(
+  b: Here,
+  settings: HelmSettings,
+): Promise<{ facts: HelmFacts; rendering: Rendering }> {
   const { signal } = b;
   const release = await describeRelease({ ...at(settings), password: settings.password, signal });
   const name = connectionName(b.workflowId);
@@ -133,7 +149,7 @@ export async function factsOf(b: Here, settings: HelmSettings): Promise<HelmFact
   const old = objectsIn(await manifest({ ...at(settings), revision: release.revision, signal }));
   const next = objectsIn(await rendered({ ...at(settings), ...chartOf(settings), values, signal }));
   const set = (objects: typeof old) => objects.find(({ kind }) => kind === 'StatefulSet');
-  return {
+  const facts: HelmFacts = {
     release,
     servers,
     endpoints,
@@ -163,6 +179,7 @@ export async function factsOf(b: Here, settings: HelmSettings): Promise<HelmFact
             .map(({ title }) => `"${title}" of ${workflowId}`),
     ),
   };
+  return { facts, rendering: { given, values, old, next } };
 }
 
 /** Undos of strategies here name their release. */
@@ -269,6 +286,8 @@ export interface UpgradeInput {
   old: { revision: number; version: string };
   /** Pods that are held back, where the chart itself sets the partition. */
   partition?: number;
+  /** One replica more, by the value that says how many there are. */
+  surge?: { path: string; value: number };
   /** Tells a second revision of one upgrade from its first. */
   label?: string;
 }
@@ -278,31 +297,41 @@ interface Begun {
   since: number;
 }
 
+type Giving = Here & { last: Begun | undefined; stillCurrent: (details?: Begun) => Promise<void> };
+
 /**
  * Gives the release the revision of the new version, and returns its number. Its pods follow as the StatefulSet's strategy has it. Looks
  * first whether an earlier attempt did it, and clears away what one left that ended in the middle.
  */
 export async function upgradeRelease(input: UpgradeInput): Promise<{ revision: number }> {
   return border<{ revision: number }, Begun>(async (b) => {
-    const { settings, old, partition, label = '' } = input;
-    const description = `${ours(b.workflowId, b.runId)}${label}`;
+    const { settings, old, partition, surge, label = '' } = input;
     const { values: wanted, tag } = await valuesFor(settings, old, b.signal);
     const { tag: tagPath, partition: path } = pathsOf(settings);
-    const done = await settled(b, settings, description, { path: tagPath, tag });
-    if (done !== null) return { revision: done };
-    await unchanged(b, settings, old.revision);
-    const values = path === null || partition === undefined ? wanted : withValue(wanted, path, partition);
-    await b.stillCurrent({ since: await cleared(b, settings, values) });
-    return {
-      revision: await upgrade({
-        ...at(settings),
-        ...chartOf(settings),
-        values,
-        description,
-        signal: b.signal,
-      }),
-    };
+    const held = path === null || partition === undefined ? wanted : withValue(wanted, path, partition);
+    return giveRevision(b, {
+      ...at(settings),
+      ...chartOf(settings),
+      values: surge ? withValue(held, surge.path, surge.value) : held,
+      from: old.revision,
+      brings: { path: tagPath, tag },
+      label,
+    });
   });
+}
+
+/** The same by values that are at hand. `from`: the revision that the upgrade began with. */
+export async function giveRevision(
+  b: Giving,
+  on: At & Chart & { values: Values; from: number; brings: Brings; label: string },
+): Promise<{ revision: number }> {
+  const { values, from, brings, label, ...chart } = on;
+  const description = `${ours(b.workflowId, b.runId)}${label}`;
+  const done = await settled(b, on, description, brings);
+  if (done !== null) return { revision: done };
+  await unchanged(b, on, from);
+  await b.stillCurrent({ since: await cleared(b, on, values) });
+  return { revision: await upgrade({ ...chart, values, description, signal: b.signal }) };
 }
 
 export function ours(workflowId: string, runId: string): string {
@@ -313,7 +342,7 @@ export function ours(workflowId: string, runId: string): string {
  * The newest revision. Where helm ended together with the worker that had started it, as in a pod, the release is pending for ever, and
  * nobody may upgrade it: what it was begun from stands again first, as it would by hand.
  */
-async function cleared(b: Border<Begun>, on: At, values: Values): Promise<number> {
+async function cleared(b: Giving, on: At, values: Values): Promise<number> {
   const newest = async () => (await history({ ...at(on), signal: b.signal })).at(-1);
   const last = await newest();
   if (b.last === undefined || !last?.status.startsWith('pending-') || last.revision !== b.last.since + 1)
@@ -368,7 +397,8 @@ async function unchanged(b: Here, on: At, revision: number): Promise<void> {
   );
   if (!deployed || deployed.revision === revision) return;
   const { description } = deployed;
-  if (description.startsWith(ours(b.workflowId, b.runId)) || description === backTo(revision)) return;
+  // A recovery is a run of its own.
+  if (description.startsWith(ours(b.workflowId, '')) || description === backTo(revision)) return;
   throw new FerryError(
     'ProviderRefused',
     `somebody gave ${on.namespace}/${on.release} revision ${deployed.revision} (${description}) since this upgrade looked at revision ${revision}, and it would take that back. Go back here and start again; or, where it is not wanted, \`helm rollback ${on.release} ${revision} -n ${on.namespace}\`, then retry`,

@@ -28,10 +28,10 @@ import { takeRole } from '../redis/replication/take-role.js';
 import { copied } from '../redis/replication/copied.js';
 import { border } from './border.js';
 import {
-  at,
   atPod,
   describedPod,
   inStep,
+  lasting,
   letGo,
   ready,
   roleAt,
@@ -39,7 +39,9 @@ import {
   type Here,
   type Rolling,
 } from './helm-rolling.js';
+import { inSet } from './helm-pods.js';
 import { endpointOf } from './helm-release.js';
+import { endIn, removeIn } from './helm-surge.js';
 import { handOverIn, type HandOverInput, type Standing } from './replicating.js';
 
 const LINK_MS = 60_000;
@@ -85,13 +87,22 @@ export async function followAsBefore({ rolling }: { rolling: Rolling }): Promise
     const { release, promoted, replicas } = rolling;
     for (const { pod, at: place } of replicas)
       if (pod !== promoted)
-        await atPod(b, release, pod, async (client) => {
-          await follow({ client, at: place });
-          await linkUp({ client, stalledMs: LINK_MS, signal: b.signal });
-          await rewriteConfig({ client });
-        });
+        await orGone(
+          rolling,
+          pod,
+          atPod(b, release, pod, async (client) => {
+            await follow({ client, at: place });
+            await linkUp({ client, stalledMs: LINK_MS, signal: b.signal });
+            await rewriteConfig({ client });
+          }),
+        );
     return { note: `the other replicas follow ${rolling.primary} again` };
   });
+}
+
+/** A surge replica that is away is not waited for: it is about to go. */
+async function orGone({ surge }: Rolling, pod: string, done: Promise<unknown>): Promise<void> {
+  await (pod === surge?.pod ? unlessAway(done) : done);
 }
 
 /** Everything of a handover is put back: who follows whom, settings, and the user that lived at run time. */
@@ -111,16 +122,20 @@ async function settleRoles(b: Here, rolling: Rolling): Promise<void> {
       `${release.namespace}/${primary} takes no writes, so nobody is told to follow it`,
     );
   for (const { pod, at: place, follow: before } of replicas)
-    await atPod(b, release, pod, async (client) => {
-      await restoreFollow({ client, before });
-      await follow({ client, at: place });
-    });
+    await orGone(
+      rolling,
+      pod,
+      atPod(b, release, pod, async (client) => {
+        await restoreFollow({ client, before });
+        await follow({ client, at: place });
+      }),
+    );
   await atPod(b, release, primary, async (client) => {
     await dismissFollower({ primary: client, user: replicationUser(b.workflowId) });
     await restoreFollow({ client, before: primaryFollow });
     await rewriteConfig({ client });
   });
-  for (const { pod } of replicas) {
+  for (const { pod } of lasting(rolling)) {
     await inStep(b, { release, primary, pod, withinMs: milliseconds(readyWithin) });
     await atPod(b, release, pod, (client) => rewriteConfig({ client }));
   }
@@ -153,9 +168,9 @@ async function renew(
   const began = Date.now();
   const withinMs = milliseconds(readyWithin);
   await followPromotedIn(b, rolling);
-  const set = await lookAtSet(at(b, release));
+  const set = await lookAtSet(inSet(b, release));
   await b.stillCurrent();
-  if (set.partition > 0) await setPartition({ ...at(b, release), partition: 0 });
+  if (set.partition > 0) await setPartition({ ...inSet(b, release), partition: 0 });
   let wrote = told.known;
   let follows = false;
   const tell = async (): Promise<void> => {
@@ -221,7 +236,7 @@ export async function finishRolling(input: {
 }): Promise<UndoResult> {
   return border<UndoResult, Standing>(async (b) => {
     const { rolling, handOver } = input;
-    const { release, primary, promoted } = rolling;
+    const { release, primary, promoted, surge } = rolling;
     const [first, other] = [
       await unlessAway(roleAt(b, release, primary)),
       await roleAt(b, release, promoted),
@@ -236,16 +251,17 @@ export async function finishRolling(input: {
       await handOverIn(b, { ...handOver, couple: { ...handOver.couple, runIds } });
     }
     await settleRoles(b, rolling);
+    if (surge)
+      await endIn({ ...b, last: undefined, stillCurrent: () => b.stillCurrent() }, { release, surge });
     await letGo(b, release);
+    const { left = [] } = surge ? await removeIn(b, { release, surge }) : {};
+    if (rolling.chartSets && !surge)
+      left.push(
+        'the partition of the StatefulSet stands in the values of the release: upgrade it once more without it',
+      );
     return {
       note: `${primary} serves in the new version`,
-      ...(rolling.chartSets
-        ? {
-            left: [
-              'the partition of the StatefulSet stands in the values of the release: upgrade it once more without it',
-            ],
-          }
-        : {}),
+      ...(left.length > 0 ? { left } : {}),
     };
   });
 }

@@ -1,4 +1,4 @@
-/** The upgrade of a release with replicas, pod by pod: what it is, holding its pods, the replicas first, and the way back of all that. */
+/** The upgrade of a release with replicas, pod by pod: what it is, holding its pods, and the replicas first. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { UndoResult } from '../contract.js';
 import { FerryError, type FailureType } from '../errors.js';
@@ -7,8 +7,7 @@ import { milliseconds } from '../inputs/refs.js';
 import { switchoverBetween, type SwitchoverSettings } from '../inputs/redis-switchover.js';
 import type { Repoint } from '../inputs/repoint.js';
 import { ordinalOf, type ReleaseFacts } from '../kubernetes/release.js';
-import { endPod, lookAtSet, podReady, setPartition, setStrategy } from '../kubernetes/rollout.js';
-import { removeAside, setAside } from '../kubernetes/set-aside.js';
+import { lookAtSet, podReady, setPartition, setStrategy } from '../kubernetes/rollout.js';
 import { describe } from '../redis/describe.js';
 import { connectionName } from '../redis/hands.js';
 import { followBefore, type FollowBefore } from '../redis/replication/follow.js';
@@ -16,15 +15,9 @@ import { roleOf, type Role } from '../redis/replication/role.js';
 import { resolveEndpoint } from '../platform/secrets.js';
 import { atEndpoint } from './asking.js';
 import { border, type Border } from './border.js';
-import {
-  backToRevision,
-  endpointOf,
-  factsOf,
-  mustRun,
-  servicesTo,
-  type Brings,
-  type HelmFacts,
-} from './helm-release.js';
+import { inSet } from './helm-pods.js';
+import { endpointOf, mustRun, renderedFacts, servicesTo, type HelmFacts } from './helm-release.js';
+import { surgeOf, type Surge, type SurgeFacts } from './helm-surge.js';
 import { coupleOf, type CoupleFacts } from './replicating.js';
 
 export interface Replica {
@@ -40,6 +33,8 @@ export interface RollingFacts {
   replicas: (Replica & { linkUp: boolean; lagBytes: number; ofPrimary: boolean })[];
   /** The one that takes over meanwhile: the highest, which is upgraded first. Null without a replica, or a Service. */
   pair: (CoupleFacts & { settings: SwitchoverSettings; pod: string }) | null;
+  /** Null where none is asked for; missing in histories of before. */
+  surge?: SurgeFacts | null;
 }
 
 /** What the steps are told: plain data, for undos too. */
@@ -54,6 +49,13 @@ export interface Rolling {
   /** The chart's values set the partition, so a revision brings one along. */
   chartSets: boolean;
   readyWithin: string;
+  /** The last one of `replicas` goes at the end; undefined: none does. */
+  surge?: Surge;
+}
+
+/** Those that were there before. */
+export function lasting({ replicas, surge }: Rolling): Replica[] {
+  return replicas.filter(({ pod }) => pod !== surge?.pod);
 }
 
 export async function describeRolling({
@@ -62,7 +64,7 @@ export async function describeRolling({
   settings: HelmRollingSettings;
 }): Promise<RollingFacts> {
   return border(async (b) => {
-    const helm = await factsOf(b, settings);
+    const { facts: helm, rendering } = await renderedFacts(b, settings);
     const { release, primary } = helm;
     const head = await roleAt(b, release, primary);
     const replicas: RollingFacts['replicas'] = [];
@@ -84,10 +86,11 @@ export async function describeRolling({
     }
     const promoted = replicas.at(-1)?.pod;
     const repoint = repointTo(helm, { promoted, first: settings.service });
-    if (promoted === undefined || repoint === null) return { helm, replicas, pair: null };
+    const surge = settings.surge ? await surgeOf(b, { settings, helm, rendering }) : null;
+    if (promoted === undefined || repoint === null) return { helm, replicas, pair: null, surge };
     const pairSettings = switchoverSettings({ settings, helm, promoted, repoint });
     const pair = await coupleOf(b, pairSettings);
-    return { helm, replicas, pair: { ...pair, settings: pairSettings, pod: promoted } };
+    return { helm, replicas, pair: { ...pair, settings: pairSettings, pod: promoted }, surge };
   });
 }
 
@@ -123,7 +126,7 @@ function switchoverSettings(on: {
 /** No pod is made anew from here on, whatever the template says. */
 export async function holdPods({ release }: { release: ReleaseFacts }): Promise<void> {
   return border(async (b) => {
-    await setPartition({ ...at(b, release), partition: release.statefulSet.replicas });
+    await setPartition({ ...inSet(b, release), partition: release.statefulSet.replicas });
   });
 }
 
@@ -137,14 +140,14 @@ export async function letGoOfPods({ release }: { release: ReleaseFacts }): Promi
 
 export async function letGo(b: Here, release: ReleaseFacts): Promise<void> {
   const { partition, strategy } = release.statefulSet;
-  const set = await lookAtSet(at(b, release));
+  const set = await lookAtSet(inSet(b, release));
   const others = set.pods.filter((pod) => pod.ordinal >= partition && pod.revision !== set.revision);
   if (others.length > 0)
     throw new FerryError(
       'Unclear',
       `${others.map(({ name }) => name).join(', ')} ${others.length === 1 ? 'is' : 'are'} not of the newest template: the controller would make ${others.length === 1 ? 'it' : 'them'} anew at once, the primary too`,
     );
-  await setStrategy({ ...at(b, release), strategy, partition });
+  await setStrategy({ ...inSet(b, release), strategy, partition });
 }
 
 export interface Rolled {
@@ -185,10 +188,10 @@ async function rollReplica(
       counts: { seconds: Math.round((Date.now() - began) / 1_000) },
     });
   show();
-  const set = await lookAtSet(at(b, release));
+  const set = await lookAtSet(inSet(b, release));
   const ordinal = ordinalOf(pod);
   await b.stillCurrent();
-  if (set.partition > ordinal) await setPartition({ ...at(b, release), partition: ordinal });
+  if (set.partition > ordinal) await setPartition({ ...inSet(b, release), partition: ordinal });
   await ready(b, rolling, { pod, revision: set.revision, withinMs, onLook: show });
   const { version } = await describedPod(b, release, pod);
   mustRun({ namespace: release.namespace, pod, version, wanted: targetVersion });
@@ -253,128 +256,7 @@ function isInStep(role: Role, head: Role): boolean {
   return role.follows?.linkUp === true && role.replId === head.replId && role.offset >= head.offset;
 }
 
-export interface GoBackRolling {
-  rolling: Rolling;
-  /** What is gone back to. */
-  revision: number;
-  /** Missing in journals of before. */
-  brings?: Brings;
-}
-
-/**
- * Undo: the release at its recorded revision, and every pod of it, one replica after the other. What the new version wrote may not be
- * readable for the old one, so a replica's files are set aside on its volume before it ends: it is a copy, and gets everything anew.
- */
-export async function goBackRolling({ rolling, revision, brings }: GoBackRolling): Promise<UndoResult> {
-  return border<UndoResult>(async (b) => {
-    const { release, replicas, primary, readyWithin, chartSets } = rolling;
-    const head = await roleAt(b, release, primary);
-    if (head.role !== 'primary')
-      throw new FerryError(
-        'Unclear',
-        `${release.namespace}/${primary} takes no writes, so no replica is made anew as a copy of it`,
-      );
-    const asides = new Map<string, string>();
-    const before = await lookAtSet(at(b, release));
-    // A pod that is made anew from here on is of the former revision.
-    await setPartition({ ...at(b, release), partition: release.statefulSet.replicas });
-    const note = await backToRevisionWith(b, { rolling, revision, brings, asides, changed: before });
-    const set = await lookAtSet(at(b, release));
-    const back: string[] = [];
-    for (const { pod } of replicas.toReversed()) {
-      const now = set.pods.find(({ name }) => name === pod);
-      const withinMs = milliseconds(readyWithin);
-      b.show({
-        step: `Back: ${pod}`,
-        done: back.length,
-        total: replicas.length,
-        unit: 'pods',
-        counts: {},
-      });
-      if (now && now.revision !== set.revision) {
-        if (!asides.has(pod)) await asideOf(b, release, pod, asides);
-        await b.stillCurrent();
-        await endPod({ ...at(b, release), pod, uid: now.uid });
-        back.push(pod);
-      }
-      await ready(b, rolling, { pod, revision: set.revision, withinMs });
-      await inStep(b, { release, primary, pod, withinMs });
-    }
-    const left = chartSets ? [] : await withoutAsides(b, release, asides);
-    return {
-      note: back.length === 0 ? `${note}; no pod had changed` : `${note}; ${back.join(', ')} made anew`,
-      ...(left.length === 0 ? {} : { left }),
-    };
-  });
-}
-
-/** Where the chart sets the partition, its former revision lets the controller act at once: every copy is set aside before that. */
-async function backToRevisionWith(
-  b: Here,
-  on: {
-    rolling: Rolling;
-    revision: number;
-    brings: Brings | undefined;
-    asides: Map<string, string>;
-    changed: Awaited<ReturnType<typeof lookAtSet>>;
-  },
-): Promise<string> {
-  const { rolling, revision, brings, asides, changed } = on;
-  const { release, replicas, chartSets } = rolling;
-  const old = changed.pods.find(({ name }) => name === rolling.primary)?.revision;
-  if (chartSets)
-    for (const { pod } of replicas)
-      if (changed.pods.find(({ name }) => name === pod)?.revision !== old)
-        await asideOf(b, release, pod, asides);
-  return backToRevision(b, {
-    namespace: release.namespace,
-    context: release.context,
-    release: release.release,
-    revision,
-    brings,
-  });
-}
-
-/** One that does not run has nothing open; it may never have run. */
-async function asideOf(
-  b: Here,
-  release: ReleaseFacts,
-  pod: string,
-  asides: Map<string, string>,
-): Promise<void> {
-  const { namespace, context, statefulSet } = release;
-  const folder = await unlessAway(
-    atPod(b, release, pod, (client) =>
-      setAside({ namespace, context, pod, container: statefulSet.container, signal: b.signal, client }),
-    ),
-  );
-  if (folder !== null) asides.set(pod, folder);
-}
-
-async function withoutAsides(
-  b: Here,
-  release: ReleaseFacts,
-  asides: ReadonlyMap<string, string>,
-): Promise<string[]> {
-  const { namespace, context, statefulSet } = release;
-  const left: string[] = [];
-  for (const [pod, folder] of asides)
-    await removeAside({
-      namespace,
-      context,
-      pod,
-      container: statefulSet.container,
-      folder,
-      signal: b.signal,
-    }).catch(() => left.push(`what the new version wrote stands in ${folder} of ${namespace}/${pod}`));
-  return left;
-}
-
 export type Here = Pick<Border<never>, 'signal' | 'workflowId' | 'runId' | 'hand' | 'show' | 'stillCurrent'>;
-
-export function at(b: Here, { namespace, context, statefulSet }: ReleaseFacts) {
-  return { namespace, context, statefulSet: statefulSet.name, signal: b.signal };
-}
 
 export function atPod<T>(
   b: Here,

@@ -84,7 +84,9 @@ export {
 } from './helm-dump-restore.js';
 export { findTrouble } from './diagnosing.js';
 export { mendFollowing, mendRolling } from './mending.js';
-export { describeRolling, goBackRolling, holdPods, letGoOfPods, rollReplicas } from './helm-rolling.js';
+export { describeRolling, holdPods, letGoOfPods, rollReplicas } from './helm-rolling.js';
+export { goBackRolling } from './helm-rolling-back.js';
+export { endSurge, makeSurgeClaims, removeSurgeClaims } from './helm-surge.js';
 export {
   finishRolling,
   followAsBefore,

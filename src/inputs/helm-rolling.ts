@@ -20,6 +20,10 @@ export const HelmRollingInput = z
       description:
         'A client of its own that writes numbered entries all through the first switch, where the worker reaches the Service: {"endpoint": "redis://…"} names it. false: none',
     }),
+    surge: z.boolean().default(false).meta({
+      description:
+        'One replica more while pods are made anew, so that there is never one fewer than before: it takes the memory and the volume of one pod, and goes at the end',
+    }),
     gates: gatesField(HELM_ROLLING_GATES),
   })
   .superRefine(criteriaFit)

@@ -20,13 +20,21 @@ export const ValuePaths = z.strictObject({
     description:
       "The StatefulSet's `updateStrategy.rollingUpdate.partition`; null: the chart leaves that to the cluster",
   }),
+  replicas: Path.nullable().meta({
+    description: 'How many replicas, or pods, there are; null: no value says so',
+  }),
 });
 export type ValuePaths = z.output<typeof ValuePaths>;
 
 /** Charts that are known. What else a strategy wants to know it asks the cluster. */
 export const PRESETS = {
   /** `redis` of the sb-helm-charts, and charts with its layout. */
-  redis: { tag: 'image.tag', fullname: 'fullnameOverride', partition: null },
+  redis: {
+    tag: 'image.tag',
+    fullname: 'fullnameOverride',
+    partition: null,
+    replicas: 'replication.replicas',
+  },
 } as const satisfies Record<string, ValuePaths>;
 export type Preset = keyof typeof PRESETS;
 
@@ -84,6 +92,7 @@ export function pathsOf({ preset, paths }: { preset: Preset; paths: GivenPaths }
     tag: paths.tag ?? known.tag,
     fullname: paths.fullname === undefined ? known.fullname : paths.fullname,
     partition: paths.partition === undefined ? known.partition : paths.partition,
+    replicas: paths.replicas === undefined ? known.replicas : paths.replicas,
   };
 }
 

@@ -52,6 +52,16 @@ const PodSpec = z.object({
   terminationGracePeriodSeconds: z.number().default(30),
   securityContext: z.looseObject({}).default({}),
   tolerations: z.array(z.looseObject({})).default([]),
+  affinity: z
+    .object({
+      podAntiAffinity: z
+        .object({
+          requiredDuringSchedulingIgnoredDuringExecution: z.array(z.object({ topologyKey: z.string() })),
+        })
+        .partial()
+        .nullish(),
+    })
+    .nullish(),
 });
 
 const State = z.object({
@@ -249,6 +259,15 @@ export const Quotas = z.object({
           used: z.record(z.string(), z.string()).default({}),
         })
         .prefault({}),
+    }),
+  ),
+});
+
+export const Autoscalers = z.object({
+  items: z.array(
+    z.object({
+      metadata: Meta,
+      spec: z.object({ scaleTargetRef: z.object({ kind: z.string(), name: z.string() }) }),
     }),
   ),
 });

@@ -1,6 +1,6 @@
 /** Whether there is room in the cluster for more pods: nodes, quotas of the namespace, storage. Reads only. */
 import { getJson, kubectl, type Namespace } from './kubectl.js';
-import { Nodes, Quotas, StorageClasses } from './objects.js';
+import { Nodes, Quotas, StorageClasses, type StatefulSet } from './objects.js';
 import { amountOf } from './quantity.js';
 
 /** What one pod asks for: cores and bytes. */
@@ -19,6 +19,41 @@ export interface Needs {
   storageClass: string | undefined | null;
   /** Its pods put up with taints. */
   tolerates: boolean;
+  /** Whether the StatefulSet itself is new too. */
+  statefulSets: 0 | 1;
+  /** Nodes that none of its pods may be on. */
+  notOn: readonly string[];
+}
+
+/** Of a new StatefulSet with all its pods. */
+export function needsOf({ spec }: StatefulSet): Needs {
+  const { containers } = spec.template.spec;
+  const sum = (of: 'requests' | 'limits', what: string) =>
+    containers.reduce((all, { resources }) => all + amountOf(resources[of]?.[what]), 0);
+  const [claim] = spec.volumeClaimTemplates;
+  return {
+    pods: spec.replicas,
+    each: {
+      cpu: sum('requests', 'cpu'),
+      memory: sum('requests', 'memory'),
+      limits: { cpu: sum('limits', 'cpu'), memory: sum('limits', 'memory') },
+    },
+    storage: spec.volumeClaimTemplates.map(({ spec: { resources } }) => amountOf(resources.requests.storage)),
+    storageClass: claim ? claim.spec.storageClassName : null,
+    tolerates: spec.template.spec.tolerations.length > 0,
+    statefulSets: 1,
+    notOn: [],
+  };
+}
+
+const BY_NODE = 'kubernetes.io/hostname';
+
+/** Of one more pod of a StatefulSet that is there, with pods on these nodes. */
+export function needsOfOneMore(set: StatefulSet, nodes: readonly string[]): Needs {
+  const rules =
+    set.spec.template.spec.affinity?.podAntiAffinity?.requiredDuringSchedulingIgnoredDuringExecution ?? [];
+  const apart = rules.some(({ topologyKey }) => topologyKey === BY_NODE);
+  return { ...needsOf(set), pods: 1, statefulSets: 0, notOn: apart ? nodes : [] };
 }
 
 export interface RoomLook {
@@ -54,7 +89,7 @@ function notPermitted(error: unknown): null {
 
 async function fittingOn(
   where: Namespace & { signal?: AbortSignal | undefined },
-  { pods: wanted, each, tolerates }: Needs,
+  { pods: wanted, each, tolerates, notOn }: Needs,
 ): Promise<number> {
   const { items } = await getJson({ ...where, what: ['nodes'], schema: Nodes });
   const text = await kubectl({
@@ -78,7 +113,7 @@ async function fittingOn(
   for (const { metadata, spec, status } of items) {
     const ready = status.conditions.some(({ type, status: is }) => type === 'Ready' && is === 'True');
     const closed = spec.taints.some(({ effect }) => effect !== 'PreferNoSchedule') && !tolerates;
-    if (!ready || spec.unschedulable || closed) continue;
+    if (!ready || spec.unschedulable || closed || notOn.includes(metadata.name)) continue;
     const used = taken.get(metadata.name) ?? { cpu: 0, memory: 0, pods: 0 };
     const free = (what: 'cpu' | 'memory' | 'pods') => amountOf(status.allocatable[what]) - used[what];
     const times = (what: 'cpu' | 'memory') =>
@@ -90,7 +125,7 @@ async function fittingOn(
 
 async function quotas(
   where: Namespace & { signal?: AbortSignal | undefined },
-  { pods, each, storage }: Needs,
+  { pods, each, storage, statefulSets }: Needs,
 ): Promise<string[]> {
   const { items } = await getJson({ ...where, what: ['resourcequota'], schema: Quotas });
   const bytes = storage.reduce((sum, size) => sum + size, 0);
@@ -105,7 +140,7 @@ async function quotas(
     'limits.memory': pods * each.limits.memory,
     persistentvolumeclaims: pods * storage.length,
     'requests.storage': pods * bytes,
-    'count/statefulsets.apps': 1,
+    'count/statefulsets.apps': statefulSets,
   };
   return items.flatMap(({ metadata, status: { hard, used } }) =>
     Object.entries(hard).flatMap(([what, limit]) => {

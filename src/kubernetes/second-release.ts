@@ -15,7 +15,7 @@ import { POD_NAME, Pods, selects, Services, StatefulSet } from './objects.js';
 import { amountOf } from './quantity.js';
 import { labelsOf, redisContainer, portOf } from './release.js';
 import { podsGone } from './rollout.js';
-import { roomFor, type Needs, type RoomLook } from './room.js';
+import { needsOf, roomFor, type RoomLook } from './room.js';
 import { secretEntry } from './secret.js';
 import { isObject, valueAt } from './values.js';
 
@@ -79,7 +79,8 @@ export async function lookAtSecond(
   };
 }
 
-function statefulSetOf(objects: RenderedObject[], shown: string): StatefulSet {
+/** @throws FerryError ProviderRefused where it isn't one */
+export function statefulSetOf(objects: RenderedObject[], shown: string): StatefulSet {
   const sets = objects.filter(({ kind }) => kind === 'StatefulSet');
   const parsed = StatefulSet.safeParse(sets[0]);
   if (sets.length === 1 && parsed.success) return parsed.data;
@@ -87,24 +88,6 @@ function statefulSetOf(objects: RenderedObject[], shown: string): StatefulSet {
     'ProviderRefused',
     `${shown} would have ${sets.length} StatefulSets that are understood, and not one`,
   );
-}
-
-function needsOf({ spec }: StatefulSet): Needs {
-  const { containers } = spec.template.spec;
-  const sum = (of: 'requests' | 'limits', what: string) =>
-    containers.reduce((all, { resources }) => all + amountOf(resources[of]?.[what]), 0);
-  const [claim] = spec.volumeClaimTemplates;
-  return {
-    pods: spec.replicas,
-    each: {
-      cpu: sum('requests', 'cpu'),
-      memory: sum('requests', 'memory'),
-      limits: { cpu: sum('limits', 'cpu'), memory: sum('limits', 'memory') },
-    },
-    storage: spec.volumeClaimTemplates.map(({ spec: { resources } }) => amountOf(resources.requests.storage)),
-    storageClass: claim ? claim.spec.storageClassName : null,
-    tolerates: spec.template.spec.tolerations.length > 0,
-  };
 }
 
 async function taken(

@@ -26,6 +26,16 @@ export function withValue(values: Values, path: string, value: unknown): Values 
   );
 }
 
+/** As it was before `withValue`: what was not given is taken away, with the objects that are empty then. */
+export function putBack(values: Values, path: string, was: unknown): Values {
+  if (was !== undefined && was !== null) return withValue(values, path, was);
+  const [name = '', ...rest] = path.split('.');
+  const { [name]: inner, ...others } = values;
+  if (rest.length === 0 || !isObject(inner)) return others;
+  const left = putBack(inner, rest.join('.'), was);
+  return Object.keys(left).length === 0 ? others : { ...others, [name]: left };
+}
+
 /**
  * The tag of the new version: what `values` say, else the old tag with the version in it replaced (`7.0.15-alpine` becomes
  * `8.0.2-alpine`), else the version.

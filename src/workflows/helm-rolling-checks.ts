@@ -3,6 +3,7 @@ import type { RollingFacts } from '../activities/helm-rolling.js';
 import type { Check } from '../contract.js';
 import type { HelmRollingSettings } from '../inputs/helm-rolling.js';
 import { pathsOf } from '../inputs/kubernetes.js';
+import { surgeChecks } from './helm-rolling-surge.js';
 import { nameOf } from './redis-copy-words.js';
 
 export function checksOf(found: RollingFacts, input: HelmRollingSettings): Check[] {
@@ -14,6 +15,7 @@ export function checksOf(found: RollingFacts, input: HelmRollingSettings): Check
     partition(found, input),
     startsAgain(found),
     wayBack(found, input),
+    ...surgeChecks(found),
   ];
 }
 

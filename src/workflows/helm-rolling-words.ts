@@ -7,24 +7,41 @@ import type { HelmRollingSettings } from '../inputs/helm-rolling.js';
 import { milliseconds } from '../inputs/refs.js';
 import { quoted } from '../inputs/in-shell.js';
 import type { Repoint } from '../inputs/repoint.js';
+import { surgeOf } from './helm-rolling-surge.js';
 import { decisionMatrix, kubectlByHand } from './helm-words.js';
 
 export * from './helm-words.js';
+export { changesWith, surgeSteps } from './helm-rolling-surge.js';
 export { comparison, switched } from './redis-switchover-words.js';
 
 type Server = HelmFacts['servers'][string];
 
-export function rolling({ helm, replicas, pair }: RollingFacts, input: HelmRollingSettings): Rolling {
+/** `run`: what a surge replica is marked by. */
+export function rolling(found: RollingFacts, input: HelmRollingSettings, run: string): Rolling {
+  const { helm, replicas, pair } = found;
+  const surge = surgeOf(found, input, run);
+  const last = replicas.at(-1);
   return {
     release: helm.release,
     primary: helm.primary,
     promoted: pair?.pod ?? '',
-    replicas: replicas.map(({ pod, at, follow }) => ({ pod, at, follow })),
+    replicas: [
+      ...replicas.map(({ pod, at, follow }) => ({ pod, at, follow })),
+      // By the chart it is as the one before it.
+      ...(surge && last ? [{ pod: surge.pod, at: last.at, follow: last.follow }] : []),
+    ],
     primaryFollow: pair?.couple.before.source ?? { settings: {}, ownLogin: false },
     targetVersion: input.targetVersion,
     chartSets: helm.look.setsPartition,
     readyWithin: input.readyWithin,
+    ...(surge ? { surge } : {}),
   };
+}
+
+/** Those that stay. */
+export function withoutSurge(rolling: Rolling): Rolling {
+  const { surge, replicas, ...rest } = rolling;
+  return { ...rest, replicas: replicas.filter(({ pod }) => pod !== surge?.pod) };
 }
 
 /** As the two are expected to be once the replicas are upgraded. */
@@ -72,16 +89,29 @@ export function strategyByHand(helm: HelmFacts): string {
   return kubectlByHand(helm, 'patch statefulset', name, '--type merge -p', quoted(JSON.stringify(patch)));
 }
 
-export function rollSays({ replicas, primary }: Rolling, input: HelmRollingSettings): string[] {
+export function rollSays({ replicas, primary, surge }: Rolling, input: HelmRollingSettings): string[] {
   return [
     ...replicas
       .toReversed()
-      .map(
-        ({ pod }) =>
-          `make ${pod} anew in ${input.targetVersion}, and wait until it is ready and has every byte of ${primary} (${input.readyWithin} at most)`,
+      .map(({ pod }) =>
+        pod === surge?.pod
+          ? `wait until ${pod}, which the release has now beside those before, is ready in ${input.targetVersion} and has every byte of ${primary} (${input.readyWithin} at most)`
+          : `make ${pod} anew in ${input.targetVersion}, and wait until it is ready and has every byte of ${primary} (${input.readyWithin} at most)`,
       ),
-    'one after the other: one replica less meanwhile; no further one is added, since a chart has no agreed way to take it away again',
+    surge
+      ? 'one after the other: never one replica less than before'
+      : 'one after the other: one replica less meanwhile; no further one is added, since a chart has no agreed way to take it away again',
   ];
+}
+
+/** Undo of the release's upgrade. */
+export function backSays({ release, primary, chartSets, surge }: Rolling, { version }: HelmFacts): string {
+  const roll = `roll the release back to revision ${release.revision}`;
+  const anew = `make the upgraded replicas anew in ${version}, one by one: their files are set aside on their volumes, and they get everything from ${primary}`;
+  if (!surge) return `${roll}, and ${anew}`;
+  return chartSets
+    ? `${roll}, which ends ${surge.pod}, and ${anew}; one replica less meanwhile, as the chart lets go of them by itself`
+    : `${roll}, which ends ${surge.pod}; where replicas are upgraded already it comes first, empty, in ${version}, and goes last; ${anew}`;
 }
 
 export function decommissionQuestion({ primary, version }: HelmFacts, input: HelmRollingSettings): string {
@@ -162,9 +192,9 @@ function turned(repoint: Repoint): Repoint {
     : repoint;
 }
 
-export function letGoSays({ chartSets }: Rolling, helm: HelmFacts): string[] {
+export function letGoSays({ chartSets, surge }: Rolling, helm: HelmFacts): string[] {
   return [
-    ...(chartSets ? ['helm upgrade once more, with the same values but for the partition'] : []),
+    ...(chartSets && !surge ? ['helm upgrade once more, with the same values but for the partition'] : []),
     `give the StatefulSet its strategy back (${strategySays(helm)})`,
   ];
 }

@@ -3,6 +3,7 @@
  * the old primary, which follows it, can take over again; at last that one is made anew too, and serves again.
  * Its runbook for people is docs/runbooks/helm-rolling.md, with the same headings.
  */
+import { workflowInfo } from '@temporalio/workflow';
 import type { Receipt } from '../contract.js';
 import { HelmRollingInput } from '../inputs/helm-rolling.js';
 import { milliseconds } from '../inputs/refs.js';
@@ -40,7 +41,9 @@ export async function helmRolling(raw: unknown): Promise<Receipt> {
     ]);
     const { pair: early } = found;
     if (!early) throw ending('Unclear', `${release.shown} has no replica that could take over`);
-    const rolling = say.rolling(found, input);
+    const rolling = say.rolling(found, input, workflowInfo().runId);
+    const { surge } = rolling;
+    const further = surge && say.surgeSteps(r, { helm, rolling, surge });
     const others = rolling.replicas.filter(({ pod }) => pod !== rolling.promoted);
 
     // ---- Before anything is changed.
@@ -49,8 +52,11 @@ export async function helmRolling(raw: unknown): Promise<Receipt> {
     await backUp('Back up the old primary', { endpoint, side: 'source', shown: server.shown });
     await r.gate('start', `Upgrade ${release.shown} from ${helm.version} to ${input.targetVersion}?`, {
       again: async () => {
-        const now = await acts(say.asks, 'Look at the release again').describeHelm({ settings: input });
-        return { 'Upgrade the release': say.changesSays(now, input) };
+        const looking = acts(say.asks, 'Look at the release again');
+        const now = surge
+          ? await looking.describeRolling({ settings: input })
+          : { ...found, helm: await looking.describeHelm({ settings: input }) };
+        return { 'Upgrade the release': say.changesWith(now, input) };
       },
     });
 
@@ -68,16 +74,17 @@ export async function helmRolling(raw: unknown): Promise<Receipt> {
       },
       do: () => acts(say.patient, 'Hold the pods').holdPods({ release }),
     });
+    if (further) await r.step('Make a claim for the surge replica', further.claim());
     const old = { revision: release.revision, version: helm.version };
     const upgraded = await r.step('Upgrade the release', {
-      does: say.changesSays(helm, input),
+      does: say.changesWith(found, input),
       notes: [
-        'no pod is made anew by it',
+        surge ? `no pod is made anew by it, and ${surge.pod} comes` : 'no pod is made anew by it',
         ...say.waysBack(helm, { primary, promoted: rolling.promoted, but: early.lostOnReturn }),
       ],
       foresee: null,
       undo: {
-        says: `roll the release back to revision ${release.revision}, and make the upgraded replicas anew in ${helm.version}, one by one: their files are set aside on their volumes, and they get everything from ${primary}`,
+        says: say.backSays(rolling, helm),
         call: call('goBackRolling', { rolling, revision: release.revision, brings: say.brings(helm, input) }),
         byHand: [say.rollbackByHand(helm)],
       },
@@ -86,12 +93,14 @@ export async function helmRolling(raw: unknown): Promise<Receipt> {
           settings: input,
           old,
           partition: release.statefulSet.replicas,
+          ...(surge ? { surge: { path: surge.path, value: surge.value } } : {}),
         }),
       note: (result) => (result ? `revision ${result.revision}` : ''),
     });
     if (upgraded) r.record({ revision: upgraded.revision });
     const rolled = await r.step('Upgrade the replicas', {
       does: say.rollSays(rolling, input),
+      notes: surge ? [] : ['"surge": true adds one for that time, where the chart can have it'],
       foresee: null,
       undo: { none: 'undone with "Upgrade the release"' },
       do: () =>
@@ -185,7 +194,7 @@ export async function helmRolling(raw: unknown): Promise<Receipt> {
     await r.gate('decommission', say.decommissionQuestion(helm, input));
     const back = () => say.handBack(rolling, { couple: steps.couple(), input, pair: early });
     await r.pointOfNoReturn('Point of no return', say.goneSays(helm, input), {
-      says: `${primary} is made anew in ${input.targetVersion}, follows, and takes its role back`,
+      says: `${primary} is made anew in ${input.targetVersion}, follows, and takes its role back${surge ? `; ${surge.pod} goes, with its claim` : ''}`,
       call: call('finishRolling', { rolling, handOver: back() }),
       byHand: say.finishByHand(rolling, helm),
     });
@@ -230,12 +239,13 @@ export async function helmRolling(raw: unknown): Promise<Receipt> {
       undo: { none: 'the old version is gone' },
       do: () => acts(moves, 'Put the roles back').rolesAsBefore({ rolling }),
     });
+    if (further) await r.step('Take the surge replica away', further.takeAway());
     await r.step('Let go of the pods', {
       does: say.letGoSays(rolling, helm),
       foresee: null,
       undo: { none: 'every pod is of the new version' },
       do: async () => {
-        if (rolling.chartSets)
+        if (rolling.chartSets && !surge)
           await acts(say.patient, 'Upgrade the release without the partition').upgradeRelease({
             settings: input,
             old,
@@ -244,17 +254,21 @@ export async function helmRolling(raw: unknown): Promise<Receipt> {
         return acts(say.patient, 'Let go of the pods').letGoOfPods({ release });
       },
     });
-    await r.keep(FINISH, null);
+    if (!further) await r.keep(FINISH, null);
     r.wayBack({ possible: false, loses: say.goneSays(helm, input) });
     await r.checks('Validate', async () => [
       ...(await acts(say.patient, 'Look at every pod').validateRolling({
-        rolling,
+        rolling: say.withoutSurge(rolling),
         service: input.service ?? release.statefulSet.name,
         services: release.services.filter(({ headless }) => !headless),
         before: say.lastSeen(server),
       })),
       ...(await probed(input)),
     ]);
+    if (further) {
+      await r.step('Remove the claim of the surge replica', further.removeClaim());
+      await r.keep(FINISH, null);
+    }
     await backUp('Back up the new primary', { endpoint, side: 'target', shown: server.shown });
   });
 }

@@ -1,6 +1,7 @@
 /** The checklist of a second release: a pure function of what was found, beside the common one of all Helm upgrades. */
 import type { SecondFacts } from '../activities/helm-second.js';
 import type { Check } from '../contract.js';
+import { roomChecks } from './helm-room-checks.js';
 import { megabytes } from './redis-switchover-words.js';
 
 /** Of a pod that is made anew, which none is here. */
@@ -15,7 +16,13 @@ export function secondChecks(
     ...common.filter(({ name }) => !leaveOut.includes(name)),
     free(found),
     ...leads(found),
-    ...room(found),
+    ...roomChecks({
+      room: found.green.room,
+      pods: found.green.pods.length,
+      of: 'the pods of green',
+      quota: { expected: 'enough for both releases at once', until: 'the old release is gone' },
+      volumes: 'the volumes of green',
+    }),
     ...holdsIt(found),
     password(found),
   ];
@@ -77,41 +84,6 @@ function leads({ green, repoint, helm }: SecondFacts): Check[] {
               : { next: 'Say how the applications are told instead (`repoint`).' }),
           },
         ]),
-  ];
-}
-
-function room({ green }: SecondFacts): Check[] {
-  const { fitting, lacking, storage } = green.room;
-  const wanted = green.pods.length;
-  return [
-    {
-      name: 'Room for the pods of green',
-      status: fitting === null ? 'warn' : fitting < wanted ? 'fail' : 'pass',
-      expected: `nodes with room for ${wanted} more`,
-      actual: fitting === null ? 'not known: nodes may not be looked at' : `for ${fitting}`,
-      waivable: true,
-      ...(fitting === null || fitting < wanted
-        ? {
-            next: 'Free memory or CPU, add a node, or lower `resources.requests` in `values`. Waive it where nodes are added by themselves.',
-          }
-        : {}),
-    },
-    {
-      name: 'Quota of the namespace',
-      status: lacking.length > 0 ? 'fail' : 'pass',
-      expected: 'enough for both releases at once',
-      actual: lacking.join('; ') || 'enough, or none is set',
-      waivable: false,
-      ...(lacking.length > 0 ? { next: 'Raise it until the old release is gone.' } : {}),
-    },
-    {
-      name: 'Storage class',
-      status: storage === '' ? 'pass' : 'fail',
-      expected: 'one that makes the volumes of green',
-      actual: storage || 'there is one, or none is needed',
-      waivable: true,
-      ...(storage === '' ? {} : { next: 'Name one that there is in `values`.' }),
-    },
   ];
 }
 
