@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { slow } from '../support/slow.js';
 import { CLUSTER, clusterWorld, R70, R80 } from '../support/cluster.js';
-import { ALL, settled, SHORT, standing } from './rolling.js';
+import { ALL, readyPods, settled, SHORT, standing } from './rolling.js';
 
 describe.skipIf(!CLUSTER)('helmRolling', () => {
   test('a primary with two replicas under writes: every acknowledged write is there, and all is as it was but for the version', async () => {
@@ -35,6 +35,31 @@ describe.skipIf(!CLUSTER)('helmRolling', () => {
       expect([...each.errors.keys()].filter((error) => /READONLY/.test(error))).toEqual([]);
     }
     expect(before.versions).toEqual([R70, R70, R70]);
+  }, 300_000);
+
+  test('with a surge replica: never one pod fewer than before is ready, and it leaves nothing behind', async () => {
+    const w = await clusterWorld();
+    await w.startWorker();
+    await w.install({ mode: 'replica' });
+    const before = await settled(w, 3);
+    const ready = await readyPods(w);
+    const writers = await w.writers({ clients: 2 });
+    const upgrade = await w.start('helmRolling', { ...SHORT, surge: true, gates: ALL });
+    const receipt = await upgrade.ended(240_000).catch(async (error: unknown) => {
+      console.log(JSON.stringify(await upgrade.state(), null, 1));
+      throw error;
+    });
+    await writers.stop();
+    expect(receipt).toMatchObject({ outcome: 'Completed', blemishes: [], left: [] });
+    expect([ready.fewest(), ready.most()]).toEqual([3, 4]);
+    expect(await standing(w, 3)).toEqual({ ...before, versions: [R80, R80, R80] });
+    expect(JSON.parse(await w.helm(['get', 'values', 'redis', '-o', 'json']))).toEqual({
+      mode: 'replica',
+      image: { tag: R80 },
+    });
+    expect(writers.acknowledged.size).toBeGreaterThan(100);
+    expect(await writers.missing(await w.redis({ service: 'redis' }))).toEqual([]);
+    expect([...writers.errors.keys()].filter((error) => /READONLY/.test(error))).toEqual([]);
   }, 300_000);
 
   slow(

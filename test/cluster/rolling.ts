@@ -1,5 +1,7 @@
-/* What the tests of helmRolling share: a short input, and a release as it stands. */
-import { expect } from 'vitest';
+/* What the tests of helmRolling share: a short input, a release as it stands, and how many of its pods are ready. */
+import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { expect, onTestFinished } from 'vitest';
 import { R80, type ClusterWorld } from '../support/cluster.js';
 
 export const ALL = { start: 'auto', cutover: 'auto', decommission: 'auto' } as const;
@@ -18,6 +20,8 @@ export interface Standing {
   strategy: unknown;
   settings: unknown[];
   files: string[];
+  pods: number;
+  claims: string[];
 }
 
 /** What a release is, as far as an upgrade may change it. */
@@ -29,6 +33,8 @@ export async function standing(w: ClusterWorld, pods: number, password?: string)
     strategy: null,
     settings: [],
     files: [],
+    pods: 0,
+    claims: [],
   };
   for (let n = 0; n < pods; n += 1) {
     const redis = await w.redis({ pod: `redis-${n}` }, password === undefined ? {} : { password });
@@ -51,9 +57,13 @@ export async function standing(w: ClusterWorld, pods: number, password?: string)
     result.selectors[service] = (
       await w.json<{ spec: { selector: unknown } }>('service', service)
     ).spec.selector;
-  result.strategy = (
-    await w.json<{ spec: { updateStrategy: unknown } }>('statefulset', 'redis')
-  ).spec.updateStrategy;
+  const { spec } = await w.json<{ spec: { updateStrategy: unknown; replicas: number } }>(
+    'statefulset',
+    'redis',
+  );
+  result.strategy = spec.updateStrategy;
+  result.pods = spec.replicas;
+  result.claims = (await w.kubectl(['get', 'pvc', '-o', 'name'])).trim().split('\n');
   return result;
 }
 
@@ -63,4 +73,34 @@ export async function settled(w: ClusterWorld, pods: number, password?: string):
     .poll(async () => JSON.stringify((await standing(w, pods, password)).roles))
     .not.toContain(':down');
   return standing(w, pods, password);
+}
+
+export interface Readiness {
+  /** The fewest that were ready at any time. */
+  fewest(): number;
+  /** The most. */
+  most(): number;
+}
+
+/** Each change of a pod is told by the cluster, so none is missed. One that is about to end counts as away. */
+export async function readyPods(w: ClusterWorld): Promise<Readiness> {
+  const line =
+    '{.type}|{.object.metadata.name}|{.object.metadata.deletionTimestamp}|{.object.status.conditions[?(@.type=="Ready")].status}{"\\n"}';
+  const watching = spawn(
+    'kubectl',
+    ['-n', w.namespace, 'get', 'pods', '-w', '--output-watch-events', '-o', `jsonpath=${line}`],
+    { env: { ...process.env, ...w.env }, stdio: ['ignore', 'pipe', 'inherit'] },
+  );
+  onTestFinished(() => void watching.kill());
+  const ready = new Set<string>();
+  const counts: number[] = [];
+  const before = Number((await w.kubectl(['get', 'pods', '-o', 'name'])).trim().split('\n').length);
+  createInterface({ input: watching.stdout }).on('line', (said) => {
+    const [type, name = '', ending, is] = said.split('|');
+    if (type !== 'DELETED' && ending === '' && is === 'True') ready.add(name);
+    else ready.delete(name);
+    if (counts.length > 0 || ready.size === before) counts.push(ready.size);
+  });
+  await expect.poll(() => counts.length, { timeout: 20_000 }).toBeGreaterThan(0);
+  return { fewest: () => Math.min(...counts), most: () => Math.max(...counts) };
 }
