@@ -3,7 +3,7 @@ import type { UndoResult } from '../contract.js';
 import { FerryError } from '../errors.js';
 import { milliseconds } from '../inputs/refs.js';
 import type { ReleaseFacts } from '../kubernetes/release.js';
-import { endPod, lookAtSet, setPartition, type SetLook } from '../kubernetes/rollout.js';
+import { endPod, lookAtSet, podReady, setPartition, type SetLook } from '../kubernetes/rollout.js';
 import { removeAside, setAside } from '../kubernetes/set-aside.js';
 import { border } from './border.js';
 import { inSet } from './helm-pods.js';
@@ -43,6 +43,7 @@ export async function goBackRolling({ rolling, revision, brings }: GoBackRolling
       );
     const asides = new Map<string, string>();
     const before = await lookAtSet(inSet(b, release));
+    if (surge) await nobodyAway(b, rolling, before);
     // A pod that is made anew from here on is of the former revision.
     await setPartition({ ...inSet(b, release), partition: release.statefulSet.replicas });
     const note = await backToRevisionWith(b, { rolling, revision, brings, asides, changed: before });
@@ -77,6 +78,23 @@ export async function goBackRolling({ rolling, revision, brings }: GoBackRolling
       ...(left.length === 0 ? {} : { left }),
     };
   });
+}
+
+/** One that is just coming up. */
+const COMES_WITHIN_MS = 60_000;
+
+/** The rollback ends the surge replica: one that is about to be there is waited for, or two would be away. One that can't come is not. */
+async function nobodyAway(b: Here, rolling: Rolling, set: SetLook): Promise<void> {
+  for (const { pod } of lasting(rolling)) {
+    if (set.pods.some(({ name, ready: is }) => name === pod && is)) continue;
+    b.show({ step: `Back: until ${pod} is there`, done: 0, total: 1, unit: 'pods', counts: {} });
+    const { namespace, context, statefulSet } = rolling.release;
+    const { container } = statefulSet;
+    const on = { namespace, context, pod, container, withinMs: COMES_WITHIN_MS, signal: b.signal };
+    await podReady(on).catch((error: unknown) => {
+      if (!(error instanceof FerryError && error.type === 'PodNotReady')) throw error;
+    });
+  }
 }
 
 /**

@@ -140,11 +140,16 @@ function takes({ release, servers, primary }: HelmFacts, { pod }: Surge): string
   ];
 }
 
+/** Those that were made here are gone. */
+export function claimsByHand(helm: HelmFacts, { mark }: Surge): string {
+  return kubectlByHand(helm, 'delete pvc', '-l', `redis-ferry/surge=${mark}`);
+}
+
 /** Whom the steps are for: the release as it is without it. */
 export function surgeSteps(r: Runbook, on: { helm: HelmFacts; rolling: Rolling; surge: Surge }) {
   const { helm, rolling, surge } = on;
   const { release } = rolling;
-  const { pod, claims, mark, path } = surge;
+  const { pod, claims, path } = surge;
   const names = claims.join(' and ');
   return {
     claim: (): WriteStep<undefined> => ({
@@ -156,10 +161,7 @@ export function surgeSteps(r: Runbook, on: { helm: HelmFacts; rolling: Rolling; 
       undo: {
         says: `remove ${names}, once ${pod} is gone; a claim that was not made here stays`,
         call: call('removeSurgeClaims', { release, surge }),
-        byHand: [
-          `# once ${pod} is gone:`,
-          kubectlByHand(helm, 'delete pvc', '-l', `redis-ferry/surge=${mark}`),
-        ],
+        byHand: [`# once ${pod} is gone:`, claimsByHand(helm, surge)],
       },
       async do() {
         await acts(patient, 'Make a claim for the surge replica').makeSurgeClaims({ release, surge });

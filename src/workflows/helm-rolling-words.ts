@@ -7,7 +7,7 @@ import type { HelmRollingSettings } from '../inputs/helm-rolling.js';
 import { milliseconds } from '../inputs/refs.js';
 import { quoted } from '../inputs/in-shell.js';
 import type { Repoint } from '../inputs/repoint.js';
-import { surgeOf } from './helm-rolling-surge.js';
+import { claimsByHand, surgeOf } from './helm-rolling-surge.js';
 import { decisionMatrix, kubectlByHand } from './helm-words.js';
 
 export * from './helm-words.js';
@@ -200,12 +200,18 @@ export function letGoSays({ chartSets, surge }: Rolling, helm: HelmFacts): strin
 }
 
 /** Service first: the promoted one serves, whatever becomes of pod 0. */
-export function finishByHand({ promoted, release, primary }: Rolling, helm: HelmFacts): string[] {
+export function finishByHand({ promoted, release, primary, surge }: Rolling, helm: HelmFacts): string[] {
   return [
     `# ${promoted} serves, and the Services lead there. Once ${primary} is ready in the new version and follows it:`,
     ...release.services
       .filter(({ headless, pods }) => !headless && pods.length === 1)
       .map(({ name }) => kubectlByHand(helm, 'get service', name, "-o jsonpath='{.spec.selector}'")),
+    ...(surge
+      ? [
+          `# ${surge.pod} goes by a helm upgrade with ${surge.path} as it was; once it is gone:`,
+          claimsByHand(helm, surge),
+        ]
+      : []),
   ];
 }
 

@@ -2,61 +2,21 @@
 import { cp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import {
-  CHART,
-  CLUSTER,
-  clusterWorld,
-  R60,
-  R70,
-  R80,
-  type ClusterWorld,
-  type Writers,
-} from '../support/cluster.js';
+import { CHART, CLUSTER, clusterWorld, R60, R70, R80 } from '../support/cluster.js';
 import { sleep } from '../support/world.js';
 import {
   away,
   ended,
   endPending,
   killedInEveryStep,
-  lackingOf,
   leftPending,
   OWN_NODE,
   restartKubelet,
   workerBehindLink,
 } from './faults.js';
-import { ALL, settled, SHORT, type Standing } from './rolling.js';
+import { ALL, begun, expectWhole, settled, SHORT } from './rolling.js';
 
 const AOF = 'bind 0.0.0.0\nprotected-mode no\ndir /data\nappendonly yes\n';
-
-async function begun(values: Record<string, unknown> = {}, password?: string) {
-  const w = await clusterWorld();
-  await w.startWorker();
-  await w.install({ mode: 'replica', ...values });
-  const before = await settled(w, 3, password);
-  const login = password === undefined ? {} : { password };
-  return { w, before, writers: await w.writers({ clients: 2, ...login }), login };
-}
-
-async function expectWhole(on: {
-  w: ClusterWorld;
-  writers: Writers;
-  before: Standing;
-  version?: string;
-  password?: string | undefined;
-  /** The Service led to a replica until somebody took over; or the fence was one of 6.0, which refuses writes and does not hold them. */
-  readOnlyForAWhile?: boolean;
-}): Promise<void> {
-  const { w, writers, before, version, password } = on;
-  await writers.stop();
-  const after = await settled(w, 3, password);
-  expect(after).toEqual(
-    version === undefined ? before : { ...before, versions: [version, version, version] },
-  );
-  const { missing } = await lackingOf(w, writers, { again: false, password });
-  expect(missing).toEqual([]);
-  if (!on.readOnlyForAWhile)
-    expect([...writers.errors.keys()].filter((error) => /READONLY/.test(error))).toEqual([]);
-}
 
 describe.skipIf(!CLUSTER)('helmRolling under faults', () => {
   test('the worker is killed in every step', async () => {

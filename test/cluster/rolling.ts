@@ -2,7 +2,8 @@
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { expect, onTestFinished } from 'vitest';
-import { R80, type ClusterWorld } from '../support/cluster.js';
+import { clusterWorld, R80, type ClusterWorld, type Writers } from '../support/cluster.js';
+import { lackingOf } from './faults.js';
 
 export const ALL = { start: 'auto', cutover: 'auto', decommission: 'auto' } as const;
 export const SHORT = {
@@ -73,6 +74,38 @@ export async function settled(w: ClusterWorld, pods: number, password?: string):
     .poll(async () => JSON.stringify((await standing(w, pods, password)).roles))
     .not.toContain(':down');
   return standing(w, pods, password);
+}
+
+/** Three pods, and applications that write to them. */
+export async function begun(values: Record<string, unknown> = {}, password?: string) {
+  const w = await clusterWorld();
+  await w.startWorker();
+  await w.install({ mode: 'replica', ...values });
+  const before = await settled(w, 3, password);
+  const login = password === undefined ? {} : { password };
+  return { w, before, writers: await w.writers({ clients: 2, ...login }), login };
+}
+
+/** Wholly old, or wholly of `version`, and every acknowledged write is there. */
+export async function expectWhole(on: {
+  w: ClusterWorld;
+  writers: Writers;
+  before: Standing;
+  version?: string;
+  password?: string | undefined;
+  /** The Service led to a replica until somebody took over; or the fence was one of 6.0, which refuses writes and does not hold them. */
+  readOnlyForAWhile?: boolean;
+}): Promise<void> {
+  const { w, writers, before, version, password } = on;
+  await writers.stop();
+  const after = await settled(w, 3, password);
+  expect(after).toEqual(
+    version === undefined ? before : { ...before, versions: [version, version, version] },
+  );
+  const { missing } = await lackingOf(w, writers, { again: false, password });
+  expect(missing).toEqual([]);
+  if (!on.readOnlyForAWhile)
+    expect([...writers.errors.keys()].filter((error) => /READONLY/.test(error))).toEqual([]);
 }
 
 export interface Readiness {
