@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { slow } from '../support/slow.js';
 import { CLUSTER, clusterWorld, R70, R80 } from '../support/cluster.js';
+import { ended } from './faults.js';
 import { ALL, readyPods, settled, SHORT, standing } from './rolling.js';
 
 describe.skipIf(!CLUSTER)('helmRolling', () => {
@@ -45,10 +46,7 @@ describe.skipIf(!CLUSTER)('helmRolling', () => {
     const ready = await readyPods(w);
     const writers = await w.writers({ clients: 2 });
     const upgrade = await w.start('helmRolling', { ...SHORT, surge: true, gates: ALL });
-    const receipt = await upgrade.ended(240_000).catch(async (error: unknown) => {
-      console.log(JSON.stringify(await upgrade.state(), null, 1));
-      throw error;
-    });
+    const receipt = await ended(upgrade);
     await writers.stop();
     expect(receipt).toMatchObject({ outcome: 'Completed', blemishes: [], left: [] });
     expect([ready.fewest(), ready.most()]).toEqual([3, 4]);
@@ -60,7 +58,7 @@ describe.skipIf(!CLUSTER)('helmRolling', () => {
     expect(writers.acknowledged.size).toBeGreaterThan(100);
     expect(await writers.missing(await w.redis({ service: 'redis' }))).toEqual([]);
     expect([...writers.errors.keys()].filter((error) => /READONLY/.test(error))).toEqual([]);
-  }, 300_000);
+  }, 400_000);
 
   slow(
     'back during the soak: every write is on the old primary, and every pod is of the old version again',
