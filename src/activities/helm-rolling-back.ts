@@ -125,8 +125,7 @@ async function surgeBack(
     await inStep(b, { release, primary, pod, withinMs });
     return [];
   } catch (error) {
-    if (!(error instanceof FerryError && ['PodNotReady', 'NotReady', 'ProviderRefused'].includes(error.type)))
-      throw error;
+    if (!(error instanceof FerryError) || error.retryable) throw error;
     await surgeGone(b, { release, surge });
     return [`there was one replica less meanwhile, as ${pod} could not be had: ${error.message}`];
   }

@@ -44,6 +44,7 @@ export async function helmRolling(raw: unknown): Promise<Receipt> {
     const rolling = say.rolling(found, input, workflowInfo().runId);
     const { surge } = rolling;
     const further = surge && say.surgeSteps(r, { helm, rolling, surge });
+    if (surge) r.record({ surge: { pod: surge.pod, claims: surge.claims } });
     const others = rolling.replicas.filter(({ pod }) => pod !== rolling.promoted);
 
     // ---- Before anything is changed.

@@ -72,14 +72,17 @@ describe.skipIf(!CLUSTER)('helmRolling with a surge replica', () => {
       await expectWhole({ w, before, writers });
     }, 900_000);
 
-  test('rollback asked once the first old replica was made anew, and the worker is killed on the way back again and again', async () => {
+  test('rollback asked while the first old replica is made anew, and the worker is killed on the way back again and again', async () => {
     const { w, before, writers } = await begun();
     const ready = await readyPods(w);
     const upgrade = await w.start('helmRolling', { ...SURGE, soak: '30m' });
-    await upgrade.until(({ progress }) => progress?.step === 'Upgrade the replicas: redis-1', PATIENCE);
+    await upgrade.until((state) => state.step === 'Upgrade the replicas', PATIENCE);
+    const image = () => w.kubectl(['get', 'pod', 'redis-2', '-o', 'jsonpath={.spec.containers[0].image}']);
+    await expect.poll(() => image().catch(() => ''), { timeout: PATIENCE }).toContain(R80);
     await upgrade.signal('rollback', { by: 'ada' });
-    for (let n = 0; n < 8; n += 1) {
-      await sleep(1_000 + Math.random() * 3_000);
+    // One undo is tried five times before a person is asked.
+    for (let n = 0; n < 4; n += 1) {
+      await sleep(3_000 + Math.random() * 12_000);
       w.worker?.kill('SIGKILL');
       await w.startWorker();
     }
@@ -255,6 +258,21 @@ describe.skipIf(!CLUSTER)('helmRolling with a surge replica', () => {
     },
     900_000,
   );
+
+  test('a chart that counts the primary too, or was given the number: the plan has the value that brings one pod more', async () => {
+    const { w, before, writers } = await begun();
+    const chart = await otherChart(w, /^ {2}replicas: .*$/m, '  replicas: {{ .Values.count | default 3 }}');
+    const planned = async (more: Record<string, unknown>) => {
+      w.name = `${w.name}-again`;
+      const upgrade = await w.start('helmRolling', { ...SURGE, dryRun: true, ...more });
+      return JSON.stringify(await upgrade.ended(PATIENCE)).replaceAll(String.raw`\"`, '"');
+    };
+    expect(await planned({})).toContain('value replication: not given → {"replicas":3}');
+    expect(await planned({ chart, paths: { replicas: 'count' } })).toContain('value count: not given → 4');
+    await w.helm(['upgrade', 'redis', CHART, '--reuse-values', '--set', 'replication.replicas=2']);
+    expect(await planned({})).toContain('value replication.replicas: 2 → 3');
+    await expectWhole({ w, before, writers });
+  }, 900_000);
 
   test('an autoscaler and a quota are refused; a disruption budget is said in the plan', async () => {
     const { w, before, writers } = await begun({ podDisruptionBudget: { enabled: true, minAvailable: 2 } });

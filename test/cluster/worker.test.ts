@@ -107,7 +107,7 @@ describe.skipIf(!WORKER_GOES_IN)('a worker in the cluster', { timeout: 400_000 }
   });
 
   for (const [strategy, values, input, worker] of [
-    ['helmRolling', { mode: 'replica' }, { backup: false }, {}],
+    ['helmRolling', { mode: 'replica' }, { backup: false, surge: true }, {}],
     ['helmBlueGreen', {}, { applicationPod: { pod: 'redis-0' } }, { rbac: { clusterReads: true } }],
   ] as const)
     slow(`${strategy} under writers`, async () => {

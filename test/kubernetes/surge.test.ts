@@ -13,7 +13,7 @@ const SURGE: SurgeFacts = {
   was: { replicas: undefined, partition: undefined },
   value: 3,
   refused: '',
-  values: ['replication.replicas: not given → 3'],
+  values: ['replication: not given → {"replicas":3}'],
   objects: ['StatefulSet redis: spec.replicas: 3 → 4'],
   claims: ['data-redis-3'],
   taken: [],

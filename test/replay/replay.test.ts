@@ -353,6 +353,13 @@ describe.runIf(process.env['FERRY_RECORD'] && CLUSTER !== null)(
       recorded('helmInPlace', 'helm-in-place-rolled-back', { ...inPlace, backup: true, ...failing }));
     test('rolling', () =>
       recorded('helmRolling', 'helm-rolling', short, { mode: 'replica', replication: { replicas: 1 } }));
+    test('rolling, with a surge replica', () =>
+      recorded(
+        'helmRolling',
+        'helm-rolling-surge',
+        { ...short, surge: true },
+        { mode: 'replica', replication: { replicas: 1 } },
+      ));
     test('rolling, and back as a probe fails', () =>
       recorded(
         'helmRolling',
