@@ -336,11 +336,14 @@ describe.runIf(process.env['FERRY_RECORD'] && CLUSTER !== null)(
       await w.install(values);
       await (await w.redis({ service: 'redis' })).set('key', 'value');
       const play = await w.start(strategy, { ...input, name });
+      let goesBack = false;
       while ((await play.handle.describe()).status.name === 'RUNNING') {
-        const { gates, decision, step, phase } = await play.state();
+        const { gates, decision, step } = await play.state();
         const open = gates.find(({ status }) => status === 'open');
-        if (step === backIn && phase === 'Running') await play.say('rollback', { by: 'ada' });
-        else if (open) await play.approve(open.name);
+        if (step === backIn && !goesBack) {
+          await play.say('rollback', { by: 'ada' });
+          goesBack = true;
+        } else if (open) await play.approve(open.name);
         else if (decision)
           await play.say('decide', {
             choice: 'rollbackLosingWrites' in decision.choices ? 'rollbackLosingWrites' : 'rollback',
