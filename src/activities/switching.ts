@@ -208,7 +208,7 @@ export async function switchBack(input: SwitchBackInput): Promise<UndoResult> {
     if (where !== 'home') {
       if (where === 'target' && switched !== null && runId !== switched.targetRunId) {
         throw new FerryError(
-          'Unknown',
+          'Unclear',
           `${shown(target)} was restarted since the switch, so it may have lost keys that the source still has: carrying its state back could delete them. Compare both by hand, then use the break-glass card`,
         );
       }

@@ -5,11 +5,14 @@ import { commonFields, gatesField } from './common.js';
 import { Decommission } from './decommission.js';
 import { LagLimit, PauseCap } from './limits.js';
 import { Rate } from './redis-copy.js';
-import { NO_RESTART, Repoint } from './repoint.js';
+import { Repoint } from './repoint.js';
 import { Duration, milliseconds, RedisEndpoint } from './refs.js';
 import { RollbackWhen, type RollbackCriterion } from './rollback-when.js';
 
 export const REDIS_SWITCHOVER_GATES = ['cutover', 'commit', 'decommission'] as const;
+
+const NO_RESTART =
+  'can not be "hokusai": it restarts the application, which takes longer than a handover may. Use redisCopy';
 
 const HostPort = z
   .string()

@@ -110,7 +110,3 @@ export const Repoint = z.discriminatedUnion('kind', [
   }),
 ]);
 export type Repoint = z.infer<typeof Repoint>;
-
-/** For strategies whose handover takes less than a second. */
-export const NO_RESTART =
-  'can not be "hokusai": it restarts the application, which takes longer than a handover may. Use redisCopy';

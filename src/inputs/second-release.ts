@@ -1,7 +1,7 @@
 /** What the strategies are told that install a second release beside the first. */
 import { z } from 'zod';
 import { KubernetesName } from './refs.js';
-import { NO_RESTART, Repoint } from './repoint.js';
+import { Repoint } from './repoint.js';
 
 const ApplicationPod = z
   .strictObject({
@@ -14,6 +14,10 @@ const ApplicationPod = z
   .meta({ description: 'A pod of an application' });
 export type ApplicationPod = z.infer<typeof ApplicationPod>;
 
+/** What the variable would get is a pod's own address, and an app that names a Service needs none. */
+const NO_VARIABLE =
+  'can not be "hokusai": the applications of a release use its Service, which is led to the new one without a new address or a restart. Leave `repoint` out; use redisCopy for an app that gets another address';
+
 export const secondReleaseFields = {
   green: KubernetesName.optional().meta({
     description: 'The release of the new version, beside the old one; default: `<release>-green`',
@@ -21,7 +25,7 @@ export const secondReleaseFields = {
   repoint: Repoint.refine(({ kind }) => kind !== 'sentinel', {
     error: 'can not be "sentinel": a release with Sentinels is none for this strategy',
   })
-    .refine(({ kind }) => kind !== 'hokusai', { error: NO_RESTART })
+    .refine(({ kind }) => kind !== 'hokusai', { error: NO_VARIABLE })
     .optional()
     .meta({
       description:

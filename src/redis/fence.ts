@@ -83,6 +83,12 @@ export async function seal({ client }: { client: Redis }): Promise<void> {
   await set(client, TO_WRITE, String(value + SEAL));
 }
 
+/** Nobody is on the other side after all: the server stays closed to writes, and may be left anew. Harmless when it is not sealed. */
+export async function breakSeal({ client }: { client: Redis }): Promise<void> {
+  const { settings } = await look(client);
+  if (isSealed(settings)) await set(client, TO_WRITE, String(Number(settings[TO_WRITE]) - SEAL));
+}
+
 export type Standing = 'none' | 'fenced' | 'sealed' | 'returning';
 
 /** How far a switch away from this server got, whoever began it. */

@@ -17,7 +17,7 @@ import { shown, type DatabaseMap, type ServerAddress } from './address.js';
 import { clientsOf, dropClients } from './clients.js';
 import { connect, withClient } from './connect.js';
 import { BATCH, copyChanged, type ChangedResult } from './delta.js';
-import { fence, fenceStanding, seal, unfence, type FenceBefore } from './fence.js';
+import { breakSeal, fence, fenceStanding, seal, unfence, type FenceBefore } from './fence.js';
 import { soleHand } from './hands.js';
 import { sendAwayUntilQuiet } from './latecomers.js';
 import { pauseWrites, resumeWrites, type Pause } from './pause.js';
@@ -46,8 +46,8 @@ export interface SwitchOptions {
   /** Tells durably that the switch is sealed; throws when another attempt has taken over. */
   stillCurrent: (standing: 'begun' | 'sealed') => Promise<void>;
   /**
-   * Milliseconds since 1970. Writes were stopped then, by the fence: it is not lifted on the way, and stays where something fails before
-   * the applications are told.
+   * Milliseconds since 1970. Writes were stopped then, by the fence: it is not lifted on the way, and stays where something fails, so
+   * that it can be tried again.
    */
   stoppedAt?: number | undefined;
   /** Milliseconds. The applications are told by a rule that follows a moment late: who comes back meanwhile is sent away again. */
@@ -230,16 +230,9 @@ async function callBack(
   control: Redis,
   on: { fence: FenceBefore; echo: Tracker | null; error: unknown },
 ): Promise<void> {
-  const { from, to, name, tracker } = options;
+  const { from, to, name, tracker, stoppedAt } = options;
   const { echo, error } = on;
-  await withClient({ address: to, name }, async (client) => {
-    const databases = options.databases.map(([, target]) => target);
-    await dropClients({
-      client,
-      ids: (await clientsOf({ client, databases })).map(({ id }) => id),
-      subscribers: true,
-    });
-  });
+  await withClient({ address: to, name }, (client) => sendBack(options, client));
   await echo?.barrier();
   if (!echo || echo.lost() !== null) {
     const why = error instanceof Error ? error.message : String(error);
@@ -248,8 +241,12 @@ async function callBack(
       `${why}. Applications may have moved and written to ${shown(to)}, so ${shown(from)} stays closed to writes`,
     );
   }
+  if (echo.pending() === 0) {
+    if (stoppedAt === undefined) await unfence({ client: control, before: on.fence });
+    else await breakSeal({ client: control });
+    return;
+  }
   await unfence({ client: control, before: on.fence });
-  if (echo.pending() === 0) return;
   // What has been written here since is newer.
   const newer: Tracker = {
     ...echo,
@@ -269,6 +266,17 @@ async function callBack(
     verify: false,
     signal: NEVER,
   });
+  // What was let in meanwhile is known to the tracker, and goes over with the next try.
+  if (stoppedAt !== undefined) await fence({ client: control, before: on.fence });
+}
+
+async function sendBack({ databases, lateMs }: SwitchOptions, client: Redis): Promise<void> {
+  if (lateMs !== undefined) {
+    await sendAwayUntilQuiet({ client, forMs: lateMs, onSent: () => undefined });
+    return;
+  }
+  const there = await clientsOf({ client, databases: databases.map(([, target]) => target) });
+  await dropClients({ client, ids: there.map(({ id }) => id), subscribers: true });
 }
 
 /** Passes shrink while the keys written during one are fewer than the keys it carried. */

@@ -17,11 +17,18 @@ export interface Call {
   args: unknown;
   /** Whose workers do it; default: those of the workflow that performs it. */
   taskQueue?: string | undefined;
+  /** Whatever it goes through may be away for half a minute, which is no reason to ask a person. */
+  patient?: true;
 }
 
 /** Names an activity with its argument, checked by the compiler, to be run later. */
 export function call<K extends Name>(activity: K, args: Parameters<Activities[K]>[0]): Call {
   return { activity, args, ...elsewhere };
+}
+
+/** The same, tried for longer. */
+export function patiently<K extends Name>(activity: K, args: Parameters<Activities[K]>[0]): Call {
+  return { ...call(activity, args), patient: true };
 }
 
 /** Where the work is done, if that isn't where the workflow is. Each workflow has its own. */
@@ -89,6 +96,11 @@ export const undoes: ActivityOptions = {
   ...switches,
   retry: { initialInterval: '500ms', backoffCoefficient: 2, maximumInterval: '5s', maximumAttempts: 5 },
 };
+
+/** How a call that was kept as data is undone. */
+export function undoing({ patient }: Call): ActivityOptions {
+  return patient ? { ...undoes, retry: { ...undoes.retry, maximumAttempts: 12 } } : undoes;
+}
 
 /** The same activities under each of these options; the summary is what the Temporal UI shows on the timeline. */
 export function acts(options: ActivityOptions, summary: string) {

@@ -1,6 +1,6 @@
 /** What was done and can be undone, newest last. Registered before a step acts, so that an unclear outcome is undone too. */
 import type { StepState, Told, UndoResult } from '../contract.js';
-import { locally, perform, undoes, type Call } from './acts.js';
+import { locally, perform, undoing, type Call } from './acts.js';
 import { tally } from './counters.js';
 import { problemOf, toldBy, whole } from './failure.js';
 import { now, type Ledger } from './ledger.js';
@@ -157,7 +157,7 @@ export function undoStack(
         ledger.state.impact.push({ ...brings, since: now() });
       ledger.phase('RollingBack', undo.says);
       try {
-        const result = (await perform(undoes, `Undo: ${step.title}`, undo.call)) as
+        const result = (await perform(undoing(undo.call), `Undo: ${step.title}`, undo.call)) as
           UndoResult | null | undefined;
         ledger.mark(step, 'undone', result?.note);
         if (result) learn(result);

@@ -4,7 +4,7 @@
  */
 import type { Receipt } from '../contract.js';
 import { copyBetween, HelmDumpRestoreInput } from '../inputs/helm-dump-restore.js';
-import { acts, call, changes, inspects, looks, reads, switches } from '../runbook/acts.js';
+import { acts, patiently, switches } from '../runbook/acts.js';
 import { ending } from '../runbook/failure.js';
 import { runbook } from '../runbook/runbook.js';
 import { FINISH } from '../runbook/undo.js';
@@ -54,8 +54,8 @@ export async function helmDumpRestore(raw: unknown): Promise<Receipt> {
       does: ['ask both servers what they hold and which formats they read'],
       foresee: { pair: found.pair, volume: say.volumeForeseen(found) },
       read: async () => ({
-        pair: await acts(looks, 'Ask both servers').describePair({ settings }),
-        volume: await acts(looks, 'Look where green has its data').lookAtVolume({ green }),
+        pair: await acts(say.patient, 'Ask both servers').describePair({ settings }),
+        volume: await acts(say.patient, 'Look where green has its data').lookAtVolume({ green }),
       }),
     });
     const how = say.howOf(pair, found);
@@ -66,7 +66,7 @@ export async function helmDumpRestore(raw: unknown): Promise<Receipt> {
       way: { chosen: how.file ? 'rdb' : sides.way, because: how.because },
     });
     await r.checks('Check both servers', () =>
-      acts(inspects, 'Checklist of both servers').preflight({ settings, pair }),
+      acts(say.patient, 'Checklist of both servers').preflight({ settings, pair }),
     );
     await r.window('Maintenance window', say.stopsForMs(found));
 
@@ -78,7 +78,7 @@ export async function helmDumpRestore(raw: unknown): Promise<Receipt> {
       impact: `writes to ${server.shown} are refused`,
       undo: {
         says: `lift the fence of ${server.shown}: writes go on there`,
-        call: call('allowWrites', say.stopping(found)),
+        call: patiently('allowWrites', say.stopping(found)),
         byHand: pair.byHand.unfence,
       },
       do: () => acts(switches, 'Stop the writes').stopWrites(say.stopping(found)),
@@ -123,7 +123,7 @@ export async function helmDumpRestore(raw: unknown): Promise<Receipt> {
         do: async () => {
           const loaded = await wait.do();
           if (restored)
-            await acts(changes, 'Tidy the volume').tidyVolume({ green, volume, aside: restored.aside });
+            await acts(say.patient, 'Tidy the volume').tidyVolume({ green, volume, aside: restored.aside });
           return loaded;
         },
       });
@@ -147,7 +147,7 @@ export async function helmDumpRestore(raw: unknown): Promise<Receipt> {
       foresee: null,
       undo: {
         says: `carry what was written at ${pair.target.shown} since to ${server.shown}, and send the applications back`,
-        call: call('switchBack', say.switchingBack(forward, { ...back, result: null })),
+        call: patiently('switchBack', say.switchingBack(forward, { ...back, result: null })),
         byHand: say.switchBackByHand(pair),
         holds: {
           steps: ['Install green', 'Stop the writes'],
@@ -156,7 +156,7 @@ export async function helmDumpRestore(raw: unknown): Promise<Receipt> {
       },
       cutover: true,
       do: (told) => acts(switches, 'Switch the applications over').switchForward({ ...forward, told }),
-      certain: (result) => call('switchBack', say.switchingBack(forward, { ...back, result })),
+      certain: (result) => patiently('switchBack', say.switchingBack(forward, { ...back, result })),
       relieves: 'Stop the writes',
       note: (result) => (result ? say.stoppedSays(result) : ''),
     });
@@ -168,7 +168,7 @@ export async function helmDumpRestore(raw: unknown): Promise<Receipt> {
     await r.checks('Validate', async () => [
       ...say.ofService(
         repoint,
-        await acts(inspects, 'Look at the new release').validateInPlace({
+        await acts(say.patient, 'Look at the new release').validateInPlace({
           release: volume.release,
           endpoint: endpoints.green,
           version: input.targetVersion,
@@ -187,7 +187,7 @@ export async function helmDumpRestore(raw: unknown): Promise<Receipt> {
     const over = { sides, fence, repoint };
     await r.pointOfNoReturn('Point of no return', 'the way back is closed from here on', {
       says: `lift the fence of ${server.shown}`,
-      call: call('settle', over),
+      call: patiently('settle', over),
       byHand: pair.byHand.unfence,
     });
     const closed = await r.step('Close the way back', {
@@ -195,8 +195,8 @@ export async function helmDumpRestore(raw: unknown): Promise<Receipt> {
       foresee: null,
       undo: { none: 'from here on there is no way back' },
       do: async () => {
-        await acts(changes, 'Close the way back').settle({ ...over, fence: null });
-        return acts(reads, 'Remember how the old server is used').lookAtUse({ server: endpoints.blue });
+        await acts(say.patient, 'Close the way back').settle({ ...over, fence: null });
+        return acts(say.patient, 'Remember how the old server is used').lookAtUse({ server: endpoints.blue });
       },
     });
     r.wayBack({

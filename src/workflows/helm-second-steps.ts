@@ -2,7 +2,7 @@
 import type { Use } from '../activities/decommissioning.js';
 import type { GreenServes, Retired, SecondFacts, SecondSettings } from '../activities/helm-second.js';
 import type { Check } from '../contract.js';
-import { acts, call, changes, reads } from '../runbook/acts.js';
+import { acts, patiently } from '../runbook/acts.js';
 import type { GateOptions, Runbook, WriteStep } from '../runbook/api.js';
 import { secondChecks } from './helm-second-preflight.js';
 import * as say from './helm-second-words.js';
@@ -36,7 +36,7 @@ export function secondReleaseSteps(
         }),
         leaveOut,
       }),
-      ...(await acts(reads, 'Room for the backups').preflightBackup({
+      ...(await acts(say.patient, 'Room for the backups').preflightBackup({
         source: found.endpoints.blue,
         backup: input.backup,
       })),
@@ -52,7 +52,7 @@ export function secondReleaseSteps(
       foresee: null,
       undo: {
         says: `uninstall ${green.green}, and remove the claims that came with it; but only while nothing leads there and ${release.shown} serves`,
-        call: call('removeGreen', green),
+        call: patiently('removeGreen', green),
         byHand: say.uninstallByHand(helm, green),
       },
       do: () =>
@@ -98,14 +98,15 @@ export function secondReleaseSteps(
     /** What a pod of an application sees after the cutover, where one is named. */
     asked: async (cutoverAt: number): Promise<Check[]> =>
       input.applicationPod
-        ? acts({ ...changes, startToCloseTimeout: '2m' }, "Ask from the application's pod").askApplication(
-            say.fromPod(input, helm, cutoverAt),
-          )
+        ? acts(
+            { ...say.patient, startToCloseTimeout: '2m' },
+            "Ask from the application's pod",
+          ).askApplication(say.fromPod(input, helm, cutoverAt))
         : [],
 
     unused: async (since: Use | null): Promise<Check[]> => {
       if (!since) throw new Error('how it was used is known once the way back is closed');
-      const { checks, now } = await acts(reads, 'Who uses the old release').proveBlueUnused({
+      const { checks, now } = await acts(say.patient, 'Who uses the old release').proveBlueUnused({
         release,
         primary,
         since,

@@ -165,6 +165,29 @@ it('refuses at once what pre-flight finds, and says what to do', async () => {
   expect(state.out).toContain('● Failed');
 });
 
+it('recovers a copy that others do: by the journal of the one, on the workers of the other queue', async () => {
+  const queue = `${w.taskQueue}-background`;
+  // Those of the upgrade's own queue reach neither server, and the others have no journal.
+  await w.startWorker({ OLD_REDIS_URL: '', NEW_REDIS_URL: '' });
+  await w.startWorker({ FERRY_TASK_QUEUE: queue, FERRY_HOME: join(w.folder, 'home-of-others') });
+  const input = await inputFile({ taskQueue: queue, rate: 200 });
+  expect((await ferry('start', 'redisCopy', '--input', input, '--gate', 'start=auto').ended).code).toBe(0);
+  const target = w.redis('target');
+  await expect.poll(() => target.dbsize(), { timeout: 30_000 }).toBeGreaterThan(100);
+  await w.client.workflow.getHandle(`upgrade/redis/${w.name}`).terminate('a mistake');
+  await expect.poll(async () => /name=ferry:/.test(String(await target.client('LIST')))).toBe(false);
+  expect(await target.dbsize()).toBeGreaterThan(100);
+
+  const recovered = await ferry('recover', w.name).ended;
+  expect(recovered).toMatchObject({ code: 0 });
+  expect(recovered.out).toContain('Copy every key');
+  expect(await target.dbsize()).toBe(0);
+  expect(await w.redis('source').dbsize()).toBe(2_000);
+  const again = await ferry('recover', w.name).ended;
+  expect(again).toMatchObject({ code: 0 });
+  expect(again.out).not.toContain('Copy every key');
+});
+
 it('a script approves by its own rules, with the typed messages of the package', async () => {
   await startWorker();
   expect(

@@ -1,6 +1,8 @@
 /* What plans of Helm upgrades say of the ways back. */
 import { expect, test } from 'vitest';
 import type { Check } from '../../src/contract.js';
+import { HelmBlueGreenInput } from '../../src/inputs/helm-blue-green.js';
+import { HelmDumpRestoreInput } from '../../src/inputs/helm-dump-restore.js';
 import { howOf, ofService } from '../../src/workflows/helm-dump-restore-words.js';
 import { decisionMatrix } from '../../src/workflows/helm-words.js';
 
@@ -58,3 +60,22 @@ test('where applications are told otherwise than by Services, no Service has to 
   ).toEqual(['Takes writes']);
   expect(ofService({ kind: 'kubernetesService', namespace: 'redis', services: [] }, checks)).toEqual(checks);
 });
+
+test.each([HelmBlueGreenInput, HelmDumpRestoreInput])(
+  'an app of hokusai uses the Service of the release: its variable is not changed',
+  (schema) => {
+    const input = {
+      name: 'cache',
+      namespace: 'redis',
+      release: 'redis',
+      chart: 'redis',
+      targetVersion: '8.0.2',
+    };
+    expect(schema.safeParse(input).success).toBe(true);
+    const repoint = { kind: 'hokusai', app: 'shop', env: 'production', key: 'REDIS_URL' };
+    const issues = schema.safeParse({ ...input, repoint }).error?.issues;
+    expect(issues).toMatchObject([
+      { path: ['repoint'], message: expect.stringContaining('Leave `repoint` out') as unknown },
+    ]);
+  },
+);

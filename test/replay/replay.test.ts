@@ -4,6 +4,8 @@
  * To record them anew (only while no upgrade of an older version can be under way; else use `patched`, see CONTRIBUTING):
  *
  *     npm run build && FERRY_RECORD=1 npx vitest run test/replay
+ *
+ * One that is new, by the title of its test: `-t 'in Kubernetes in place$'`.
  */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
@@ -320,23 +322,28 @@ describe.runIf(process.env['FERRY_RECORD'] && CLUSTER !== null)(
     };
     const { soak: _s, rate: _r, measureFor: _m, ...inPlace } = short;
     const { rate: _, measureFor: __, ...dumpRestore } = short;
+    const replica = { mode: 'replica', replication: { replicas: 1 } };
     const failing = { probes: [{ name: 'the application', command: ['false'] }] };
 
     async function recorded(
       strategy: Strategy,
       name: string,
       input: Record<string, unknown>,
-      values: Record<string, unknown> = {},
+      { values = {}, backIn }: { values?: Record<string, unknown>; backIn?: string } = {},
     ): Promise<void> {
       const w = await clusterWorld();
       await w.startWorker();
       await w.install(values);
       await (await w.redis({ service: 'redis' })).set('key', 'value');
       const play = await w.start(strategy, { ...input, name });
+      let goesBack = false;
       while ((await play.handle.describe()).status.name === 'RUNNING') {
-        const { gates, decision } = await play.state();
+        const { gates, decision, step } = await play.state();
         const open = gates.find(({ status }) => status === 'open');
-        if (open) await play.approve(open.name);
+        if (step === backIn && !goesBack) {
+          await play.say('rollback', { by: 'ada' });
+          goesBack = true;
+        } else if (open) await play.approve(open.name);
         else if (decision)
           await play.say('decide', {
             choice: 'rollbackLosingWrites' in decision.choices ? 'rollbackLosingWrites' : 'rollback',
@@ -351,28 +358,22 @@ describe.runIf(process.env['FERRY_RECORD'] && CLUSTER !== null)(
     test('in place', () => recorded('helmInPlace', 'helm-in-place', inPlace));
     test('in place, and back as a probe fails', () =>
       recorded('helmInPlace', 'helm-in-place-rolled-back', { ...inPlace, backup: true, ...failing }));
-    test('rolling', () =>
-      recorded('helmRolling', 'helm-rolling', short, { mode: 'replica', replication: { replicas: 1 } }));
+    test('rolling', () => recorded('helmRolling', 'helm-rolling', short, { values: replica }));
     test('rolling, with a surge replica', () =>
-      recorded(
-        'helmRolling',
-        'helm-rolling-surge',
-        { ...short, surge: true },
-        { mode: 'replica', replication: { replicas: 1 } },
-      ));
+      recorded('helmRolling', 'helm-rolling-surge', { ...short, surge: true }, { values: replica }));
     test('rolling, and back as a probe fails', () =>
-      recorded(
-        'helmRolling',
-        'helm-rolling-rolled-back',
-        { ...short, ...failing },
-        { mode: 'replica', replication: { replicas: 1 } },
-      ));
+      recorded('helmRolling', 'helm-rolling-rolled-back', { ...short, ...failing }, { values: replica }));
     test('blue and green', () => recorded('helmBlueGreen', 'helm-blue-green', short));
     test('blue and green, and back as a probe fails', () =>
       recorded('helmBlueGreen', 'helm-blue-green-rolled-back', { ...short, ...failing }));
     test('dump and restore', () => recorded('helmDumpRestore', 'helm-dump-restore', dumpRestore));
-    test('dump and restore, and back as a probe fails', () =>
-      recorded('helmDumpRestore', 'helm-dump-restore-rolled-back', { ...dumpRestore, ...failing }));
+    test('dump and restore, and back in the soak', () =>
+      recorded(
+        'helmDumpRestore',
+        'helm-dump-restore-rolled-back',
+        { ...dumpRestore, soak: '1h' },
+        { backIn: 'Soak' },
+      ));
   },
 );
 
