@@ -32,7 +32,7 @@ export async function readInput(options: {
     });
   }
   const { text, from } = await textOf(options.io, options.input);
-  const written = parseJson(text, from);
+  const written = /\.ya?ml$/.test(from) ? await parseYaml(text, from) : parseJson(text, from);
   const gates = gatesOf(options.gates);
   const input = {
     ...written,
@@ -85,6 +85,21 @@ function parseJson(text: string, from: string): Record<string, unknown> {
     });
   }
   if (!isRecord(parsed)) throw new CliError(`${from} must hold one JSON object.`, { code: EXIT.usage });
+  return parsed;
+}
+
+async function parseYaml(text: string, from: string): Promise<Record<string, unknown>> {
+  const { parseDocument } = await import('yaml');
+  const document = parseDocument(text);
+  const [error] = document.errors;
+  // Its message quotes the text around the error.
+  const at = error?.linePos?.[0];
+  if (error)
+    throw new CliError(`${from} is not YAML${at ? ` at line ${at.line}, column ${at.col}` : ''}.`, {
+      code: EXIT.usage,
+    });
+  const parsed: unknown = document.toJS();
+  if (!isRecord(parsed)) throw new CliError(`${from} must hold one object.`, { code: EXIT.usage });
   return parsed;
 }
 
