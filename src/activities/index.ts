@@ -23,7 +23,7 @@ export {
   startReplication,
   stopReplication,
 } from './replicating.js';
-export { lookAtUpgrades } from './upgrades.js';
+export { lookAtTargets } from './upgrades.js';
 export { readCanary } from './canary.js';
 export { measureServer, soakReplication, validateCouple } from './soaking.js';
 export {

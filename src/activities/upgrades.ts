@@ -2,6 +2,9 @@
 import { Context } from '@temporalio/activity';
 import { WorkflowNotFoundError } from '@temporalio/client';
 import type { Receipt } from '../contract.js';
+import { FerryError } from '../errors.js';
+import type { FleetWave } from '../inputs/fleet-rollout.js';
+import { problemsOfTargets } from '../inputs/schemas.js';
 import { border } from './border.js';
 
 /** Of a target: whether it is being upgraded now, or its last upgrade has completed with a clean receipt. */
@@ -9,9 +12,26 @@ export type LastUpgrade = 'none' | 'running' | 'done' | 'ended otherwise';
 
 const AT_ONCE = 10;
 
-/** By workflow ID. Those that Temporal has forgotten are "none". */
-export async function lookAtUpgrades({ ids }: { ids: string[] }): Promise<Record<string, LastUpgrade>> {
+/** Named in a message; the others are counted. */
+const NAMED = 10;
+
+/**
+ * Of every target, by workflow ID. Those that Temporal has forgotten are "none".
+ *
+ * @throws FerryError InvalidInput where the input of a target is not right
+ */
+export async function lookAtTargets({ waves }: { waves: FleetWave[] }): Promise<Record<string, LastUpgrade>> {
   return border(async () => {
+    const problems = problemsOfTargets(waves);
+    if (problems.length > 0)
+      throw new FerryError(
+        'InvalidInput',
+        [
+          ...problems.slice(0, NAMED),
+          ...(problems.length > NAMED ? [`${problems.length - NAMED} more targets are not right`] : []),
+        ].join('; '),
+      );
+    const ids = waves.flatMap(({ targets }) => targets.map(({ workflowId }) => workflowId));
     const found: Record<string, LastUpgrade> = {};
     for (let at = 0; at < ids.length; at += AT_ONCE)
       await Promise.all(

@@ -4,7 +4,7 @@ import type { z } from 'zod';
 import { STRATEGIES, workflowIdOf, type Strategy } from '../contract.js';
 import { SCHEMAS } from '../index.js';
 import { CliError, EXIT } from './exit.js';
-import { problemsOf } from './explain.js';
+import { problemsOf, type Problem } from './explain.js';
 import type { Io } from './io.js';
 import { isRecord } from '../receipt/words.js';
 
@@ -43,8 +43,8 @@ export async function readInput(options: {
   };
   const schema: z.ZodType<{ name: string }> = SCHEMAS[strategy];
   const parsed = schema.safeParse(input);
-  if (!parsed.success) {
-    const problems = problemsOf(input, schema);
+  const problems = parsed.success ? await problemsWithin(strategy, input) : problemsOf(input, schema);
+  if (!parsed.success || problems.length > 0) {
     throw new CliError(`The input of ${strategy} is not right (${from}); nothing was started.`, {
       code: EXIT.usage,
       next: [
@@ -54,6 +54,15 @@ export async function readInput(options: {
     });
   }
   return { strategy, input, workflowId: workflowIdOf(strategy, parsed.data.name) };
+}
+
+/** The targets of a fleet are inputs themselves. */
+async function problemsWithin(strategy: Strategy, input: Record<string, unknown>): Promise<Problem[]> {
+  if (strategy !== 'fleetRollout') return [];
+  const { FleetRolloutInput, wavesOf } = await import('../inputs/fleet-rollout.js');
+  const { problemsOfTargets } = await import('../inputs/schemas.js');
+  const problems = problemsOfTargets(wavesOf(FleetRolloutInput.parse(input)));
+  return problems.map((problem) => ({ problem, help: '' }));
 }
 
 async function textOf(io: Io, input: string): Promise<{ text: string; from: string }> {

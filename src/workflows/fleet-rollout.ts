@@ -20,10 +20,7 @@ export async function fleetRollout(raw: unknown, carried?: Carried): Promise<Rec
     r.onLeaveOut(leavingOut(rows));
     if (!r.wentOn) {
       const last = await r.step('Gather information', {
-        read: () =>
-          acts(reads, 'Look what each target is at').lookAtUpgrades({
-            ids: rows.map(({ workflowId }) => workflowId),
-          }),
+        read: () => acts(reads, 'Look what each target is at').lookAtTargets({ waves }),
         note: () => say.sizeOf(waves),
       });
       await r.checks('Pre-flight', async () => say.checks(rows, { last, input }));

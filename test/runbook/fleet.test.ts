@@ -1,5 +1,6 @@
 /* A fleet: waves, the stop at the first target that is not well, and a history that stays short. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { lookAtTargets } from '../../src/activities/upgrades.js';
 import type { FleetRow, State } from '../../src/contract.js';
 import { broken, stage, type Parts, type Stage } from './stage.js';
 import { sleep } from '../support/world.js';
@@ -209,7 +210,7 @@ describe('a fleet', () => {
         ],
         gates: { start: 'auto' },
       }),
-      () => ({ lookAtUpgrades: () => ({ [other.id]: 'running' }) }),
+      () => ({ lookAtTargets: () => ({ [other.id]: 'running' }) }),
     );
     const held = await fleet.until('NeedsDecision');
     expect(held.decision?.problem).toContain(other.id);
@@ -221,21 +222,26 @@ describe('a fleet', () => {
     await fleet.ended();
   });
 
-  test('a target whose input is not right is named, and nothing begins', async () => {
-    const fleet = await s.fleet((name) => ({
-      defaults: { strategy: 'redisCopy', input: TARGET },
-      waves: [
-        { name: 'dev', targets: [{ input: { name: `${name}-a` } }] },
-        {
-          name: 'production',
-          targets: [{ input: { name: `${name}-b`, writes: 'perhaps' } }, { input: { name: `${name}-a` } }],
-        },
-      ],
-    }));
-    const { type, message } = await fleet.failure();
+  test('targets whose inputs are not right are named, and nothing begins', async () => {
+    const targets = (name: string) => [
+      { name: 'dev', targets: [{ input: { name: `${name}-a` } }] },
+      { name: 'production', targets: [{ input: { name: `${name}-b`, writes: 'perhaps' } }] },
+    ];
+    const defaults = { strategy: 'redisCopy', input: TARGET };
+    const wrong = await s.fleet(
+      (name) => ({ defaults, waves: targets(name) }),
+      () => ({ lookAtTargets }),
+    );
+    const { type, message } = await wrong.failure();
     expect(type).toBe('InvalidInput');
-    expect(message).toMatch(/waves\.1\.targets\.0\.input.*writes/);
-    expect(message).toMatch(/waves\.1\.targets\.1\.input\.name.*is there already, in waves\.0\.targets\.0/);
+    expect(message).toMatch(/waves\.1\.targets\.0\.input is no input of redisCopy: .*writes/);
+    const twice = await s.fleet((name) => ({
+      defaults,
+      waves: [...targets(name), { name: 'again', targets: [{ input: { name: `${name}-a` } }] }],
+    }));
+    expect((await twice.failure()).message).toMatch(
+      /waves\.2\.targets\.0\.input\.name.*is there already, in waves\.0\.targets\.0/,
+    );
   });
 });
 

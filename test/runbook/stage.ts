@@ -373,7 +373,7 @@ export async function stage(): Promise<Stage> {
       );
       return begin('fleetRollout', { name, ...input(name) }, () => ({
         surroundings: () => ({ phaseAttribute: true }),
-        lookAtUpgrades: () => ({}),
+        lookAtTargets: () => ({}),
         saveReceipt: () => ({ json: 'receipt.json', html: 'receipt.html' }),
         ...parts(''),
       }));
