@@ -30,6 +30,7 @@ export interface CommonSettings {
   notify?: WebhookSpec | undefined;
   contact?: string | undefined;
   followUps: string[];
+  history?: { folder?: string | undefined; markdown?: string | undefined } | undefined;
   gates: Partial<Record<string, GatePolicy>>;
   /** Those that a strategy has, which may be changed while it runs. */
   rate?: string | number | undefined;

@@ -219,6 +219,7 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
     try {
       receipt.files = await acts({ ...reads, startToCloseTimeout: '1m' }, 'Write the receipt').saveReceipt({
         receipt,
+        ...(settings.history === undefined || outcome === 'Planned' ? {} : { history: settings.history }),
       });
     } catch (error) {
       receipt.warnings.push(`The receipt's files could not be written: ${problemOf(error).message}`);
