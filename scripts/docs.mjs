@@ -11,6 +11,42 @@ const NOTE = '<!-- Made by `npm run docs`. Change the source instead. -->';
 
 /** Whole inputs to begin with. Each is checked against its schema. */
 const EXAMPLES = {
+  fleetRollout: {
+    name: 'redis-8',
+    maxParallel: 3,
+    soak: '10m',
+    defaults: {
+      strategy: 'redisCopy',
+      input: { writes: 'running', onFailure: 'rollback', gates: { start: 'auto', cutover: 'auto' } },
+    },
+    waves: [
+      {
+        name: 'dev',
+        targets: [
+          {
+            input: {
+              name: 'dev-cache',
+              source: { env: 'DEV_CACHE' },
+              target: { env: 'DEV_CACHE_8' },
+              repoint: { kind: 'file', path: '/etc/dev/redis' },
+            },
+          },
+        ],
+      },
+      { name: 'production', match: { env: 'production' }, maxParallel: 1 },
+    ],
+    targets: [
+      {
+        labels: { env: 'production' },
+        input: {
+          name: 'cache',
+          source: { env: 'CACHE' },
+          target: { env: 'CACHE_8' },
+          repoint: { kind: 'file', path: '/etc/shop/redis' },
+        },
+      },
+    ],
+  },
   redisCopy: {
     name: 'sessions',
     source: { env: 'OLD_REDIS_URL' },
@@ -94,6 +130,7 @@ const COMMON_FIELDS = {
   check: 'Name of the check, as in `state.checks`',
   item: 'The follow-up, as the input names it',
   choice: 'One of those in `state.decision.choices`',
+  target: 'Of a fleet: the target that is left out',
   rate: '`"yield"`, `"full"`, or keys a second',
   window: 'The maintenance window',
 };

@@ -20,6 +20,7 @@ export const STRATEGIES = {
   helmRolling: 'kubernetes',
   helmBlueGreen: 'kubernetes',
   helmDumpRestore: 'kubernetes',
+  fleetRollout: 'fleet',
 } as const;
 export type Strategy = keyof typeof STRATEGIES;
 
@@ -241,6 +242,26 @@ export interface Plan {
   hash: string;
 }
 
+/** One target of a fleet. */
+export interface FleetRow {
+  wave: string;
+  name: string;
+  strategy: string;
+  workflowId: string;
+  /** "failed": it ended otherwise than the fleet goes on after, see `outcome` and `reason`. */
+  status: 'planned' | 'running' | 'done' | 'failed' | 'skipped';
+  /** While it runs: what it told last. */
+  phase?: Phase;
+  reason?: string;
+  outcome?: Receipt['outcome'];
+  clean?: boolean;
+  /** ISO 8601. */
+  startedAt?: string;
+  endedAt?: string;
+  /** Who left it out, or went on although it failed. */
+  by?: string;
+}
+
 export interface State {
   /** The workflow type. */
   strategy: string;
@@ -284,6 +305,8 @@ export interface State {
   planHash: string;
   /** Who to call. */
   contact?: string;
+  /** Of `fleetRollout`: every target, in order. */
+  fleet?: FleetRow[];
   /** Notifications that could not be delivered, and other troubles that did not stop the upgrade. */
   warnings: string[];
   /** At the end. */
@@ -431,6 +454,10 @@ export interface Postpone extends Say {
   /** Such as "30m". */
   for?: string;
 }
+export interface Skip extends Say {
+  /** Of a fleet: this target is left out. */
+  target?: string;
+}
 export interface Withdraw extends Say {
   gate: string;
 }
@@ -442,7 +469,7 @@ export interface Messages {
   decide: Decide;
   waive: Waive;
   tick: Tick;
-  skip: Say;
+  skip: Skip;
   retry: Say;
   pause: Say;
   resume: Say;
@@ -463,7 +490,7 @@ export const MESSAGES: Record<MessageName, string> = {
   waive:
     'Waive a failed check by its name: {"check": "Target has room", "by": "your name"}; "note" may be added',
   tick: 'Tick a follow-up, or an item of the checklist, by its name: {"item": "Terraform", "by": "your name"}',
-  skip: 'Skip the step that failed, where the decision offers it: {"by": "your name"}; "note" may be added',
+  skip: 'Skip the step that failed, where the decision offers it: {"by": "your name"}; or a target of a fleet that was not begun: "target": "its name"; "note" may be added',
   retry: 'Try the failed step again: {"by": "your name"}; "note" may be added',
   pause:
     'Pause before the next step, or the copy at its checkpoint: {"by": "your name"}; "note" may be added',
@@ -484,7 +511,7 @@ export const signals = {
   decide: defineSignal<[Decide]>('decide'),
   waive: defineSignal<[Waive]>('waive'),
   tick: defineSignal<[Tick]>('tick'),
-  skip: defineSignal<[Say]>('skip'),
+  skip: defineSignal<[Skip]>('skip'),
   retry: defineSignal<[Say]>('retry'),
   pause: defineSignal<[Say]>('pause'),
   resume: defineSignal<[Say]>('resume'),
@@ -502,7 +529,7 @@ export const updates = {
   decide: defineUpdate<string, [Decide]>('decide'),
   waive: defineUpdate<string, [Waive]>('waive'),
   tick: defineUpdate<string, [Tick]>('tick'),
-  skip: defineUpdate<string, [Say]>('skip'),
+  skip: defineUpdate<string, [Skip]>('skip'),
   retry: defineUpdate<string, [Say]>('retry'),
   pause: defineUpdate<string, [Say]>('pause'),
   resume: defineUpdate<string, [Say]>('resume'),
@@ -519,6 +546,14 @@ export const queries = {
   checks: defineQuery<Check[]>('checks'),
   progress: defineQuery<Progress | null>('progress'),
 };
+
+/** What an upgrade tells the one that started it of itself; not for people. */
+export interface ToldPhase {
+  workflowId: string;
+  phase: Phase;
+  reason: string;
+}
+export const phaseSignal = defineSignal<[ToldPhase]>('phase');
 
 /** Sent by the activities to the workflow that runs them, sparsely; not for people. */
 export const progressSignal = defineSignal<[Progress]>('progress');

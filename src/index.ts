@@ -3,14 +3,8 @@
  * Nothing here runs an upgrade; a worker does (`ferry worker`).
  */
 import type { Strategy } from './contract.js';
-import { HelmBlueGreenInput } from './inputs/helm-blue-green.js';
-import { HelmDumpRestoreInput } from './inputs/helm-dump-restore.js';
-import { HelmInPlaceInput } from './inputs/helm-in-place.js';
-import { HelmRollingInput } from './inputs/helm-rolling.js';
-import { HerokuForkInput } from './inputs/heroku-fork.js';
-import { HerokuInPlaceInput } from './inputs/heroku-in-place.js';
-import { RedisCopyInput } from './inputs/redis-copy.js';
-import { RedisSwitchoverInput } from './inputs/redis-switchover.js';
+import { FleetRolloutInput } from './inputs/fleet-rollout.js';
+import { TARGET_SCHEMAS } from './inputs/schemas.js';
 
 export {
   ENDED,
@@ -32,6 +26,7 @@ export {
   type Decision,
   type Diagnosis,
   type Finding,
+  type FleetRow,
   type FollowUp,
   type GateAnswer,
   type GateState,
@@ -57,6 +52,7 @@ export {
 } from './contract.js';
 export { dataConverter } from './codec/converter.js';
 export { FAILURES, isFailureType, type FailureType } from './errors.js';
+export { FleetRolloutInput, type FleetRolloutSettings } from './inputs/fleet-rollout.js';
 export {
   HELM_BLUE_GREEN_GATES,
   HelmBlueGreenInput,
@@ -85,12 +81,6 @@ export {
 
 /** The zod schema of each strategy's input. */
 export const SCHEMAS = {
-  redisCopy: RedisCopyInput,
-  redisSwitchover: RedisSwitchoverInput,
-  herokuInPlace: HerokuInPlaceInput,
-  herokuFork: HerokuForkInput,
-  helmInPlace: HelmInPlaceInput,
-  helmRolling: HelmRollingInput,
-  helmBlueGreen: HelmBlueGreenInput,
-  helmDumpRestore: HelmDumpRestoreInput,
+  ...TARGET_SCHEMAS,
+  fleetRollout: FleetRolloutInput,
 } as const satisfies Record<Strategy, unknown>;

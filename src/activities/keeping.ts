@@ -9,7 +9,7 @@ import {
   writeCard,
   type JournalEntry,
 } from '../platform/journal.js';
-import { writeReceipt } from '../receipt/write.js';
+import { remember, writeReceipt } from '../receipt/write.js';
 import { border, failureOf } from './border.js';
 
 /** Whether the server knows the search attribute: upserting an unknown one would hang the workflow without a word. */
@@ -38,10 +38,16 @@ export async function writeJournal(input: Omit<JournalEntry, 'at'> & { card: str
 
 export async function saveReceipt({
   receipt,
+  history,
 }: {
   receipt: Receipt;
+  history?: { folder?: string | undefined; markdown?: string | undefined };
 }): Promise<{ json: string; html: string }> {
-  return border(async () => writeReceipt({ receipt, folder: pathFor(receipt.workflowId) }));
+  return border(async () => {
+    const files = await writeReceipt({ receipt, folder: pathFor(receipt.workflowId) });
+    await remember({ receipt, ...history });
+    return files;
+  });
 }
 
 /** The upgrade that holds a lock, by the lock's memo. */

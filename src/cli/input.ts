@@ -4,7 +4,7 @@ import type { z } from 'zod';
 import { STRATEGIES, workflowIdOf, type Strategy } from '../contract.js';
 import { SCHEMAS } from '../index.js';
 import { CliError, EXIT } from './exit.js';
-import { problemsOf } from './explain.js';
+import { problemsOf, type Problem } from './explain.js';
 import type { Io } from './io.js';
 import { isRecord } from '../receipt/words.js';
 
@@ -32,7 +32,7 @@ export async function readInput(options: {
     });
   }
   const { text, from } = await textOf(options.io, options.input);
-  const written = parseJson(text, from);
+  const written = /\.ya?ml$/.test(from) ? await parseYaml(text, from) : parseJson(text, from);
   const gates = gatesOf(options.gates);
   const input = {
     ...written,
@@ -43,8 +43,8 @@ export async function readInput(options: {
   };
   const schema: z.ZodType<{ name: string }> = SCHEMAS[strategy];
   const parsed = schema.safeParse(input);
-  if (!parsed.success) {
-    const problems = problemsOf(input, schema);
+  const problems = parsed.success ? await problemsWithin(strategy, input) : problemsOf(input, schema);
+  if (!parsed.success || problems.length > 0) {
     throw new CliError(`The input of ${strategy} is not right (${from}); nothing was started.`, {
       code: EXIT.usage,
       next: [
@@ -54,6 +54,15 @@ export async function readInput(options: {
     });
   }
   return { strategy, input, workflowId: workflowIdOf(strategy, parsed.data.name) };
+}
+
+/** The targets of a fleet are inputs themselves. */
+async function problemsWithin(strategy: Strategy, input: Record<string, unknown>): Promise<Problem[]> {
+  if (strategy !== 'fleetRollout') return [];
+  const { FleetRolloutInput, wavesOf } = await import('../inputs/fleet-rollout.js');
+  const { problemsOfTargets } = await import('../inputs/schemas.js');
+  const problems = problemsOfTargets(wavesOf(FleetRolloutInput.parse(input)));
+  return problems.map((problem) => ({ problem, help: '' }));
 }
 
 async function textOf(io: Io, input: string): Promise<{ text: string; from: string }> {
@@ -85,6 +94,21 @@ function parseJson(text: string, from: string): Record<string, unknown> {
     });
   }
   if (!isRecord(parsed)) throw new CliError(`${from} must hold one JSON object.`, { code: EXIT.usage });
+  return parsed;
+}
+
+async function parseYaml(text: string, from: string): Promise<Record<string, unknown>> {
+  const { parseDocument } = await import('yaml');
+  const document = parseDocument(text);
+  const [error] = document.errors;
+  // Its message quotes the text around the error.
+  const at = error?.linePos?.[0];
+  if (error)
+    throw new CliError(`${from} is not YAML${at ? ` at line ${at.line}, column ${at.col}` : ''}.`, {
+      code: EXIT.usage,
+    });
+  const parsed: unknown = document.toJS();
+  if (!isRecord(parsed)) throw new CliError(`${from} must hold one object.`, { code: EXIT.usage });
   return parsed;
 }
 

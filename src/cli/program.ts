@@ -11,6 +11,7 @@ import { codecServer } from './verbs/codec-server.js';
 import { decide } from './verbs/decide.js';
 import { diagnose } from './verbs/diagnose.js';
 import { doctor } from './verbs/doctor.js';
+import { history } from './verbs/history.js';
 import { list } from './verbs/list.js';
 import { pause } from './verbs/pause.js';
 import { plan } from './verbs/plan.js';
@@ -30,7 +31,7 @@ import { withdraw } from './verbs/withdraw.js';
 import { worker } from './verbs/worker.js';
 
 const GROUPS = [
-  { title: 'To begin and to look:', verbs: [start, list, state, plan, receipt] },
+  { title: 'To begin and to look:', verbs: [start, list, state, plan, receipt, history] },
   { title: 'To answer:', verbs: [approve, withdraw, reject, decide, waive, tick] },
   { title: 'To steer:', verbs: [pause, resume, postpone, retry, skip, adjust, rollback, abort, recover] },
   { title: 'To run:', verbs: [worker, codecServer, codecKeys, doctor, diagnose] },

@@ -9,6 +9,7 @@ import {
   type StepStatus,
 } from '../contract.js';
 import { between, bytes, count, duration, label, value } from '../receipt/words.js';
+import { fleetChanges, fleetLines } from './fleet.js';
 import { cut, pad, rowsOf, width, wrap } from './layout.js';
 import { nextCommands, type NextCommand } from './next.js';
 
@@ -111,6 +112,7 @@ export function view(seen: Seen, theme: Theme): string[] {
   const parts = {
     head: head(seen, theme),
     steps: steps(seen, theme, 'all'),
+    fleet: fleetLines(seen, theme),
     checks: checks(seen, theme),
     gates: gates(seen, theme),
     decision: decision(seen, theme),
@@ -130,6 +132,7 @@ export function view(seen: Seen, theme: Theme): string[] {
   const fits = () =>
     compose().reduce((rows, line) => rows + rowsOf(line, theme.columns), 0) < (theme.rows ?? 0);
   if (!fits()) parts.steps = steps(seen, theme, 'near');
+  if (!fits()) parts.fleet = fleetLines(seen, theme, 'short');
   if (!fits()) parts.notes = [];
   if (!fits()) parts.checks = [];
   if (!fits()) parts.steps = steps(seen, theme, 'now');
@@ -430,6 +433,7 @@ export function changes(before: Seen | null, after: Seen, spoken: { part: number
   for (const what of impacts(old)) if (!impacts(state).includes(what)) say(`✓ over: ${what}`);
   if (old?.wayBack.possible === true && !state.wayBack.possible && !ENDED.includes(state.phase))
     say('! there is no way back from here');
+  for (const line of fleetChanges(state, old)) say(line);
   told('! ', state.warnings, old?.warnings);
   told('refused: ', refusals(state), old ? refusals(old) : refusals(state));
   for (const gate of state.gates) {

@@ -68,6 +68,22 @@ export const commonFields = {
   probes: z.array(Probe).default([]).meta({
     description: "The application's own tests, run after the cutover and before anything is destroyed",
   }),
+  history: z
+    .strictObject({
+      folder: z.string().startsWith('/', 'must be an absolute path on the worker').optional().meta({
+        description: 'Every receipt is kept here too, beside those of other workers and targets',
+      }),
+      markdown: z
+        .string()
+        .startsWith('/', 'must be an absolute path on the worker')
+        .optional()
+        .meta({
+          description: 'A paragraph is added to this file',
+          examples: ['/srv/ops/UPGRADE_HISTORY.md'],
+        }),
+    })
+    .optional()
+    .meta({ description: 'Where upgrades are remembered, beyond the folder of this one' }),
   followUps: z.array(z.string().min(1)).default([]).meta({
     description:
       'What is left to do by hand afterwards (for example: record the new address in Terraform); ticked by name',

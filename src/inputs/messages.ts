@@ -20,7 +20,7 @@ export const MESSAGE_SCHEMAS = {
   }),
   waive: z.strictObject({ check: z.string().min(1), by, note }),
   tick: z.strictObject({ item: z.string().min(1), by }),
-  skip: say,
+  skip: say.extend({ target: z.string().min(1).optional() }),
   retry: say,
   pause: say,
   resume: say,

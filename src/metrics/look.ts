@@ -33,6 +33,8 @@ const GATES: Record<Strategy, readonly string[]> = {
   helmRolling: HELM_ROLLING_GATES,
   helmBlueGreen: HELM_BLUE_GREEN_GATES,
   helmDumpRestore: HELM_DUMP_RESTORE_GATES,
+  // Those of its waves are told once they are waited at.
+  fleetRollout: ['start'],
 };
 const STRATEGY_NAMES = Object.keys(STRATEGIES) as Strategy[];
 

@@ -56,7 +56,7 @@ export function buildReceipt(input: {
     warnings: [...state.warnings],
     left: [...input.left],
     planHash: state.planHash,
-    facts: input.facts,
+    facts: state.fleet ? { ...input.facts, fleet: structuredCloneOf(state.fleet) } : input.facts,
     ...(input.plots.length > 0 ? { plots: [...input.plots] } : {}),
   };
 }

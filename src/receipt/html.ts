@@ -1,5 +1,6 @@
 /** The receipt as one page that needs nothing else: to print, to mail, to keep. */
 import type { Check, Receipt, StepState } from '../contract.js';
+import { DEEPEST, findFact } from './find.js';
 import { Html, html, prose } from './markup.js';
 import { PLOT_STYLE, plots } from './plot.js';
 import { between, columnsOf, duration, isPlain, isRecord, label, moment, value } from './words.js';
@@ -121,19 +122,9 @@ const HEADLINES = ['writePauseMs', 'keysCompared'];
 
 function headline(all: Record<string, unknown>): [string, string, string][] {
   return HEADLINES.flatMap((key): [string, string, string][] => {
-    const fact = findFact(all, key, DEEPEST);
+    const fact = findFact(all, key);
     return fact === undefined ? [] : [[sentence(label(key)), value(fact, key), '']];
   });
-}
-
-function findFact(facts: Record<string, unknown>, key: string, depth: number): unknown {
-  if (isPlain(facts[key]) && facts[key] !== undefined) return facts[key];
-  if (depth === 0) return undefined;
-  for (const inner of Object.values(facts)) {
-    const found = isRecord(inner) ? findFact(inner, key, depth - 1) : undefined;
-    if (found !== undefined) return found;
-  }
-  return undefined;
 }
 
 function box(tone: 'warn' | 'bad' | 'plain', title: string, lines: readonly string[]): Html | null {
@@ -400,9 +391,6 @@ function facts(all: Record<string, unknown>): Html | null {
     )}
   </section>`;
 }
-
-/** Deeper than this a fact is shown as JSON: nobody reads six levels of boxes. */
-const DEEPEST = 5;
 
 function factOf(fact: unknown, key: string, depth: number): Html {
   if (isPlain(fact)) return plainOf(fact, key);

@@ -1,7 +1,8 @@
 /** Puts a receipt beside the others on the worker: JSON for programs, HTML for people. */
-import { mkdir, open, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { appendFile, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import type { Receipt } from '../contract.js';
+import { entryOf, markOf, paragraphOf, type HistoryEntry } from './history.js';
 import { receiptHtml } from './html.js';
 
 /**
@@ -20,6 +21,50 @@ export async function writeReceipt(options: {
   await writeWhole(files.json, `${JSON.stringify(whole, null, 2)}\n`);
   await writeWhole(files.html, receiptHtml(whole));
   return files;
+}
+
+const TITLE = '# Upgrade history\n';
+
+/** Keeps it with all others. Again: it is there once. */
+export async function remember(options: {
+  receipt: Receipt;
+  folder?: string | undefined;
+  markdown?: string | undefined;
+}): Promise<void> {
+  const { receipt, folder, markdown } = options;
+  if (folder !== undefined) await writeReceipt({ receipt, folder });
+  if (markdown === undefined) return;
+  await mkdir(dirname(markdown), { recursive: true });
+  const entry = entryOf(receipt);
+  const before = await readFile(markdown, 'utf8').catch((error: unknown) => {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return '';
+    throw error;
+  });
+  if (before.includes(markOf(entry))) return;
+  // Added and not rewritten: other workers, and people, write there too.
+  await appendFile(markdown, `${before === '' ? TITLE : ''}\n${paragraphOf(entry)}`);
+}
+
+/** What a folder of receipts, or of such folders, remembers; the newest first. What is no receipt is left out. */
+export async function readHistory(folder: string): Promise<HistoryEntry[]> {
+  const names = await readdir(folder, { recursive: true });
+  const entries = new Map<string, HistoryEntry>();
+  for (const name of names.filter((each) => each.endsWith('.json'))) {
+    const receipt = receiptIn(await readFile(join(folder, name), 'utf8'));
+    if (receipt) entries.set(receipt.runId, entryOf(receipt));
+  }
+  return [...entries.values()].toSorted((a, b) => b.at.localeCompare(a.at));
+}
+
+function receiptIn(text: string): Receipt | null {
+  try {
+    const parsed = JSON.parse(text) as Partial<Receipt> | null;
+    return parsed?.outcome !== undefined && parsed.runId !== undefined && parsed.facts !== undefined
+      ? (parsed as Receipt)
+      : null;
+  } catch {
+    return null;
+  }
 }
 
 /** `upgrade-redis-sessions-20260301T020011Z-1a2b3c4d`: sorts by target, then by time; the run tells two of one second apart. */

@@ -1,5 +1,18 @@
 /** What a strategy's body is given to write its runbook with, and what the ground under it shares. */
-import type { Check, Choice, Plot, Settings, State, Strategy, Told, WayBack } from '../contract.js';
+import type {
+  Check,
+  Choice,
+  FleetRow,
+  Plan,
+  Plot,
+  Receipt,
+  Settings,
+  State,
+  Steered,
+  Strategy,
+  Told,
+  WayBack,
+} from '../contract.js';
 import type { GatePolicy, MaintenanceWindow } from '../inputs/common.js';
 import type { WebhookSpec } from '../inputs/refs.js';
 import type { Ledger } from './ledger.js';
@@ -17,6 +30,7 @@ export interface CommonSettings {
   notify?: WebhookSpec | undefined;
   contact?: string | undefined;
   followUps: string[];
+  history?: { folder?: string | undefined; markdown?: string | undefined } | undefined;
   gates: Partial<Record<string, GatePolicy>>;
   /** Those that a strategy has, which may be changed while it runs. */
   rate?: string | number | undefined;
@@ -118,6 +132,23 @@ export interface Runbook {
   }): Promise<Choice | 'waived' | 'withdrawn'>;
   /** What a person may choose at any question. */
   waysOut(): Partial<Record<Choice, string>>;
+  /** The targets of a fleet, as they were when it went on as new; `rows` where it has just begun. They are shown as they change. */
+  fleet(rows: FleetRow[]): FleetRow[];
+  /**
+   * Ends this run, and goes on in a new one, whose history is empty: the body begins again, with `wentOn`. For what stands between two
+   * steps that leave nothing to be undone.
+   */
+  goOnAsNew(): Promise<void>;
+  /** True in a run that another one went on in. */
+  wentOn: boolean;
+  /** Within a long step: where a pause, a decision to go back, or leaving takes hold. */
+  boundary(): Promise<void>;
+  /** Something waits for that. */
+  isCalled(): boolean;
+  /** How the way forward is being left, if it is. */
+  leaving(): { how: 'rollback' | 'abort'; by: string } | null;
+  /** Hears of targets that are to be left out. */
+  onLeaveOut(leaveOut: (target: string, by: string) => () => string): void;
   /** True while the body runs to plan only. */
   planning: boolean;
   /** The rate as it is set now. */
@@ -174,6 +205,18 @@ export interface Upgrade {
   facts: Record<string, unknown>;
   blemishes: string[];
   plots: Map<string, Plot>;
+  wentOn: boolean;
+}
+
+/** What the next run of an upgrade goes on with. Plain data. */
+export interface Carried {
+  state: State;
+  plan: Plan;
+  facts: Record<string, unknown>;
+  blemishes: string[];
+  startedAt: string;
+  rejections: Receipt['rejections'];
+  steered: Steered[];
 }
 
 /** The check with what people have said of the one that it takes the place of. */

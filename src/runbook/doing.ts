@@ -9,10 +9,10 @@ import { problemOf, toldBy, whole } from './failure.js';
 import { now } from './ledger.js';
 import type { Planning } from './planning.js';
 
-export function doing(
-  upgrade: Upgrade,
-  { planAnew, amend }: Planning,
-): Runbook & { boundary: () => Promise<void> } {
+/** Unwinds the body, which begins again in a new run. */
+export class GoingOnAsNew extends Error {}
+
+export function doing(upgrade: Upgrade, { planAnew, amend }: Planning): Runbook {
   const { settings, ledger, steering, undos, seen, facts, blemishes } = upgrade;
   const { state } = ledger;
   const { deadline, untilAnswered, decide, waysOut } = upgrade.waiting;
@@ -65,6 +65,7 @@ export function doing(
         if (steering.leaving) throw new Error('Leaving');
         return result;
       } catch (error) {
+        if (error instanceof GoingOnAsNew) throw error;
         const last = toldBy(error);
         if (last) told.set(step.title, last);
         undos.tell(step, last);
@@ -368,9 +369,28 @@ export function doing(
       return answer;
     },
     waysOut,
+    fleet(rows) {
+      state.fleet ??= rows;
+      return state.fleet;
+    },
+    async goOnAsNew() {
+      await boundary();
+      throw new GoingOnAsNew();
+    },
+    wentOn: upgrade.wentOn,
+    boundary,
+    isCalled: () =>
+      steering.leaving !== null ||
+      steering.wantsBack !== null ||
+      steering.paused !== null ||
+      steering.reopened !== null,
+    leaving: () => steering.leaving,
+    onLeaveOut(leaveOut) {
+      steering.leaveOut = leaveOut;
+    },
   };
 
-  return { ...api, boundary };
+  return api;
 }
 
 /** A handler may have changed it since the compiler last looked. */

@@ -6,7 +6,7 @@ import {
   ChildWorkflowFailure,
   TimeoutFailure,
 } from '@temporalio/workflow';
-import type { Told } from '../contract.js';
+import type { Receipt, Told } from '../contract.js';
 import { FAILURES, isFailureType, type FailureType } from '../errors.js';
 
 export interface Problem {
@@ -49,6 +49,15 @@ export function toldBy(error: unknown): Told | undefined {
         ? cause.details?.[0]
         : undefined;
   return typeof details === 'object' && details !== null && 'checkpoint' in details ? details : undefined;
+}
+
+/** The receipt of an upgrade that was started from here and did not complete. */
+export function receiptOf(error: unknown): Receipt | undefined {
+  const cause = error instanceof ChildWorkflowFailure ? error.cause : undefined;
+  const details: unknown = cause instanceof ApplicationFailure ? cause.details?.[0] : undefined;
+  return typeof details === 'object' && details !== null && 'outcome' in details
+    ? (details as Receipt)
+    : undefined;
 }
 
 /** What went wrong, then what to do, as sentences. */

@@ -2,6 +2,7 @@
 import {
   CancellationScope,
   condition,
+  getExternalWorkflowHandle,
   setCurrentDetails,
   upsertMemo,
   upsertSearchAttributes,
@@ -9,7 +10,9 @@ import {
 } from '@temporalio/workflow';
 import { defineSearchAttributeKey } from '@temporalio/common';
 import {
+  ENDED,
   PHASE_ATTRIBUTE,
+  phaseSignal,
   type Phase,
   type Plan,
   type Refusal,
@@ -98,6 +101,19 @@ export function openLedger(strategy: string) {
     notices.push(notice);
   }
 
+  /** The upgrade that started this one shows how far it is. That it ended it hears from Temporal. */
+  function tellParent(): void {
+    const { parent } = info;
+    if (!parent || ENDED.includes(state.phase)) return;
+    void CancellationScope.nonCancellable(() =>
+      getExternalWorkflowHandle(parent.workflowId).signal(phaseSignal, {
+        workflowId: state.workflowId,
+        phase: state.phase,
+        reason: state.reason,
+      }),
+    ).catch(() => {});
+  }
+
   function phase(next: Phase, reason: string): void {
     const changed = next !== state.phase;
     const worthTelling = changed || (next !== 'Running' && reason !== state.reason);
@@ -106,6 +122,7 @@ export function openLedger(strategy: string) {
     if (changed) {
       state.since = now();
       publishPhase();
+      tellParent();
     }
     // Between two waits "Running" lasts milliseconds; the first and every other phase is news.
     if (worthTelling && next !== 'Running') tell();

@@ -123,6 +123,16 @@ export function planning(upgrade: Upgrade) {
       goBack: async () => {},
       decide: () => Promise.reject(new Error('A plan asks nothing')),
       waysOut: () => ({}),
+      fleet(rows) {
+        state.fleet ??= rows;
+        return state.fleet;
+      },
+      goOnAsNew: async () => {},
+      wentOn: false,
+      boundary: async () => {},
+      isCalled: () => false,
+      leaving: () => null,
+      onLeaveOut: () => {},
     };
     await body(planner);
     gatesOfPlan = planned.gates;

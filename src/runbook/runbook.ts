@@ -2,15 +2,23 @@
  * The ground that every strategy stands on: it parses the input, registers the handlers, runs the strategy's body
  * once to plan and once for real, and undoes in reverse order what was done when the way forward is left.
  */
-import { ApplicationFailure, CancellationScope, isCancellation, workflowInfo } from '@temporalio/workflow';
+import {
+  allHandlersFinished,
+  ApplicationFailure,
+  CancellationScope,
+  condition,
+  isCancellation,
+  makeContinueAsNewFunc,
+  workflowInfo,
+} from '@temporalio/workflow';
 import type { z } from 'zod';
-import { workflowIdOf, type Receipt, type Strategy } from '../contract.js';
+import { workflowIdOf, type Phase, type Receipt, type Strategy } from '../contract.js';
 import { sentences } from '../inputs/messages.js';
 import { buildReceipt } from '../receipt/build.js';
 import { acts, locally, reads } from './acts.js';
-import type { Body, CommonSettings, Upgrade } from './api.js';
+import type { Body, Carried, CommonSettings, Upgrade } from './api.js';
 import { tally } from './counters.js';
-import { doing } from './doing.js';
+import { doing, GoingOnAsNew } from './doing.js';
 import { ending, problemOf, whole } from './failure.js';
 import { now, openLedger } from './ledger.js';
 import { locks } from './locks.js';
@@ -25,8 +33,9 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
   schema: S,
   raw: unknown,
   body: Body<z.output<S>>,
+  carried?: Carried,
 ): Promise<Receipt> {
-  const startedAt = now();
+  const startedAt = carried?.startedAt ?? now();
   const ledger = openLedger(strategy);
   const { state } = ledger;
   const steering = steer(ledger);
@@ -55,6 +64,14 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
   if (settings.contact !== undefined) state.contact = settings.contact;
   state.followUps = settings.followUps.map((item) => ({ item }));
 
+  if (carried) {
+    Object.assign(state, carried.state, { phase: 'Running' satisfies Phase });
+    steering.plan = carried.plan;
+    steering.written = true;
+    steering.rejections.push(...carried.rejections);
+    steering.steered.push(...carried.steered);
+  }
+
   const undos = undoStack(
     ledger,
     { workflowId: info.workflowId, runId: info.runId },
@@ -75,9 +92,10 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
     waiting: asking,
     lock: locks(),
     seen: new Map(),
-    facts: {},
-    blemishes: [],
+    facts: { ...carried?.facts },
+    blemishes: [...(carried?.blemishes ?? [])],
     plots: new Map(),
+    wentOn: carried !== undefined,
   };
   const { facts, blemishes } = upgrade;
   const plans = planning(upgrade);
@@ -87,11 +105,12 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
     const surroundings = await locally('Look at what this worker and this Temporal can do').surroundings();
     ledger.publish({ attribute: surroundings.phaseAttribute, webhook: settings.notify });
 
-    try {
-      plans.adopt(await plans.makePlan());
-    } catch (error) {
-      throw await refused(error);
-    }
+    if (!carried)
+      try {
+        plans.adopt(await plans.makePlan());
+      } catch (error) {
+        throw await refused(error);
+      }
     if (settings.dryRun) {
       facts['plan'] = steering.plan;
       return finish('Planned', 'The plan was made; nothing was changed');
@@ -106,6 +125,7 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
       });
     } catch (error) {
       if (!steering.leaving) {
+        if (error instanceof GoingOnAsNew) return goOnAsNew();
         if (isCancellation(error)) throw error;
         // A bug in a strategy, or a failure outside any step: a person decides, nothing is undone by surprise.
         const problem = problemOf(error);
@@ -133,6 +153,16 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
       if (error instanceof PlannedAnew) return false;
       throw error;
     }
+  }
+
+  /** What was said meanwhile is answered here; what is said from here on the next run hears. */
+  async function goOnAsNew(): Promise<never> {
+    await ledger.settle();
+    await condition(allHandlersFinished);
+    const { plan, rejections, steered } = steering;
+    if (!plan) throw new Error('It goes on without a plan');
+    const next: Carried = { state, plan, facts, blemishes, startedAt, rejections, steered };
+    return makeContinueAsNewFunc<(raw: unknown, carried: Carried) => Promise<Receipt>>()(raw, next);
   }
 
   /** It can't be planned: fails at once, under the type of what is wrong. Nothing was changed. */
@@ -189,6 +219,7 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
     try {
       receipt.files = await acts({ ...reads, startToCloseTimeout: '1m' }, 'Write the receipt').saveReceipt({
         receipt,
+        ...(settings.history === undefined || outcome === 'Planned' ? {} : { history: settings.history }),
       });
     } catch (error) {
       receipt.warnings.push(`The receipt's files could not be written: ${problemOf(error).message}`);

@@ -48,6 +48,7 @@ export function steer(ledger: Ledger): Steering {
     inHand: null,
     spent: null,
     reopened: null,
+    leaveOut: null,
     leave,
     abort,
     interrupt,
@@ -188,7 +189,11 @@ export function steer(ledger: Ledger): Steering {
       };
     },
     decide: ({ choice, by, note }) => decide(choice, by, note),
-    skip: ({ by, note }) => decide('skip', by, note),
+    skip: ({ by, note, target }) => {
+      if (target === undefined) return decide('skip', by, note);
+      if (!steering.leaveOut) throw refusal('It is no fleet: it has no targets to leave out.');
+      return steering.leaveOut(target, by);
+    },
     retry: ({ by, note }) => decide('retry', by, note),
     waive({ check: name, by }) {
       const check = state.checks.find((candidate) => candidate.name === name);

@@ -46,6 +46,8 @@ export interface Steering {
   spent: string | null;
   /** A gate that asks again: its approval was withdrawn. */
   reopened: string | null;
+  /** Of a fleet: leaves a target out. Throws where there is none that could be. */
+  leaveOut: ((target: string, by: string) => () => string) | null;
   leave: (by: string, why: string, acceptLoss?: boolean) => () => string;
   abort: (by: string, why: string, leaveAsIs: boolean) => () => string;
   interrupt: () => void;

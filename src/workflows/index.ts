@@ -1,5 +1,6 @@
 /** Every workflow type, by name. */
 export { diagnose } from './diagnose.js';
+export { fleetRollout } from './fleet-rollout.js';
 export { herokuFork } from './heroku-fork.js';
 export { herokuInPlace } from './heroku-in-place.js';
 export { helmBlueGreen } from './helm-blue-green.js';

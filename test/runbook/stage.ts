@@ -42,6 +42,11 @@ export interface Stage {
   play(input?: Partial<RedisCopyInput>, parts?: Parts, pair?: Record<string, unknown>): Promise<Play>;
   /** `redisSwitchover`, with its first gate open. */
   switchover(input?: Partial<RedisSwitchoverInput>, parts?: Parts): Promise<Play>;
+  /**
+   * `fleetRollout`; the fleet's own name begins the names of its targets, which play as `redisCopy`. `parts`: of the target whose name
+   * ends so, and of the fleet itself as ''.
+   */
+  fleet(input: (name: string) => Record<string, unknown>, parts?: (target: string) => Parts): Promise<Play>;
   /** To be changed while it plays. */
   partsOf(play: Play): Parts;
   /** Inside of an activity: when it is cancelled. */
@@ -260,8 +265,26 @@ export async function stage(): Promise<Stage> {
   const plays = new Map<string, { parts: Parts; play: Play }>();
   let port = 0;
 
+  /** Upgrades that others begin. */
+  const casts: ((workflowId: string) => Parts | null)[] = [];
+  function cast(workflowId: string): { parts: Parts; play: Play } | undefined {
+    for (const each of casts) {
+      const parts = each(workflowId);
+      if (!parts) continue;
+      port += 2;
+      const ports: [number, number] = [process.pid * 1_000 + port, process.pid * 1_000 + port + 1];
+      const play = { calls: [], journal: [], card: [], told: [], receipts: 0 } as unknown as Play;
+      Object.assign(play, upgradeOf(client.workflow.getHandle(workflowId), workflowId));
+      const entry = { parts: { ...usual(ports, {}), ...parts }, play };
+      plays.set(workflowId, entry);
+      return entry;
+    }
+    return undefined;
+  }
+
   const call = (name: Name) => async (input: never) => {
-    const found = plays.get(Context.current().info.workflowExecution?.workflowId ?? '');
+    const id = Context.current().info.workflowExecution?.workflowId ?? '';
+    const found = plays.get(id) ?? cast(id);
     if (!found) throw ApplicationFailure.nonRetryable('not on stage');
     const { parts, play } = found;
     const told = input as
@@ -297,13 +320,16 @@ export async function stage(): Promise<Stage> {
   ): Promise<Play> {
     port += 2;
     const name = input.name ?? `s${randomBytes(5).toString('hex')}`;
-    const whole = {
-      name,
-      source: { env: 'A' },
-      target: { env: 'B' },
-      repoint: { kind: 'file', path: '/somewhere' },
-      ...input,
-    };
+    const whole =
+      strategy === 'fleetRollout'
+        ? input
+        : {
+            name,
+            source: { env: 'A' },
+            target: { env: 'B' },
+            repoint: { kind: 'file', path: '/somewhere' },
+            ...input,
+          };
     const id = workflowIdOf(strategy, name);
     const quiet = { calls: [], journal: [], card: [], told: [], receipts: 0 };
     // Each play on servers of its own, or their locks would make them wait for each other.
@@ -338,6 +364,20 @@ export async function stage(): Promise<Stage> {
           ...parts,
         }),
       ),
+    fleet(input, parts = () => ({})) {
+      const name = `f${randomBytes(5).toString('hex')}`;
+      casts.push((workflowId) =>
+        workflowId.startsWith(`upgrade/redis/${name}-`)
+          ? parts(workflowId.slice(`upgrade/redis/${name}-`.length))
+          : null,
+      );
+      return begin('fleetRollout', { name, ...input(name) }, () => ({
+        surroundings: () => ({ phaseAttribute: true }),
+        lookAtTargets: () => ({}),
+        saveReceipt: () => ({ json: 'receipt.json', html: 'receipt.html' }),
+        ...parts(''),
+      }));
+    },
     partsOf(play) {
       const found = plays.get(play.id);
       if (!found) throw new Error('not on stage');

@@ -1,0 +1,33 @@
+/** The zod schema of each strategy that upgrades or moves one thing. Hundreds of inputs take seconds inside a workflow: not for there. */
+import type { FleetWave } from './fleet-rollout.js';
+import { HelmBlueGreenInput } from './helm-blue-green.js';
+import { HelmDumpRestoreInput } from './helm-dump-restore.js';
+import { HelmInPlaceInput } from './helm-in-place.js';
+import { HelmRollingInput } from './helm-rolling.js';
+import { HerokuForkInput } from './heroku-fork.js';
+import { HerokuInPlaceInput } from './heroku-in-place.js';
+import { RedisCopyInput } from './redis-copy.js';
+import { sentences } from './messages.js';
+import { RedisSwitchoverInput } from './redis-switchover.js';
+import type { TargetStrategy } from './target-strategies.js';
+
+export const TARGET_SCHEMAS = {
+  redisCopy: RedisCopyInput,
+  redisSwitchover: RedisSwitchoverInput,
+  herokuInPlace: HerokuInPlaceInput,
+  herokuFork: HerokuForkInput,
+  helmInPlace: HelmInPlaceInput,
+  helmRolling: HelmRollingInput,
+  helmBlueGreen: HelmBlueGreenInput,
+  helmDumpRestore: HelmDumpRestoreInput,
+} as const satisfies Record<TargetStrategy, unknown>;
+
+/** What is wrong with the inputs of a fleet's targets, a sentence each, with its place. */
+export function problemsOfTargets(waves: readonly FleetWave[]): string[] {
+  return waves
+    .flatMap(({ targets }) => targets)
+    .flatMap(({ strategy, input, path }) => {
+      const parsed = TARGET_SCHEMAS[strategy].safeParse(input, { reportInput: true });
+      return parsed.success ? [] : [`${path}.input is no input of ${strategy}: ${sentences(parsed.error)}`];
+    });
+}
