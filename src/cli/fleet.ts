@@ -3,7 +3,7 @@ import type { Colors } from 'picocolors/types.js';
 import type { FleetRow, State } from '../contract.js';
 import { between, count, duration } from '../receipt/words.js';
 import { cut, pad, width } from './layout.js';
-import { phaseWords, type Seen, type Theme } from './view.js';
+import { phaseWords, type Seen, type Theme } from './seen.js';
 
 const MARKS: Record<FleetRow['status'], string> = {
   planned: '·',

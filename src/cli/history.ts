@@ -2,7 +2,7 @@
 import type { Colors } from 'picocolors/types.js';
 import type { HistoryEntry } from '../receipt/history.js';
 import { pad, width } from './layout.js';
-import { phaseWords } from './view.js';
+import { phaseWords } from './seen.js';
 
 const HEADINGS = ['ENDED', 'TARGET', 'METHOD', 'FROM', 'TO', 'DOWNTIME', 'OUTCOME', 'VALIDATED BY'];
 

@@ -1,7 +1,7 @@
 /** The plan as a person reads it before saying yes. */
 import type { Check, Plan } from '../contract.js';
 import { wrap } from './layout.js';
-import type { Theme } from './view.js';
+import type { Theme } from './seen.js';
 
 export function planLines(plan: Plan, { colours, columns }: Theme): string[] {
   const room = Math.max(40, columns - 8);

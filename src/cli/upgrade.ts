@@ -39,7 +39,7 @@ import { CliError, EXIT } from './exit.js';
 import { clean } from './io.js';
 import { shortId } from './next.js';
 import type { Session } from './session.js';
-import type { CutOff } from './view.js';
+import type { CutOff } from './seen.js';
 
 /** How long a worker may take to answer, in milliseconds. Without one, queries and Updates would hang. */
 export const PATIENCE = 5_000;

@@ -11,33 +11,8 @@ import {
 import { between, bytes, count, duration, label, value } from '../receipt/words.js';
 import { fleetChanges, fleetLines } from './fleet.js';
 import { cut, pad, rowsOf, width, wrap } from './layout.js';
-import { nextCommands, type NextCommand } from './next.js';
-
-export interface Theme {
-  colours: Colors;
-  columns: number;
-  /** Rows there are; without it nothing is left out. */
-  rows?: number;
-}
-
-export interface Seen {
-  state: State;
-  /** Newer than `state.progress`, where an activity has told more since. */
-  live: Progress | null;
-  /** Milliseconds since the epoch. */
-  now: number;
-  /** Why this may be old: no worker answers, the server can't be reached. */
-  trouble?: string;
-  /** It has ended without saying so itself: it failed before its first change, or was ended from outside. */
-  cutOff?: CutOff;
-}
-
-export interface CutOff {
-  /** Stands where the phase would. */
-  title: string;
-  reason: string;
-  next: NextCommand[];
-}
+import { nextCommands } from './next.js';
+import { phaseWords, type Seen, type Theme } from './seen.js';
 
 type Paint = (text: string) => string;
 
@@ -90,15 +65,6 @@ function phasePaint(phase: Phase, colours: Colors): Paint {
     case 'Aborted':
       return colours.red;
   }
-}
-
-/** `AwaitingApproval` → `Awaiting approval`. */
-export function phaseWords(phase: string): string {
-  const words = phase.replace(
-    /([a-z])([A-Z])/g,
-    (_, end: string, start: string) => `${end} ${start.toLowerCase()}`,
-  );
-  return words;
 }
 
 /** The newer of what the workflow last heard and what the activity last told. */

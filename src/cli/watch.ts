@@ -8,7 +8,8 @@ import { liveScreen, type Screen } from './screen.js';
 import type { Session } from './session.js';
 import { shortId } from './next.js';
 import { look, type Look } from './upgrade.js';
-import { changes, view, type Seen } from './view.js';
+import type { Seen } from './seen.js';
+import { changes, view } from './view.js';
 
 const EVERY = 1_000;
 

@@ -3,7 +3,8 @@ import type { State } from '../contract.js';
 import type { Io } from '../cli/io.js';
 import { liveScreen } from '../cli/screen.js';
 import { rowsOf } from '../cli/layout.js';
-import { changes, view, type Seen } from '../cli/view.js';
+import type { Seen } from '../cli/seen.js';
+import { changes, view } from '../cli/view.js';
 import { count } from '../receipt/words.js';
 
 export interface Traffic {

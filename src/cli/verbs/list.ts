@@ -31,7 +31,7 @@ export function list(program: Command, cli: Cli): void {
         import('../../contract.js'),
         import('../../receipt/words.js'),
         import('../layout.js'),
-        import('../view.js'),
+        import('../seen.js'),
       ]);
       await withSession(cli.io, globals(command), async (session) => {
         const types = Object.keys(STRATEGIES).map((strategy) => `'${strategy}'`);
