@@ -55,6 +55,13 @@ const EXAMPLES = {
     targetVersion: '8.0.2',
     gates: { cutover: 'auto' },
   },
+  postgresMove: {
+    name: 'shop',
+    source: { env: 'OLD_DATABASE_URL' },
+    target: { env: 'NEW_DATABASE_URL' },
+    repoint: { kind: 'hokusai', app: 'shop', env: 'production', key: 'DATABASE_URL' },
+    clean: true,
+  },
   helmInPlace: {
     name: 'cache',
     namespace: 'redis',

@@ -9,6 +9,7 @@ import { HelmInPlaceInput } from './inputs/helm-in-place.js';
 import { HelmRollingInput } from './inputs/helm-rolling.js';
 import { HerokuForkInput } from './inputs/heroku-fork.js';
 import { HerokuInPlaceInput } from './inputs/heroku-in-place.js';
+import { PostgresMoveInput } from './inputs/postgres-move.js';
 import { RedisCopyInput } from './inputs/redis-copy.js';
 import { RedisSwitchoverInput } from './inputs/redis-switchover.js';
 
@@ -76,6 +77,7 @@ export {
   HerokuInPlaceInput,
   type HerokuInPlaceSettings,
 } from './inputs/heroku-in-place.js';
+export { POSTGRES_MOVE_GATES, PostgresMoveInput, type PostgresMoveSettings } from './inputs/postgres-move.js';
 export { REDIS_COPY_GATES, RedisCopyInput, type RedisCopySettings } from './inputs/redis-copy.js';
 export {
   REDIS_SWITCHOVER_GATES,
@@ -93,4 +95,5 @@ export const SCHEMAS = {
   helmRolling: HelmRollingInput,
   helmBlueGreen: HelmBlueGreenInput,
   helmDumpRestore: HelmDumpRestoreInput,
+  postgresMove: PostgresMoveInput,
 } as const satisfies Record<Strategy, unknown>;

@@ -94,3 +94,22 @@ export {
   rolesAsBefore,
   validateRolling,
 } from './helm-rolling-roles.js';
+export { describeDatabases, preflightDatabases } from './postgres-looking.js';
+export {
+  compareDatabases,
+  dropDump,
+  dumpSource,
+  emptyTargetDatabase,
+  fillTargetDatabase,
+  keepTargetContent,
+  putTargetBack,
+  takeOutOfTarget,
+} from './postgres-moving.js';
+export {
+  closeSource,
+  openSource,
+  settleDatabases,
+  soakDatabases,
+  switchDatabases,
+  switchDatabasesBack,
+} from './postgres-switching.js';

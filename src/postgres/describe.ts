@@ -150,7 +150,7 @@ async function serverOf(session: Session): Promise<Server> {
 }
 
 /** Where it may not be asked, the server's start and port have to tell it from others. */
-async function systemIdOf(session: Session): Promise<string> {
+export async function systemIdOf(session: Session): Promise<string> {
   const [row] = await session
     .ask<{ id: string }>('SELECT system_identifier::text AS id FROM pg_control_system()')
     .catch(() =>

@@ -1,12 +1,13 @@
 /** A dump of a database in a folder on the worker: whole, with the checksum of each file, or not there. */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { z } from 'zod';
 import { FerryError } from '../errors.js';
 import { follow } from '../platform/exec.js';
+import { fileFailure } from '../platform/files.js';
 import { environmentFor, shown } from './address.js';
 import { MARK } from './catalogs.js';
 import type { At } from './connect.js';
@@ -97,6 +98,13 @@ export async function dumpDatabase(
   }
   const seconds = Math.round((performance.now() - started) / 100) / 10;
   return { ...(await seal(folder)), seconds, version: tools.version };
+}
+
+/** Harmless when it is gone. */
+export async function removeDump(folder: string): Promise<void> {
+  await rm(folder, { recursive: true, force: true }).catch((error: unknown) => {
+    throw fileFailure(folder, error);
+  });
 }
 
 const Manifest = z.array(z.object({ name: z.string(), bytes: z.number(), sha256: z.string() }));

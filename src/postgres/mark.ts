@@ -28,12 +28,14 @@ export async function readMark(session: Session): Promise<Mark | null> {
 
 export async function setMark(session: Session, { workflowId, stage }: Mark): Promise<void> {
   await session.ask(
-    `BEGIN; CREATE SCHEMA IF NOT EXISTS ${ident(MARK)}; COMMENT ON SCHEMA ${ident(MARK)} IS ${literal(`Redis Ferry: ${workflowId} ${stage}`)}; COMMIT`,
+    `BEGIN READ WRITE; CREATE SCHEMA IF NOT EXISTS ${ident(MARK)}; COMMENT ON SCHEMA ${ident(MARK)} IS ${literal(`Redis Ferry: ${workflowId} ${stage}`)}; COMMIT`,
   );
 }
 
 export async function dropMark(session: Session): Promise<void> {
-  await session.ask(`SET client_min_messages = 'error'; DROP SCHEMA IF EXISTS ${ident(MARK)} CASCADE`);
+  await session.ask(
+    `BEGIN READ WRITE; SET LOCAL client_min_messages = 'error'; DROP SCHEMA IF EXISTS ${ident(MARK)} CASCADE; COMMIT`,
+  );
 }
 
 /** How far this upgrade is there; null where it has begun nothing. @throws FerryError Locked where it is another's */

@@ -3,8 +3,9 @@
  * other databases) the server's counts of rows written say it, table by table, once all sessions that wrote have ended; servers before 15
  * may lose such counts, and there everything is read once more.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { digestOf, outlineOf } from './verify/content.js';
-import { ident, type Session } from './connect.js';
+import type { Session } from './connect.js';
 import { MARK, OWN_SCHEMAS, notOfExtension } from './catalogs.js';
 
 /** At one moment. Small: it goes through histories. */
@@ -36,6 +37,9 @@ export async function unwrittenSince(session: Session, since: Moment, major: num
   return (await momentOf(session, major)).counts === since.counts ? 'no row' : 'unknown';
 }
 
+/** Milliseconds. */
+const LATE = 1_500;
+
 /** By table: where its rows are, and how many were written ever. By its name, everything else. */
 async function countsOf(session: Session, major: number): Promise<Map<string, string>> {
   await session.ask('SELECT pg_stat_clear_snapshot()');
@@ -54,14 +58,28 @@ const OUTLINE = 'structure or sequences';
 /** Keeps the counts of now in the database itself, beside the mark: whoever goes back looks there, wherever the worker was. */
 export async function rememberCounts(session: Session, major: number): Promise<void> {
   const counts = [...(await countsOf(session, major))];
-  const table = `${ident(MARK)}.written`;
+  const table = `${MARK}.written`;
   await session.ask(
-    `BEGIN; DROP TABLE IF EXISTS ${table}; CREATE TABLE ${table} (name text PRIMARY KEY, says text NOT NULL); COMMIT`,
+    `DROP TABLE IF EXISTS ${table}, ${table}_new; CREATE TABLE ${table}_new (name text PRIMARY KEY, says text NOT NULL)`,
   );
-  await session.ask(`INSERT INTO ${table} SELECT * FROM unnest($1::text[], $2::text[])`, [
+  await session.ask(`INSERT INTO ${table}_new SELECT * FROM unnest($1::text[], $2::text[])`, [
     counts.map(([name]) => name),
     counts.map(([, says]) => says),
   ]);
+  // There with all of them, or not at all.
+  await session.ask(`ALTER TABLE ${table}_new RENAME TO written`);
+}
+
+/** They are kept: the applications were told to come here, or are about to be. */
+export async function hasCounts(session: Session): Promise<boolean> {
+  const [row] = await session.ask<{ there: boolean }>(
+    `SELECT to_regclass('${MARK}.written') IS NOT NULL AS there`,
+  );
+  return row?.there ?? false;
+}
+
+export async function forgetCounts(session: Session): Promise<void> {
+  await session.ask(`BEGIN READ WRITE; DROP TABLE IF EXISTS ${MARK}.written; COMMIT`);
 }
 
 export interface Written {
@@ -73,13 +91,10 @@ export interface Written {
 
 /** What was written since the counts were kept. Sessions that may have written must have ended. */
 export async function writtenSinceThen(session: Session, major: number): Promise<Written> {
-  const [there] = await session.ask<{ there: boolean }>(
-    `SELECT to_regclass('${MARK}.written') IS NOT NULL AS there`,
-  );
-  if (!there?.there) return { rows: null, names: [] };
-  const kept = await session.ask<{ name: string; says: string }>(
-    `SELECT name, says FROM ${ident(MARK)}.written`,
-  );
+  if (!(await hasCounts(session))) return { rows: null, names: [] };
+  // Older servers tell of what an ended session has written a moment later.
+  if (major < 15) await sleep(LATE);
+  const kept = await session.ask<{ name: string; says: string }>(`SELECT name, says FROM ${MARK}.written`);
   const now = await countsOf(session, major);
   const then = new Map(kept.map(({ name, says }) => [name, says]));
   const names = [...new Set([...now.keys(), ...then.keys()])].filter(

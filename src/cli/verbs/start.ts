@@ -17,7 +17,7 @@ export function start(program: Command, cli: Cli): void {
     .description('start an upgrade; its target names it, so a second one on the same target is refused')
     .argument(
       '<strategy>',
-      'redisCopy, redisSwitchover, herokuInPlace, herokuFork, helmInPlace, helmRolling, helmBlueGreen, helmDumpRestore',
+      'redisCopy, redisSwitchover, herokuInPlace, herokuFork, helmInPlace, helmRolling, helmBlueGreen, helmDumpRestore, postgresMove',
     )
     .requiredOption('-i, --input <file>', 'the input: a file, a JSON object, or - for stdin')
     .option('--plan', 'read everything, change nothing, show the plan, and end')
