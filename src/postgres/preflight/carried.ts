@@ -1,7 +1,7 @@
 /** What a dump does not hold, or what is left out of it: said before, since nobody finds it afterwards. */
 import type { Check } from '../../contract.js';
 import { check } from '../../redis/preflight/check.js';
-import type { Looked } from './index.js';
+import type { Looked } from './looked.js';
 
 export function carriedChecks({ source }: Looked): Check[] {
   const { notDumped: left, foreignOwners } = source;

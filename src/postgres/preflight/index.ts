@@ -1,28 +1,9 @@
 /** The checklist before a database is moved. */
 import type { Check } from '../../contract.js';
 import { bytes, check, count } from '../../redis/preflight/check.js';
-import type { DatabaseFacts } from '../describe.js';
 import { carriedChecks } from './carried.js';
+import type { Looked } from './looked.js';
 import { targetChecks } from './target.js';
-
-export interface Looked {
-  source: DatabaseFacts;
-  target: DatabaseFacts;
-  /** Of pg_dump and pg_restore. */
-  tools: { version: string; major: number };
-  /** What the input says. */
-  clean: boolean;
-  /** Writes are also stopped by others: maintenance mode, a command. */
-  stopped: boolean;
-  notified: boolean;
-  /** The upgrade itself. */
-  workflowId: string;
-  folder: string;
-  /** Bytes; null: it can't be written, and why. */
-  room: { free: number | null; why: string | null };
-  /** A backup of the provider is downloaded. */
-  fromBackup: boolean;
-}
 
 export function preflightMove(looked: Looked): Check[] {
   return [

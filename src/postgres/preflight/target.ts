@@ -2,7 +2,7 @@
 import type { Check } from '../../contract.js';
 import { bytes, check, count } from '../../redis/preflight/check.js';
 import { isEmpty } from '../empty.js';
-import type { Looked } from './index.js';
+import type { Looked } from './looked.js';
 
 export function targetChecks(looked: Looked): Check[] {
   const { target } = looked;
