@@ -24,7 +24,7 @@ import {
 } from '../postgres/written.js';
 import { finishRepoint, prepareRepoint, repoint } from '../repoint/index.js';
 import { border, type Border } from './border.js';
-import { hold, onDatabase, ours, servingAt, type DatabaseSides } from './postgres-sides.js';
+import { hold, onDatabase, ours, reach, servingAt, type DatabaseSides } from './postgres-sides.js';
 
 export interface Closing {
   sides: DatabaseSides;
@@ -70,6 +70,8 @@ export interface SwitchDatabases extends Closing {
   repoint: Repoint;
   /** Of this run; without a clean comparison nothing is switched. */
   compared: Compared;
+  /** What the target's default_transaction_read_only was set to. */
+  targetBefore: ReadOnlySetting;
 }
 
 export interface SwitchedDatabases {
@@ -123,9 +125,7 @@ export async function switchDatabases(input: SwitchDatabases): Promise<SwitchedD
           await rememberCounts(to.session, sides.target.major);
         }
         const said = await repoint({ ...telling, ready }).catch(async (error: unknown) => {
-          // Some may have been told already: all are told to stay.
-          await repoint({ ...telling, direction: 'back', serving: servingAt(from.at), signal: undefined });
-          await forgetCounts(to.session);
+          await callBack(b, input);
           throw error;
         });
         await endOthers(from.session, ours(b));
@@ -140,9 +140,42 @@ export async function switchDatabases(input: SwitchDatabases): Promise<SwitchedD
   });
 }
 
+/**
+ * Telling the applications failed, and some may have been told. Where none has written to the target yet all are told to stay; where one has,
+ * nothing is done that would lose that: a person decides.
+ * @throws FerryError Unclear
+ */
+async function callBack(
+  b: Pick<Border<never>, 'workflowId' | 'hand' | 'stillCurrent'>,
+  input: SwitchDatabases,
+): Promise<void> {
+  const { sides, targetBefore } = input;
+  // Whoever asked for the rollback that cut it off waits for this.
+  const whole = { ...b, signal: new AbortController().signal };
+  const from = await reach(whole, sides, 'source');
+  await onDatabase(whole, sides, 'target', async ({ session }) => {
+    await closeToWrites(session, ours(b));
+    try {
+      const loses = saysWritten(await writtenSinceThen(session, sides.target.major));
+      if (loses !== null)
+        throw new FerryError(
+          'Unclear',
+          `not all applications could be told, and some have gone over to ${session.shown} already: ${loses}. A retry tells them again; a rollback says what it would lose`,
+        );
+      await repoint({
+        spec: input.repoint,
+        direction: 'back',
+        name: input.name,
+        serving: servingAt({ address: from.address }),
+      });
+      await forgetCounts(session);
+    } finally {
+      await openToWrites(session, targetBefore, ours(b));
+    }
+  });
+}
+
 export interface SwitchDatabasesBack extends Omit<SwitchDatabases, 'compared'> {
-  /** What the target was set to. */
-  targetBefore: ReadOnlySetting;
   /** Titles of steps that must not be undone once writes stay behind at the target. */
   keepSteps: string[];
   told?: Told | undefined;

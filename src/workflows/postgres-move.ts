@@ -134,7 +134,7 @@ export async function postgresMove(raw: unknown): Promise<Receipt> {
     // ---- The switch.
     await r.gate('cutover', say.mayCutOver(facts));
     const { name, repoint } = input;
-    const there = { ...closing, name, repoint };
+    const there = { ...closing, name, repoint, targetBefore: target.readOnly };
     const switched = await r.step('Switch the applications over', {
       does: say.switchSays(facts),
       foresee: null,
@@ -143,7 +143,6 @@ export async function postgresMove(raw: unknown): Promise<Receipt> {
         says: 'switch back to the source, which takes writes again; asks first where the target was written to',
         call: call('switchDatabasesBack', {
           ...there,
-          targetBefore: target.readOnly,
           keepSteps: [RESTORE, EMPTY],
         }),
         byHand: [...byHand.repointBack, ...(closing.before === 'not permitted' ? [] : byHand.open)],
