@@ -97,12 +97,14 @@ export {
 export { describeDatabases, preflightDatabases } from './postgres-looking.js';
 export {
   compareDatabases,
+  downloadHerokuBackup,
   dropDump,
   dumpSource,
   emptyTargetDatabase,
   fillTargetDatabase,
   keepTargetContent,
   putTargetBack,
+  takeHerokuBackup,
   takeOutOfTarget,
 } from './postgres-moving.js';
 export {

@@ -1,7 +1,17 @@
 /** Dumping, restoring and comparing; and undoing that. */
+import { mkdir, rename } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import type { UndoResult } from '../contract.js';
+import {
+  backupInfo,
+  backupUrl,
+  captureBackup,
+  downloadBackup,
+  payingApp,
+  type BackedUp,
+} from '../heroku/pg-backups.js';
 import { inBackupFolder } from '../platform/backup-folder.js';
-import { dumpDatabase, removeDump, type DumpFacts } from '../postgres/dump.js';
+import { dumpDatabase, dumpIn, removeDump, seal, type DumpFacts } from '../postgres/dump.js';
 import { emptyTarget, fillTarget, keepContent, putBack, takeOut, type Filled } from '../postgres/fill.js';
 import { compareDatabases as compare, type Compared } from '../postgres/same.js';
 import { border, type Border } from './border.js';
@@ -53,6 +63,57 @@ export async function dumpSource(input: Into & { tables: number }): Promise<Dump
             }),
         }),
     });
+  });
+}
+
+/** The newest backup of before it was closed to writes, which is not the one. */
+interface Begun {
+  before: string | null;
+}
+
+/** A backup of Heroku, taken after the source was closed. One that an attempt before has asked for is waited for. */
+export async function takeHerokuBackup(
+  of: BackedUp,
+): Promise<{ name: string; paying: string; seconds: number }> {
+  return border<{ name: string; paying: string; seconds: number }, Begun>(async (b) => {
+    const began = Date.now();
+    const asked = { ...of, signal: b.signal };
+    const paying = await payingApp(asked);
+    const newest = async () => (await backupInfo({ app: paying, signal: b.signal }))?.name ?? null;
+    const begun = b.last ?? { before: await newest() };
+    await b.stillCurrent(begun);
+    const { name } = await captureBackup({ ...asked, paying, before: begun.before });
+    return { name, paying, seconds: Math.round((Date.now() - began) / 1_000) };
+  });
+}
+
+/** Goes on where an attempt before broke off. */
+export async function downloadHerokuBackup(input: {
+  name: string;
+  paying: string;
+  folder: string;
+}): Promise<DumpFacts> {
+  return border(async (b) => {
+    const { name, paying: app, folder } = input;
+    const began = Date.now();
+    const path = `${folder}.${name}`;
+    await mkdir(dirname(folder), { recursive: true, mode: 0o700 });
+    await downloadBackup({
+      url: () => backupUrl({ app, name, signal: b.signal }),
+      path,
+      onProgress: (done, total) =>
+        b.show({ step: 'Download the backup', done, total, unit: 'bytes', counts: {} }),
+      signal: b.signal,
+    });
+    const sealed = await inBackupFolder({
+      path: folder,
+      hand: order(b),
+      work: async (files) => {
+        await rename(path, dumpIn(files.at('')));
+        return seal(files.at(''));
+      },
+    });
+    return { ...sealed, seconds: Math.round((Date.now() - began) / 1_000), version: 'Heroku' };
   });
 }
 

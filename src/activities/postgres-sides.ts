@@ -4,7 +4,7 @@ import { endpointOf, type PostgresSource } from '../inputs/postgres-move.js';
 import { placeOf, type PostgresEndpoint } from '../inputs/refs.js';
 import { rememberSecret } from '../platform/redact.js';
 import { resolveSecret } from '../platform/secrets.js';
-import { parsePostgresUrl, shown, type DatabaseAddress } from '../postgres/address.js';
+import { parsePostgresUrl, type DatabaseAddress } from '../postgres/address.js';
 import { openSession, type At, type Session } from '../postgres/connect.js';
 import { systemIdOf } from '../postgres/describe.js';
 import { ferryOf, handOf, soleHand } from '../postgres/hands.js';
@@ -130,5 +130,3 @@ export function servingAt({ address }: Pick<At, 'address'>): Serving {
     url,
   };
 }
-
-export { shown };

@@ -28,8 +28,10 @@ import { hold, onDatabase, ours, reach, servingAt, type DatabaseSides } from './
 
 export interface Closing {
   sides: DatabaseSides;
-  /** What it was set to before, to be put back; "not permitted": it is left alone. */
-  before: ReadOnlySetting | 'not permitted';
+  /** False: this user may not close it, and it is left alone. */
+  may: boolean;
+  /** What it was set to before, to be put back. */
+  before: ReadOnlySetting;
 }
 
 export interface Closed {
@@ -43,7 +45,7 @@ export interface Closed {
 export async function closeSource(input: Closing): Promise<Closed> {
   return border(async (b) =>
     onDatabase(b, input.sides, 'source', async ({ session }) =>
-      input.before === 'not permitted' ? { ended: 0, stay: [] } : closeToWrites(session, ours(b)),
+      input.may ? closeToWrites(session, ours(b)) : { ended: 0, stay: [] },
     ),
   );
 }
@@ -55,9 +57,9 @@ export async function openSource(input: Closing): Promise<UndoResult> {
 
 async function openAgain(
   b: Pick<Border<never>, 'workflowId' | 'hand' | 'signal' | 'stillCurrent'>,
-  { before, sides }: Closing,
+  { may, before, sides }: Closing,
 ): Promise<UndoResult> {
-  if (before === 'not permitted') return { note: 'it was not closed' };
+  if (!may) return { note: 'it was not closed' };
   return onDatabase(b, sides, 'source', async ({ session }) => {
     if ((await readOnlySetting(session)) === before) return { note: 'it takes writes as before' };
     const { ended } = await openToWrites(session, before, ours(b));
@@ -88,7 +90,7 @@ export interface SwitchedDatabases {
  */
 export async function switchDatabases(input: SwitchDatabases): Promise<SwitchedDatabases> {
   return border(async (b) => {
-    const { sides, compared, name, before } = input;
+    const { sides, compared, name, may } = input;
     if (compared.differences > 0)
       throw new FerryError('ComparisonDiffers', 'both sides differ, so nothing is switched');
     const [from, to] = [await hold(b, sides, 'source'), await hold(b, sides, 'target')];
@@ -105,7 +107,7 @@ export async function switchDatabases(input: SwitchDatabases): Promise<SwitchedD
       try {
         let proven: SwitchedDatabases['proven'] = null;
         if (!told) {
-          if (before !== 'not permitted') await closeToWrites(from.session, ours(b));
+          if (may) await closeToWrites(from.session, ours(b));
           else await endOthers(from.session, ours(b));
           await endOthers(to.session, ours(b));
           const both = {
@@ -192,7 +194,7 @@ interface Asked {
  */
 export async function switchDatabasesBack(input: SwitchDatabasesBack): Promise<UndoResult> {
   return border<UndoResult, Asked>(async (b) => {
-    const { sides, name, before, targetBefore, keepSteps } = input;
+    const { sides, name, may, before, targetBefore, keepSteps } = input;
     const accepted = ((b.last ?? input.told?.checkpoint) as Asked | undefined)?.asked === 'loss';
     const [from, to] = [await hold(b, sides, 'source'), await hold(b, sides, 'target')];
     try {
@@ -216,7 +218,7 @@ export async function switchDatabasesBack(input: SwitchDatabasesBack): Promise<U
         serving: servingAt(from.at),
         signal: b.signal,
       });
-      if (before !== 'not permitted') await openToWrites(from.session, before, ours(b));
+      if (may) await openToWrites(from.session, before, ours(b));
       await openToWrites(to.session, targetBefore, ours(b));
       await (loses === null ? forgetCounts(to.session) : dropMark(to.session));
       if (loses === null)
@@ -273,7 +275,7 @@ export async function soakDatabases(
   input: Closing & { compared: Compared; forMs: number; checkpoint?: SoakedDatabases | undefined },
 ): Promise<{ done: boolean; checkpoint: SoakedDatabases }> {
   return border<{ done: boolean; checkpoint: SoakedDatabases }, SoakedDatabases>(async (b) => {
-    const { sides, before, compared, forMs } = input;
+    const { sides, may, compared, forMs } = input;
     const earlier = b.last ?? input.checkpoint;
     const [from, to] = [await hold(b, sides, 'source'), await hold(b, sides, 'target')];
     try {
@@ -291,7 +293,7 @@ export async function soakDatabases(
         seen.sessions = Math.max(seen.sessions, there.sessions);
         seen.names = [...new Set([...seen.names, ...there.names])].slice(0, 20);
         seen.atTarget = (await connectedTo(to.session, ours(b))).sessions;
-        if (before !== 'not permitted' && (await readOnlySetting(from.session)) !== 'on') {
+        if (may && (await readOnlySetting(from.session)) !== 'on') {
           seen.opened = true;
           await closeToWrites(from.session, ours(b));
         }

@@ -200,6 +200,14 @@ async function fetchFrom(
     const range = from > 0 ? { range: `bytes=${from}-`, 'if-range': etag } : {};
     const reply = await fetch(url, { headers: range, signal: stalled.signal });
     if (!reply.ok || !reply.body) return { total: null, why: `it answered ${reply.status}` };
+    // Asked for at once, and always one ahead: what nobody has asked for is lost with the connection.
+    const reader = reply.body.getReader();
+    const read = () => {
+      const piece = reader.read();
+      piece.catch(() => undefined);
+      return piece;
+    };
+    let next = read();
     const goesOn = reply.status === 206;
     const total = goesOn
       ? Number(/\/(\d+)$/.exec(reply.headers.get('content-range') ?? '')?.[1] ?? Number.NaN)
@@ -209,11 +217,14 @@ async function fetchFrom(
     const file = await open(part, goesOn ? 'a' : 'w', 0o600);
     let bytes = goesOn ? from : 0;
     try {
-      for await (const chunk of reply.body) {
+      for (;;) {
+        const { done, value } = await next;
+        if (done) break;
+        next = read();
         clearTimeout(timer);
         timer = setTimeout(stop, STALLED);
-        await file.write(chunk as Uint8Array);
-        bytes += (chunk as Uint8Array).length;
+        await file.write(value);
+        bytes += value.length;
         onProgress(bytes, total);
       }
       await file.sync();

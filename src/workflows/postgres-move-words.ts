@@ -18,13 +18,18 @@ export function sidesOf(input: PostgresMoveSettings, { source, target }: MoveFac
   };
 }
 
+/** By whose backup its data goes; null: by a dump of ours. */
+export function backupOf({ source }: PostgresMoveSettings): { app: string; key: string } | null {
+  return typeof source === 'object' && 'herokuBackup' in source ? source.herokuBackup : null;
+}
+
 /** What a database is by any name. */
 export function locks({ source, target }: MoveFacts): string[] {
   return [source, target].map(({ systemId, database }) => `postgres/${systemId}/${database}`);
 }
 
 export function closingOf(sides: DatabaseSides, { source }: MoveFacts): Closing {
-  return { sides, before: source.can.own ? source.readOnly : 'not permitted' };
+  return { sides, may: source.can.own, before: source.readOnly };
 }
 
 export function servers({ source, target, tools }: MoveFacts): Record<string, unknown> {

@@ -6,7 +6,7 @@
  * first, and that it stayed so is proven before the cutover. It stays closed until the way back is closed too.
  */
 import type { Receipt } from '../contract.js';
-import type { Compared } from '../activities/postgres-moving.js';
+import type { Compared, DumpFacts } from '../activities/postgres-moving.js';
 import type { SoakedDatabases } from '../activities/postgres-switching.js';
 import { PostgresMoveInput } from '../inputs/postgres-move.js';
 import { milliseconds } from '../inputs/refs.js';
@@ -83,7 +83,7 @@ export async function postgresMove(raw: unknown): Promise<Receipt> {
       undo: {
         says: 'let the source take writes again, exactly as it was set before',
         call: call('openSource', closing),
-        byHand: closing.before === 'not permitted' ? [] : byHand.open,
+        byHand: closing.may ? byHand.open : [],
       },
       do: () => acts(changes, 'Close the source to writes').closeSource(closing),
       note: (result) =>
@@ -94,19 +94,43 @@ export async function postgresMove(raw: unknown): Promise<Receipt> {
     if (closed) r.record({ closed });
     const since = Date.now();
 
-    const dumped = await r.step('Dump the source', {
-      does: [`pg_dump ${source.shown} into ${folders.source} on the worker, as of one moment`],
-      notes: say.sizes(facts),
-      foresee: null,
-      undo: {
-        says: 'delete the dump',
-        call: call('dropDump', { folder: folders.source }),
-        byHand: [],
-        independent: true,
-      },
-      do: () => acts(moves, 'Dump the source').dumpSource({ sides, folder: folders.source, tables }),
-      note: (result) => (result ? say.dumped(result) : ''),
-    });
+    const deleted = {
+      says: 'delete the dump',
+      call: call('dropDump', { folder: folders.source }),
+      byHand: [],
+      independent: true,
+    };
+    const backup = say.backupOf(input);
+    let dumped: DumpFacts | null;
+    if (backup) {
+      const taken = await r.step('Take a backup at Heroku', {
+        does: [`heroku pg:backups:capture ${backup.key} --app ${backup.app}, and wait for it`],
+        notes: say.sizes(facts),
+        foresee: null,
+        undo: { none: 'nothing was changed; the backup stays at Heroku' },
+        do: () => acts(moves, 'Take a backup at Heroku').takeHerokuBackup(backup),
+        note: (result) => (result ? `${result.name}, in ${result.seconds} s` : ''),
+      });
+      if (taken) r.record({ herokuBackup: taken });
+      dumped = await r.step('Download the backup', {
+        does: [`download it into ${folders.source} on the worker`],
+        foresee: null,
+        undo: deleted,
+        do: async () =>
+          taken &&
+          acts(moves, 'Download the backup').downloadHerokuBackup({ ...taken, folder: folders.source }),
+        note: (result) => (result ? say.dumped(result) : ''),
+      });
+    } else {
+      dumped = await r.step('Dump the source', {
+        does: [`pg_dump ${source.shown} into ${folders.source} on the worker, as of one moment`],
+        notes: say.sizes(facts),
+        foresee: null,
+        undo: deleted,
+        do: () => acts(moves, 'Dump the source').dumpSource({ sides, folder: folders.source, tables }),
+        note: (result) => (result ? say.dumped(result) : ''),
+      });
+    }
     if (dumped) r.record({ dump: dumped });
     const restored = await r.step('Restore into the target', {
       does: say.restoreSays(facts),
@@ -145,7 +169,7 @@ export async function postgresMove(raw: unknown): Promise<Receipt> {
           ...there,
           keepSteps: [RESTORE, EMPTY],
         }),
-        byHand: [...byHand.repointBack, ...(closing.before === 'not permitted' ? [] : byHand.open)],
+        byHand: [...byHand.repointBack, ...(closing.may ? byHand.open : [])],
         holds: {
           steps: [RESTORE, EMPTY],
           because: `${target.shown} keeps all it holds: the applications may be using it`,
@@ -211,7 +235,7 @@ export async function postgresMove(raw: unknown): Promise<Receipt> {
     await r.closeWayBack('the way back is being closed', {
       says: 'let the source take writes again, and remove what was kept for the way back',
       call: call('settleDatabases', end),
-      byHand: closing.before === 'not permitted' ? [] : byHand.open,
+      byHand: closing.may ? byHand.open : [],
     });
     await r.step('Close the way back', {
       does: [
