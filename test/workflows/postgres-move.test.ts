@@ -98,10 +98,7 @@ describe.skipIf(NO_POSTGRES)('postgresMove', { timeout: 120_000 }, () => {
       const upgrade = await w.start({ gates: { start: 'auto' } });
       await cutoverOpen(upgrade);
       // As any session may.
-      await query(
-        w.source,
-        "BEGIN READ WRITE; INSERT INTO shop.orders (note) VALUES ('late'); COMMIT",
-      );
+      await query(w.source, "BEGIN READ WRITE; INSERT INTO shop.orders (note) VALUES ('late'); COMMIT");
       await upgrade.approve('cutover');
       const { decision } = await upgrade.until('NeedsDecision');
       expect(decision?.problem).toContain('rows of shop.orders: 2001 at the source, 2000 at the target');
