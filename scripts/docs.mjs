@@ -91,6 +91,13 @@ const EXAMPLES = {
     targetVersion: '8.0.2',
     gates: { cutover: 'auto' },
   },
+  postgresMove: {
+    name: 'shop',
+    source: { env: 'OLD_DATABASE_URL' },
+    target: { env: 'NEW_DATABASE_URL' },
+    repoint: { kind: 'hokusai', app: 'shop', env: 'production', key: 'DATABASE_URL' },
+    clean: true,
+  },
   helmInPlace: {
     name: 'cache',
     namespace: 'redis',
@@ -495,6 +502,10 @@ function cli() {
         [
           '`FERRY_CODEC_KEYS`',
           'File of the keys that [encrypt](../encryption.md) what Temporal keeps, or `env:NAME`; nothing is encrypted by default',
+        ],
+        [
+          '`FERRY_POSTGRES_BIN`',
+          'Folder of `pg_dump` and `pg_restore` of a worker; by default those of `/usr/lib/postgresql` and PATH',
         ],
         ['`FERRY_METRICS`', 'Where a worker tells its metrics, as `127.0.0.1:9464`; nowhere by default'],
         ['`NO_COLOR`', 'No colours'],

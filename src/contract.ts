@@ -20,6 +20,7 @@ export const STRATEGIES = {
   helmRolling: 'kubernetes',
   helmBlueGreen: 'kubernetes',
   helmDumpRestore: 'kubernetes',
+  postgresMove: 'postgres',
   fleetRollout: 'fleet',
 } as const;
 export type Strategy = keyof typeof STRATEGIES;

@@ -25,6 +25,7 @@ export const FAILURES = {
   Loading: { retry: true, next: 'Wait until the server has loaded its data.' },
   ReadOnlyTarget: { retry: false, next: 'Give the address of a primary that accepts writes, then retry.' },
   TargetOutOfMemory: { retry: false, next: 'Give the target more memory, then retry.' },
+  DiskFull: { retry: false, next: 'Give the disk that the message names more room, then retry.' },
   ClusterMode: {
     retry: false,
     next: 'Redis Ferry moves single servers. Move each shard of a cluster by itself.',
@@ -32,7 +33,7 @@ export const FAILURES = {
   SameServer: { retry: false, next: 'Give a target that is another server, or map to another database.' },
   TargetNotEmpty: {
     retry: false,
-    next: 'Empty the target, or choose `ifTargetHasKeys`: "replace" or "skip".',
+    next: 'Empty the target, or choose `ifTargetHasKeys`: "replace" or "skip" (`postgresMove`: `clean`).',
   },
   FormatRefused: {
     retry: false,
@@ -44,7 +45,7 @@ export const FAILURES = {
   },
   SourceChanged: {
     retry: false,
-    next: 'The source was written to since the comparison. Look at the keys named, then decide.',
+    next: 'The source was written to since the comparison. Look at what is named, then decide.',
   },
   ComparisonDiffers: {
     retry: false,
@@ -76,6 +77,10 @@ export const FAILURES = {
   BackupFailed: {
     retry: true,
     next: "Look at the server's log and disk, then retry. Nothing was changed by the backup.",
+  },
+  RestoreFailed: {
+    retry: false,
+    next: 'Correct what the message names, at the source or at the target, then retry, which restores anew; or roll back.',
   },
   StillUsed: {
     retry: false,

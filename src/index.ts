@@ -72,6 +72,7 @@ export {
   HerokuInPlaceInput,
   type HerokuInPlaceSettings,
 } from './inputs/heroku-in-place.js';
+export { POSTGRES_MOVE_GATES, PostgresMoveInput, type PostgresMoveSettings } from './inputs/postgres-move.js';
 export { REDIS_COPY_GATES, RedisCopyInput, type RedisCopySettings } from './inputs/redis-copy.js';
 export {
   REDIS_SWITCHOVER_GATES,

@@ -5,6 +5,7 @@ import { dirname, join, resolve } from 'node:path';
 // Without it the compiler doesn't know the module that is extended below.
 import type {} from 'vitest';
 import type { TestProject } from 'vitest/node';
+import { readable, type FoundPostgres } from '../src/setup/postgres.js';
 import type { FoundRedis } from '../src/setup/redis.js';
 import { which } from '../src/setup/run.js';
 import { startTemporal } from '../src/setup/servers.js';
@@ -24,6 +25,8 @@ declare module 'vitest' {
     haproxy: string | null;
     /** The Heroku CLI's program; null where there is none. */
     herokuCli: string | null;
+    /** Servers of PostgreSQL, oldest first, of which the last has its tools; none where there is none. */
+    postgresServers: FoundPostgres[];
     /** A real Kubernetes, and the folder of kubectl and helm; null where there is none. */
     cluster: { kubeconfig: string; bin: string } | null;
   }
@@ -36,6 +39,12 @@ export default async function setup(project: TestProject): Promise<() => Promise
   project.provide('redisServers', tools.redis);
   project.provide('haproxy', tools.haproxy?.path ?? null);
   project.provide('herokuCli', tools.heroku?.command.at(-1) ?? null);
+  const postgres = await Promise.all(tools.postgres.map(readable));
+  project.provide(
+    'postgresServers',
+    postgres.map(({ found }) => found),
+  );
+  const forget = async () => void (await Promise.all(postgres.map(({ remove }) => remove())));
   const cluster = await findCluster(project, (line) => console.error(line));
   project.provide('cluster', cluster.provided);
   const { browser, temporal: found } = tools;
@@ -48,13 +57,17 @@ export default async function setup(project: TestProject): Promise<() => Promise
       'TEMPORAL_ADDRESS is set: the tests of the Temporal UI, which start their own, are skipped.',
     );
     project.provide('temporalAddress', tools.temporal.address);
-    return cluster.stop;
+    return async () => {
+      await cluster.stop();
+      await forget();
+    };
   }
   const folder = await mkdtemp(join(tmpdir(), 'ferry-temporal-'));
   const temporal = await startTemporal({ binary: tools.temporal.path, log: join(folder, 'server.log') });
   project.provide('temporalAddress', temporal.address);
   return async () => {
     await cluster.stop();
+    await forget();
     await temporal.stop();
     await rm(folder, { recursive: true, force: true });
   };

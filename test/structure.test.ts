@@ -12,13 +12,14 @@ const ARROWS: Record<string, string[]> = {
   inputs: [],
   workflows: ['runbook', 'type:activities'],
   runbook: ['receipt', 'type:activities'],
-  activities: ['redis', 'heroku', 'kubernetes', 'repoint', 'platform', 'receipt', 'canary'],
+  activities: ['redis', 'heroku', 'kubernetes', 'repoint', 'platform', 'receipt', 'canary', 'postgres'],
   canary: ['redis', 'platform'],
   redis: [],
   repoint: ['redis', 'kubernetes', 'hokusai', 'platform'],
   platform: ['redis', 'heroku', 'kubernetes', 'hokusai', 'setup'],
   heroku: ['platform', 'redis', 'setup'],
   kubernetes: ['platform', 'redis'],
+  postgres: ['platform', 'redis'],
   hokusai: ['kubernetes', 'platform', 'setup'],
   codec: ['platform'],
   metrics: ['activities', 'runbook'],
@@ -31,6 +32,7 @@ const WITHOUT_TEMPORAL = [
   'heroku',
   'kubernetes',
   'hokusai',
+  'postgres',
   'canary',
   'repoint',
   'platform',
@@ -121,6 +123,7 @@ describe('structure', () => {
     'helm-rolling',
     'helm-blue-green',
     'helm-dump-restore',
+    'postgres-move',
   ])('the steps of %s are the headings of its runbook page, in order', (strategy) => {
     const text = readFileSync(join(SRC, `workflows/${strategy}.ts`), 'utf8');
     const titles = [

@@ -10,7 +10,7 @@ import {
   type AppBefore,
 } from '../heroku/standstill.js';
 import { maintenanceByHand, scaleByHand } from '../heroku/by-hand.js';
-import { useOfAddOn, type AddOnUse } from '../heroku/usage.js';
+import { useOfAddOn, useOfApps, type AddOnUse } from '../heroku/usage.js';
 import { listJournals, pendingUndos } from '../platform/journal.js';
 import { resolveEndpoint } from '../platform/secrets.js';
 import type { ServerAddress } from '../redis/address.js';
@@ -48,14 +48,32 @@ export async function describeAddOn({ addon }: { addon: string }): Promise<Herok
   return border((b) => factsOf(b, addon));
 }
 
+/** Apps by their names, as they are to be given back. */
+export type Resting = Pick<HerokuFacts, 'apps' | 'before' | 'notUndone' | 'byHand'>;
+
+/** @throws FerryError NotFound where there is no such app, or it may not be seen */
+export async function restingApps(
+  b: Pick<Border<never>, 'signal' | 'runId'>,
+  names: readonly string[],
+): Promise<Resting> {
+  const found = await useOfApps({ apps: names, signal: b.signal });
+  return { apps: found, ...(await toGiveBack(b, found)) };
+}
+
 export async function factsOf(
   b: Pick<Border<never>, 'signal' | 'runId'>,
   addon: string,
 ): Promise<HerokuFacts> {
   const use = await useOfAddOn({ addon, signal: b.signal });
-  const apps = use.apps.map(before);
+  return { ...use, ...(await toGiveBack(b, use.apps)) };
+}
+
+async function toGiveBack(
+  b: Pick<Border<never>, 'runId'>,
+  found: HerokuFacts['apps'],
+): Promise<Omit<Resting, 'apps'>> {
+  const apps = found.map(before);
   return {
-    ...use,
     before: apps,
     notUndone: await notUndoneTo({ apps, runId: b.runId }),
     byHand: { scale: scaleByHand(apps), maintenance: maintenanceByHand(apps) },

@@ -97,3 +97,24 @@ export {
   rolesAsBefore,
   validateRolling,
 } from './helm-rolling-roles.js';
+export { describeDatabases, preflightDatabases } from './postgres-looking.js';
+export {
+  compareDatabases,
+  downloadHerokuBackup,
+  dropDump,
+  dumpSource,
+  emptyTargetDatabase,
+  fillTargetDatabase,
+  keepTargetContent,
+  putTargetBack,
+  takeHerokuBackup,
+  takeOutOfTarget,
+} from './postgres-moving.js';
+export {
+  closeSource,
+  openSource,
+  settleDatabases,
+  soakDatabases,
+  switchDatabases,
+  switchDatabasesBack,
+} from './postgres-switching.js';

@@ -50,6 +50,13 @@ export async function useOfAddOn({ addon: name, signal }: Asked & { addon: strin
   return use;
 }
 
+/** By their names, whatever they use. @throws as `request` */
+export async function useOfApps({ apps, signal }: Asked & { apps: readonly string[] }): Promise<AppUse[]> {
+  const found: AppUse[] = [];
+  for (const app of apps) found.push({ ...(await look({ app, signal })), attachments: [] });
+  return found;
+}
+
 async function look({ app, signal }: Asked & { app: string }): Promise<Omit<AppUse, 'attachments'>> {
   const { name, maintenance, space } = await appInfo({ app, signal });
   const formation = await formationOf({ app, signal });

@@ -119,6 +119,14 @@ function hasCredentials(url: string): boolean {
   }
 }
 
+function hasPassword(url: string): boolean {
+  try {
+    return new URL(url).password !== '';
+  } catch {
+    return url.includes('@');
+  }
+}
+
 const PlainRedisUrl = z
   .string()
   .regex(/^rediss?:\/\//, 'must begin with redis:// or rediss://')
@@ -189,6 +197,22 @@ export const RedisEndpoint = z
       'A Redis server: {"env": "OLD_REDIS_URL"}, {"file": "/path"}, {"herokuConfig": {"app": "shop", "key": "REDIS_URL"}}, {"kubernetesSecret": {"namespace": "redis", "name": "redis", "key": "url"}}, {"hokusai": {"app": "shop", "env": "production", "key": "REDIS_URL"}}, {"kubernetesPod": {"namespace": "redis", "pod": "redis-0"}}, or a URL without password; a database in the URL is ignored (see `databases`)',
   });
 export type RedisEndpoint = z.infer<typeof RedisEndpoint>;
+
+const PlainPostgresUrl = z
+  .string()
+  .regex(/^postgres(ql)?:\/\//, 'must begin with postgres:// or postgresql://')
+  .refine((url) => !hasPassword(url), { error: REFERENCE_HINT })
+  .meta({
+    description: 'A PostgreSQL URL without password',
+    examples: ['postgres://app@127.0.0.1:5432/shop'],
+  });
+
+/** A database of PostgreSQL: a reference to its URL, or the URL itself where it holds no password. */
+export const PostgresEndpoint = z.union([PlainPostgresUrl, SecretRef]).meta({
+  description:
+    'A PostgreSQL database: {"env": "OLD_DATABASE_URL"}, {"file": "/path"}, {"herokuConfig": {"app": "shop", "key": "DATABASE_URL"}}, {"kubernetesSecret": {"namespace": "shop", "name": "database", "key": "url"}}, {"hokusai": {"app": "shop", "env": "production", "key": "DATABASE_URL"}}, or a URL without password',
+});
+export type PostgresEndpoint = z.infer<typeof PostgresEndpoint>;
 
 /** A program to run on the worker, without a shell when given as a list. */
 export const CommandSpec = z

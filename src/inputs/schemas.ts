@@ -6,6 +6,7 @@ import { HelmInPlaceInput } from './helm-in-place.js';
 import { HelmRollingInput } from './helm-rolling.js';
 import { HerokuForkInput } from './heroku-fork.js';
 import { HerokuInPlaceInput } from './heroku-in-place.js';
+import { PostgresMoveInput } from './postgres-move.js';
 import { RedisCopyInput } from './redis-copy.js';
 import { sentences } from './messages.js';
 import { RedisSwitchoverInput } from './redis-switchover.js';
@@ -20,6 +21,7 @@ export const TARGET_SCHEMAS = {
   helmRolling: HelmRollingInput,
   helmBlueGreen: HelmBlueGreenInput,
   helmDumpRestore: HelmDumpRestoreInput,
+  postgresMove: PostgresMoveInput,
 } as const satisfies Record<TargetStrategy, unknown>;
 
 /** What is wrong with the inputs of a fleet's targets, a sentence each, with its place. */

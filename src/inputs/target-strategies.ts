@@ -12,4 +12,5 @@ export const TARGET_STRATEGIES = [
   'helmRolling',
   'helmBlueGreen',
   'helmDumpRestore',
+  'postgresMove',
 ] as const satisfies readonly TargetStrategy[];

@@ -14,6 +14,7 @@ import { HELM_IN_PLACE_GATES } from '../inputs/helm-in-place.js';
 import { HELM_ROLLING_GATES } from '../inputs/helm-rolling.js';
 import { HEROKU_FORK_GATES } from '../inputs/heroku-fork.js';
 import { HEROKU_IN_PLACE_GATES } from '../inputs/heroku-in-place.js';
+import { POSTGRES_MOVE_GATES } from '../inputs/postgres-move.js';
 import { REDIS_COPY_GATES } from '../inputs/redis-copy.js';
 import { REDIS_SWITCHOVER_GATES } from '../inputs/redis-switchover.js';
 
@@ -33,6 +34,7 @@ const GATES: Record<Strategy, readonly string[]> = {
   helmRolling: HELM_ROLLING_GATES,
   helmBlueGreen: HELM_BLUE_GREEN_GATES,
   helmDumpRestore: HELM_DUMP_RESTORE_GATES,
+  postgresMove: POSTGRES_MOVE_GATES,
   // Those of its waves are told once they are waited at.
   fleetRollout: ['start'],
 };

@@ -45,6 +45,8 @@ const KEPT = 64 * 1024;
 const KILL_AFTER = 2_000;
 /** How long a child of the program that has ended may hold its output open. */
 const DRAIN = 250;
+/** Timers of Node.js don't go beyond 24 days. */
+const LONGEST = '20d';
 
 export interface RunInput {
   /** Names the command in errors; the command itself is never shown. */
@@ -106,6 +108,28 @@ export async function capture(input: RunInput & { limit: number }): Promise<Capt
   if (all === null && exitCode !== null)
     throw failure(input, `said more than ${Math.round(input.limit / 1_024)} kB`, stderr.tail());
   return { exitCode, seconds, stdout: all ?? '', stdoutTail: stdout.tail(), stderrTail: stderr.tail() };
+}
+
+/**
+ * Runs a program that may take hours to its end, and hears each line of its stderr as it comes. It ends with this process, whatever ends
+ * that. Anything but exit code 0 is CommandFailed.
+ * @throws FerryError; the signal's reason when aborted
+ */
+export async function follow(
+  input: Omit<RunInput, 'spec'> & { command: readonly string[]; hear: (line: string) => void },
+): Promise<RunResult> {
+  const { command, hear } = input;
+  const spec = { command: ['/bin/sh', '-c', KEEPER, 'sh', ...command], timeout: LONGEST };
+  let rest = '';
+  const lines = (chunk: Buffer): void => {
+    const all = `${rest}${chunk.toString('utf8')}`.split('\n');
+    rest = all.pop() ?? '';
+    for (const line of all) hear(line);
+  };
+  const { exitCode, seconds, stdout, stderr } = await execute({ ...input, spec }, KEPT, lines);
+  if (rest !== '') hear(rest);
+  if (exitCode !== 0) throw failure({ ...input, spec }, `ended with exit code ${exitCode}`, stderr.tail());
+  return { exitCode: 0, seconds, stdoutTail: stdout.tail(), stderrTail: stderr.tail() };
 }
 
 export interface Background {
@@ -178,7 +202,8 @@ interface Executed {
   stderr: Kept;
 }
 
-async function execute(input: RunInput, limit = KEPT): Promise<Executed> {
+/** `hear`: what comes on stderr; the program is kept then, by its stdin. */
+async function execute(input: RunInput, limit = KEPT, hear?: (chunk: Buffer) => void): Promise<Executed> {
   const { spec, signal } = input;
   signal?.throwIfAborted();
   const env = environment(input);
@@ -196,11 +221,14 @@ async function execute(input: RunInput, limit = KEPT): Promise<Executed> {
     buffer: false,
     reject: false,
     stripFinalNewline: false,
-    ...(input.input === undefined ? { stdin: 'ignore' as const } : { input: input.input }),
+    ...(input.input !== undefined
+      ? { input: input.input }
+      : { stdin: hear === undefined ? ('ignore' as const) : ('pipe' as const) }),
     ...(input.cwd === undefined ? {} : { cwd: input.cwd }),
   });
   const stdout = keep(child.stdout, limit);
   const stderr = keep(child.stderr, KEPT);
+  if (hear) child.stderr.on('data', hear);
   let ended: 'timeout' | 'abort' | undefined;
   let killer: NodeJS.Timeout | undefined;
   const end = (why: 'timeout' | 'abort'): void => {
@@ -214,6 +242,7 @@ async function execute(input: RunInput, limit = KEPT): Promise<Executed> {
   let drain: NodeJS.Timeout | undefined;
   // A daemon that it left behind holds the pipes open: the program's own end is what counts.
   child.once('exit', () => {
+    if (hear) child.stdin?.end();
     drain = setTimeout(() => {
       child.stdout.destroy();
       child.stderr.destroy();

@@ -1,5 +1,5 @@
 /** The commands that a person types when Redis Ferry can't help. */
-import { contextInShell, quoted, secretInShell } from '../inputs/in-shell.js';
+import { contextInShell, passwordInShell, quoted, secretInShell } from '../inputs/in-shell.js';
 import type { KubernetesPod, RedisEndpoint } from '../inputs/refs.js';
 import { inside, type ServerAddress } from './address.js';
 
@@ -21,7 +21,9 @@ export function breakGlassPrefix({
   if (typeof endpoint !== 'string' && 'kubernetesPod' in endpoint)
     return podPrefix({ pod: endpoint.kubernetesPod, tls: tls !== undefined });
   const words = [
-    ...(password === undefined ? [] : [`REDISCLI_AUTH="$(${passwordFrom({ endpoint, password })})"`]),
+    ...(password === undefined
+      ? []
+      : [`REDISCLI_AUTH="$(${passwordInShell({ url: urlInShell(endpoint), password })})"`]),
     'redis-cli',
     '-h',
     quoted(host),
@@ -74,12 +76,4 @@ function podUrl({ namespace, pod, port, username, password, context }: Kubernete
 /** To stand in quotes of somebody else. */
 function unquoted(words: string): string {
   return words.replace(/^"(.*)"$/, '$1');
-}
-
-const DECODE = String.raw`LC_ALL=C awk 'BEGIN{for(i=1;i<256;i++)c[sprintf("%02X",i)]=sprintf("%c",i)}{o="";while(match($0,/%[0-9A-Fa-f][0-9A-Fa-f]/)){o=o substr($0,1,RSTART-1) c[toupper(substr($0,RSTART+1,2))];$0=substr($0,RSTART+3)}printf "%s",o $0}'`;
-
-function passwordFrom({ endpoint, password }: { endpoint: RedisEndpoint; password: string }): string {
-  const cut = `printf '%s\\n' ${urlInShell(endpoint)} | sed 's|^[^:]*://[^:]*:||; s|@[^@]*$||'`;
-  // Only such a password needs no percent-encoding in a URL; a shorter card is easier to trust at night.
-  return /^[\w.~-]+$/.test(password) ? cut : `${cut} | ${DECODE}`;
 }

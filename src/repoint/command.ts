@@ -58,7 +58,7 @@ export function byHandCommand({ spec, direction, name, serving, endpoint }: ByHa
     `FERRY_URL=${urlInShell(endpoint)}`,
     `FERRY_HOST=${quoted(host)}`,
     `FERRY_PORT=${port}`,
-    `FERRY_DB=${serving.database}`,
+    `FERRY_DB=${quoted(String(serving.database))}`,
   ];
   return [`env ${env.join(' ')} ${words(command)}`];
 }

@@ -10,7 +10,7 @@ import { rememberSecret } from '../platform/redact.js';
 import { quoted } from '../inputs/in-shell.js';
 import { urlInShell } from '../redis/break-glass.js';
 import { shown } from '../redis/address.js';
-import { urlOf, type ByHandInput, type RepointInput, type SpecOf } from './types.js';
+import { addressedInShell, urlOf, type ByHandInput, type RepointInput, type SpecOf } from './types.js';
 
 type FileSpec = SpecOf<'file'>;
 
@@ -147,6 +147,6 @@ export function byHandFile({ spec, direction, endpoint, serving }: ByHandInput<F
     ];
   }
   // Whatever database the reference names, the application gets its own. A new file is its owner's alone.
-  const addressed = `sed -E 's|^([a-z]+://[^/?]*).*|\\1/${serving.database}|'`;
+  const addressed = addressedInShell(serving.database);
   return [`(umask 077; printf '%s\\n' ${urlInShell(endpoint)} | ${addressed} > ${path})`];
 }

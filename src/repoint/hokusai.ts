@@ -11,10 +11,10 @@ import { savedAs } from '../inputs/refs.js';
 import { configMapOf, refresh, setVariables, shownApp, unsetVariable, variable } from '../hokusai/cli.js';
 import { deploymentsOf } from '../hokusai/deployments.js';
 import { check } from '../redis/preflight/check.js';
-import { parseRedisUrl, shown } from '../redis/address.js';
+import { shown } from '../redis/address.js';
 import { urlInShell } from '../redis/break-glass.js';
 import { rememberSecret } from '../platform/redact.js';
-import { urlOf, type ByHandInput, type RepointInput, type SpecOf } from './types.js';
+import { addressedInShell, urlOf, type ByHandInput, type RepointInput, type SpecOf } from './types.js';
 
 type Spec = SpecOf<'hokusai'>;
 
@@ -113,7 +113,7 @@ export async function preflightHokusai(on: {
     check({
       name: 'The app uses the source',
       expected: `${source.host}:${source.port}`,
-      actual: held === null ? `${spec.key} holds no Redis URL` : `${held.host}:${held.port}`,
+      actual: held === null ? `${spec.key} holds no URL of a server` : `${held.host}:${held.port}`,
       ...(same
         ? {}
         : {
@@ -125,12 +125,21 @@ export async function preflightHokusai(on: {
   ];
 }
 
+const PORTS: Readonly<Record<string, number>> = {
+  'redis:': 6379,
+  'rediss:': 6379,
+  'postgres:': 5432,
+  'postgresql:': 5432,
+};
+
 function addressIn(url: string): { host: string; port: number } | null {
-  try {
-    return parseRedisUrl(url.trim());
-  } catch {
-    return null;
-  }
+  const parsed = URL.canParse(url.trim()) ? new URL(url.trim()) : null;
+  const usual = parsed && PORTS[parsed.protocol];
+  if (!parsed || usual == null) return null;
+  return {
+    host: parsed.hostname.replace(/^\[|\]$/g, '') || '127.0.0.1',
+    port: parsed.port ? Number(parsed.port) : usual,
+  };
 }
 
 /** When there is no going back any more. */
@@ -158,7 +167,7 @@ export function byHandHokusai({ spec, direction, endpoint, serving }: ByHandInpu
   const value =
     direction === 'back'
       ? `"$(hokusai ${env} env get ${savedAs(spec.key)} | cut -d= -f2-)"`
-      : `"$(printf '%s\\n' ${urlInShell(endpoint)} | sed -E 's|^([a-z]+://[^/?]*).*|\\1/${serving.database}|')"`;
+      : `"$(printf '%s\\n' ${urlInShell(endpoint)} | ${addressedInShell(serving.database)})"`;
   const set = `printf "${env} env set '${key}=%s'\\n" ${value} | hokusai console`;
   const back = direction === 'back' ? `[ -n ${value} ] && ` : '';
   return [`(${project} && ${back}${set} && hokusai ${env} refresh)`];

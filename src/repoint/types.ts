@@ -8,7 +8,10 @@ export type Direction = 'forward' | 'back';
 /** One side of the move, as the application reaches it. */
 export interface Serving {
   address: ServerAddress;
-  database: number;
+  /** Of Redis its number, of PostgreSQL its name. */
+  database: number | string;
+  /** The whole URL, where it is not that of a Redis. Secret. */
+  url?: string | undefined;
 }
 
 export interface RepointInput<Spec = Repoint> {
@@ -27,7 +30,7 @@ export interface ByHandInput<Spec = Repoint> extends Omit<
   RepointInput<Spec>,
   'serving' | 'leaving' | 'signal'
 > {
-  serving: { address: Pick<ServerAddress, 'host' | 'port' | 'tls' | 'place'>; database: number };
+  serving: { address: Pick<ServerAddress, 'host' | 'port' | 'tls' | 'place'>; database: number | string };
   /** Where the serving side's URL is kept. */
   endpoint: RedisEndpoint;
 }
@@ -35,12 +38,18 @@ export interface ByHandInput<Spec = Repoint> extends Omit<
 export type SpecOf<Kind extends Repoint['kind']> = Extract<Repoint, { kind: Kind }>;
 
 /** The whole URL, password included: for files of mode 0600 and for environments, never for a message. */
-export function urlOf({ address, database }: Serving): string {
+export function urlOf({ address, database, url }: Serving): string {
+  if (url !== undefined) return url;
   const { username, password, tls } = address;
   const at = inside(address);
   const host = at.host.includes(':') ? `[${at.host}]` : at.host;
   const login = password === undefined ? '' : `${encode(username ?? '')}:${encode(password)}@`;
   return `${tls ? 'rediss' : 'redis'}://${login}${host}:${at.port}/${database}`;
+}
+
+/** For a pipe of sh: the URL of the reference with the database that is served. One that names it already stays as it is. */
+export function addressedInShell(database: number | string): string {
+  return typeof database === 'string' ? 'cat' : `sed -E 's|^([a-z]+://[^/?]*).*|\\1/${database}|'`;
 }
 
 // encodeURIComponent leaves these, and shells and URL parsers disagree about some of them.

@@ -15,14 +15,14 @@ interface RepointBody {
   direction: Direction;
   host: string;
   port: number;
-  database: number;
+  database: number | string;
   tls: boolean;
 }
 
 interface BodyInput {
   name: string;
   direction: Direction;
-  serving: { address: Pick<ServerAddress, 'host' | 'port' | 'tls'>; database: number };
+  serving: { address: Pick<ServerAddress, 'host' | 'port' | 'tls'>; database: number | string };
 }
 
 function bodyOf({ name, direction, serving }: BodyInput): RepointBody {

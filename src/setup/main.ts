@@ -18,7 +18,7 @@ if (purpose === undefined) {
   }
 }
 
-function print({ temporal, redis, browser, haproxy, heroku }: Tools): void {
+function print({ temporal, redis, browser, haproxy, heroku, postgres }: Tools): void {
   const rows =
     temporal.kind === 'server'
       ? [['temporal', '', temporal.address]]
@@ -29,6 +29,7 @@ function print({ temporal, redis, browser, haproxy, heroku }: Tools): void {
   if (browser) rows.push(['browser', browser.version, browser.from]);
   if (haproxy) rows.push(['haproxy', haproxy.version, haproxy.from]);
   if (heroku) rows.push(['heroku', heroku.version, heroku.from]);
+  for (const { major, version, from } of postgres) rows.push([`pg${major}`, `PostgreSQL ${version}`, from]);
   for (const [name = '', version = '', from = ''] of rows)
     console.log(`${name.padEnd(9)} ${version.padEnd(19)} ${from}`);
   console.log(`cache: ${cacheFolder()}`);

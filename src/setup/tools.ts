@@ -3,6 +3,7 @@ import { cacheFolder, type Say } from './cache.js';
 import { ALL_REDIS, findRedis, findRedisPair, type FoundRedis } from './redis.js';
 import { findHaproxy, type FoundHaproxy } from './haproxy.js';
 import { HEROKU } from './heroku.js';
+import { findPostgres, type FoundPostgres } from './postgres.js';
 import { findCli, type FoundCli } from './provider-cli.js';
 import { findTemporal, type FoundTemporal } from './temporal.js';
 
@@ -18,6 +19,8 @@ export type Tools = {
   haproxy: FoundHaproxy | null;
   /** For the tests of what goes through the Heroku CLI; null as above. */
   heroku: FoundCli | null;
+  /** For the tests of moves of PostgreSQL, oldest first; none as above. */
+  postgres: FoundPostgres[];
 };
 
 /** What the tests are run against: each line of Redis and Valkey that somebody may have to leave or go to. */
@@ -33,6 +36,7 @@ export async function findTools(purpose: Purpose, say: Say, cache: string = cach
   const browser = purpose === 'test' ? findBrowser(say, cache) : Promise.resolve(null);
   const haproxy = purpose === 'demo' ? Promise.resolve(null) : findHaproxy(say, cache);
   const heroku = purpose === 'demo' ? Promise.resolve(null) : findCli(HEROKU, say, cache);
+  const postgres = purpose === 'demo' ? Promise.resolve([]) : findPostgres(say, cache);
   // Side by side, as both mostly wait for downloads; and both are heard out, so that one run names all that is missing.
   const [temporal, servers] = await Promise.allSettled([
     findTemporal(say, cache),
@@ -40,6 +44,7 @@ export async function findTools(purpose: Purpose, say: Say, cache: string = cach
     browser,
     haproxy,
     heroku,
+    postgres,
   ]);
   if (temporal.status === 'fulfilled' && servers.status === 'fulfilled') {
     return {
@@ -48,6 +53,7 @@ export async function findTools(purpose: Purpose, say: Say, cache: string = cach
       browser: await browser,
       haproxy: await haproxy,
       heroku: await heroku,
+      postgres: await postgres,
     };
   }
   const reasons = [temporal, servers].flatMap((each) =>

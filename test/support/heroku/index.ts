@@ -8,6 +8,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { databaseRoutes } from './data/databases.js';
 import { maintenanceRoutes } from './data/maintenances.js';
+import {
+  postgresAttachment,
+  postgresRoutes,
+  startStoreOfBackups,
+  type PostgresAddon,
+  type StoreFaults,
+} from './data/pg-backups.js';
 import { createFaults, type Faults } from './faults.js';
 import { addonRoutes, createAddon, type NewAddon } from './platform/addons.js';
 import { appRoutes } from './platform/apps.js';
@@ -51,6 +58,10 @@ export interface Heroku {
   createApp(options: NewApp): App;
   /** Returns when it can be used. */
   createRedis(options: Omit<NewAddon, 'app'> & { app: string }): Promise<RedisAddon>;
+  /** A database that is there already becomes the app's DATABASE_URL, with backups. */
+  addPostgres(options: { app: string; url: string; pgDump: string; as?: string }): PostgresAddon;
+  /** Of the store of backups. */
+  store: StoreFaults;
   attach(options: { app: string; addon: string; as: string }): void;
   redis(addon: string): RedisAddon;
   app(name: string): App;
@@ -135,6 +146,9 @@ export async function startHeroku(options: HerokuOptions): Promise<Heroku> {
     },
   };
   const requests: Seen[] = [];
+  const databases = new Map<string, PostgresAddon>();
+  const store: StoreFaults = { cutAfter: null, spoil: false, asked: [] };
+  const backups = await startStoreOfBackups(databases, store);
   const server = await startServer(
     world,
     {
@@ -142,7 +156,8 @@ export async function startHeroku(options: HerokuOptions): Promise<Heroku> {
       ...releaseRoutes(world),
       ...addonRoutes(world),
       ...catalogueRoutes(),
-      ...attachmentRoutes(world),
+      ...attachmentRoutes(world, () => [...databases.values()].map(postgresAttachment)),
+      ...postgresRoutes(world, databases, () => backups.url),
       ...maintenanceRoutes(world),
       ...databaseRoutes(world),
     },
@@ -216,6 +231,21 @@ export async function startHeroku(options: HerokuOptions): Promise<Heroku> {
       }
       return redis(addon.name);
     },
+    addPostgres({ app: name, as = 'DATABASE', ...rest }) {
+      const app = appNamed(world, name);
+      const addon: PostgresAddon = {
+        id: newId(),
+        name: `postgresql-round-${databases.size + 10}`,
+        app,
+        as,
+        transfers: [],
+        ...rest,
+      };
+      databases.set(addon.id, addon);
+      app.vars.set(`${as}_URL`, rest.url);
+      return addon;
+    },
+    store,
     attach({ app: name, addon, as }) {
       const app = appNamed(world, name);
       attach(world, { app, addon: addonNamed(world, addon), name: as, confirm: app.name });
@@ -230,8 +260,10 @@ export async function startHeroku(options: HerokuOptions): Promise<Heroku> {
       existing: [...world.addons.values()].filter((addon) => !isGone(addon)).map(({ name }) => name),
     }),
     async close() {
-      server.closeAllConnections();
-      server.close();
+      for (const each of [server, backups.server]) {
+        each.closeAllConnections();
+        each.close();
+      }
       // What waits for a sync ends with its add-on; what was underway may set another timer or start another server.
       const addons = [...world.addons.values()];
       for (const addon of addons) addon.state = 'deprovisioned';

@@ -68,7 +68,11 @@ const posted = z.object({
   name: z.string().nullish(),
 });
 
-export function attachmentRoutes(world: World): Routes {
+/** `others`: attachments of add-ons of another kind, as they are shown. */
+export function attachmentRoutes(
+  world: World,
+  others: () => { app: { id: string }; name: string }[] = () => [],
+): Routes {
   const view = (each: Attachment) => attachmentView(world, each);
   const byKey = (key: string): Attachment => {
     const found = world.attachments.get(key);
@@ -84,8 +88,13 @@ export function attachmentRoutes(world: World): Routes {
     'GET /addon-attachments/:attachment': (call) => ok(view(byKey(call.param('attachment')))),
     'GET /addons/:addon/addon-attachments': (call) =>
       ok(attachmentsOf(world, addonNamed(world, call.param('addon'))).map(view)),
-    'GET /apps/:app/addon-attachments': (call) =>
-      ok(attachmentsTo(world, appNamed(world, call.param('app'))).map(view)),
+    'GET /apps/:app/addon-attachments': (call) => {
+      const app = appNamed(world, call.param('app'));
+      return ok([
+        ...attachmentsTo(world, app).map(view),
+        ...others().filter((each) => each.app.id === app.id),
+      ]);
+    },
     'GET /apps/:app/addon-attachments/:name': (call) => {
       const found = attachmentNamed(world, appNamed(world, call.param('app')), call.param('name'));
       if (!found) throw notFound('add_on attachment');
@@ -114,8 +123,9 @@ export function attachmentRoutes(world: World): Routes {
       const app = asked.app ? appNamed(world, asked.app) : null;
       const name = asked.addon_attachment.replace(/_URL$/, '');
       const found = app ? attachmentNamed(world, app, name) : world.attachments.get(asked.addon_attachment);
-      if (!found) throw notFound('add_on attachment');
-      return ok([view(found)]);
+      const other = others().find((each) => each.app.id === app?.id && each.name === name);
+      if (!found && !other) throw notFound('add_on attachment');
+      return ok([found ? view(found) : other]);
     },
   };
 }
