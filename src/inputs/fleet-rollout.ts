@@ -1,11 +1,15 @@
 /** Input of `fleetRollout`. */
 import { z } from 'zod';
-import { workflowIdOf } from '../contract.js';
+import { STRATEGIES, workflowIdOf, type Strategy } from '../contract.js';
 import { commonFields, GatePolicy } from './common.js';
 import { Duration } from './refs.js';
-import { TARGET_STRATEGIES, type TargetStrategy } from './target-strategies.js';
 
-const StrategyName = z.enum(TARGET_STRATEGIES);
+/** What upgrades or moves one thing. */
+export type TargetStrategy = Exclude<Strategy, 'fleetRollout'>;
+
+const StrategyName = z.enum(
+  (Object.keys(STRATEGIES) as Strategy[]).filter((name): name is TargetStrategy => name !== 'fleetRollout'),
+);
 const Fields = z.record(z.string(), z.unknown());
 const Labels = z.record(z.string(), z.string());
 

@@ -1,5 +1,5 @@
 /** The zod schema of each strategy that upgrades or moves one thing. Hundreds of inputs take seconds inside a workflow: not for there. */
-import type { FleetWave } from './fleet-rollout.js';
+import type { FleetWave, TargetStrategy } from './fleet-rollout.js';
 import { HelmBlueGreenInput } from './helm-blue-green.js';
 import { HelmDumpRestoreInput } from './helm-dump-restore.js';
 import { HelmInPlaceInput } from './helm-in-place.js';
@@ -10,7 +10,6 @@ import { PostgresMoveInput } from './postgres-move.js';
 import { RedisCopyInput } from './redis-copy.js';
 import { sentences } from './messages.js';
 import { RedisSwitchoverInput } from './redis-switchover.js';
-import type { TargetStrategy } from './target-strategies.js';
 
 export const TARGET_SCHEMAS = {
   redisCopy: RedisCopyInput,

@@ -1,13 +1,10 @@
 /** A dump of a database in a folder on the worker: whole, with the checksum of each file, or not there. */
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import { z } from 'zod';
 import { FerryError } from '../errors.js';
 import { follow } from '../platform/exec.js';
-import { fileFailure } from '../platform/files.js';
+import { fileFailure, sha256Of } from '../platform/files.js';
 import { environmentFor, shown } from './address.js';
 import { MARK } from './catalogs.js';
 import type { At } from './connect.js';
@@ -141,10 +138,4 @@ async function sizesOf(path: string): Promise<{ name: string; bytes: number }[]>
   if (own.file) return [{ name: '', bytes: size }];
   const names = (await readdir(path)).toSorted();
   return Promise.all(names.map(async (name) => ({ name, bytes: (await stat(join(path, name))).size })));
-}
-
-async function sha256Of(path: string): Promise<string> {
-  const hash = createHash('sha256');
-  await pipeline(createReadStream(path, { highWaterMark: 256 * 1024 }), hash);
-  return hash.digest('hex');
 }

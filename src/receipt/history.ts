@@ -62,8 +62,7 @@ function versionsOf(facts: Record<string, unknown>): { from: string | null; to: 
 const DOWNTIMES: [string, number, string][] = [
   ['secondsAtRest', 1_000, 'applications at rest'],
   ['secondsAway', 1_000, 'the server was away'],
-  ['writesStoppedSeconds', 1_000, 'writes were refused'],
-  ['writesStoppedMs', 1, 'writes were refused'],
+  ['secondsClosedToWrites', 1_000, 'writes were refused'],
   ['writePauseMs', 1, 'writes waited'],
 ];
 

@@ -5,7 +5,7 @@ import { createRequire } from 'node:module';
 import { join, relative } from 'node:path';
 import { cacheFolder, inTempFolder, installOnce, reasonOf, type Say } from './cache.js';
 import { aptIsHere, openDebian } from './debian.js';
-import { forgetFailure, recentFailure, rememberFailure } from './failures.js';
+import { unlessFailedLately } from './failures.js';
 import { findFile } from './pip.js';
 import { run, seconds, which } from './run.js';
 import { librariesBelow, libraryPath, writeStarter } from './starter.js';
@@ -67,30 +67,25 @@ async function fetchOne(
   cache: string,
 ): Promise<FoundBrowser | null> {
   const since = Date.now();
-  const failure = await recentFailure(name, cache);
-  if (failure !== null) {
-    say(`Chromium from ${from}: ${failure}`);
-    return null;
-  }
   try {
-    const installed = await installOnce({
-      name,
-      say,
-      cache,
-      fill: async (folder) => {
-        await fetch(folder, cache);
-        await mustDraw(join(folder, 'browser'));
-      },
+    return await unlessFailedLately({ name, cache }, async () => {
+      const installed = await installOnce({
+        name,
+        say,
+        cache,
+        fill: async (folder) => {
+          await fetch(folder, cache);
+          await mustDraw(join(folder, 'browser'));
+        },
+      });
+      const path = join(installed, 'browser');
+      const version = await versionOf(path);
+      if (version === null) throw new Error('it does not run here any more');
+      say(`Chromium ${version} from ${from} (${seconds(since)})`);
+      return { path, version, from };
     });
-    const path = join(installed, 'browser');
-    const version = await versionOf(path);
-    if (version === null) throw new Error('it does not run here any more');
-    await forgetFailure(name, cache);
-    say(`Chromium ${version} from ${from} (${seconds(since)})`);
-    return { path, version, from };
   } catch (error) {
     say(`Chromium from ${from}: ${reasonOf(error)}`);
-    await rememberFailure(name, reasonOf(error), cache);
     return null;
   }
 }

@@ -1,10 +1,28 @@
 /** What could not be had is not tried again at once: the next start would wait for the same answer. */
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { reasonOf } from './cache.js';
 import { aptIsHere } from './debian.js';
 import { pipIsHere } from './pip.js';
 
 const FORGET_AFTER_MS = 15 * 60_000;
+
+/** What `work` gives, unless it failed lately: then throws why, as the end of a sentence. */
+export async function unlessFailedLately<T>(
+  { name, cache }: { name: string; cache: string },
+  work: () => Promise<T>,
+): Promise<T> {
+  const failure = await recentFailure(name, cache);
+  if (failure !== null) throw new Error(failure);
+  try {
+    const done = await work();
+    await forgetFailure(name, cache);
+    return done;
+  } catch (error) {
+    await rememberFailure(name, reasonOf(error), cache);
+    throw error;
+  }
+}
 
 /** Why it is not worth a try now, as the end of a sentence; null when it is. */
 export async function recentFailure(name: string, cache: string): Promise<string | null> {

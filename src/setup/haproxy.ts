@@ -3,14 +3,13 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
-import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { cacheFolder, inTempFolder, installOnce, reasonOf, type Say } from './cache.js';
 import { aptIsHere, openDebian } from './debian.js';
-import { forgetFailure, recentFailure, rememberFailure } from './failures.js';
+import { unlessFailedLately } from './failures.js';
 import { run, seconds, which } from './run.js';
-import { freePort } from './servers.js';
+import { freePort, listens } from './servers.js';
 import { librariesBelow, libraryPath, writeStarter } from './starter.js';
 
 export type FoundHaproxy = { path: string; version: string; from: string };
@@ -30,17 +29,15 @@ export async function findHaproxy(say: Say, cache: string = cacheFolder()): Prom
 
   const since = Date.now();
   try {
-    const failure = await recentFailure(NAME, cache);
-    if (failure !== null) throw new Error(failure);
-    const folder = await installOnce({ name: NAME, say, cache, fill: (into) => fromDebian(into, cache) });
-    await forgetFailure(NAME, cache);
-    const path = join(folder, 'haproxy');
-    const fetched = await versionOf(path);
-    if (fetched === null) throw new Error('it does not run here');
-    say(`HAProxy ${fetched} from Debian (${seconds(since)})`);
-    return { path, version: fetched, from: 'Debian' };
+    return await unlessFailedLately({ name: NAME, cache }, async () => {
+      const folder = await installOnce({ name: NAME, say, cache, fill: (into) => fromDebian(into, cache) });
+      const path = join(folder, 'haproxy');
+      const fetched = await versionOf(path);
+      if (fetched === null) throw new Error('it does not run here');
+      say(`HAProxy ${fetched} from Debian (${seconds(since)})`);
+      return { path, version: fetched, from: 'Debian' };
+    });
   } catch (error) {
-    await rememberFailure(NAME, reasonOf(error), cache);
     say(
       `No HAProxy: ${reasonOf(error)}. Install it (Debian: \`apt-get install haproxy\`), or its tests are left out.`,
     );
@@ -99,7 +96,7 @@ backend redis
   const child = spawn(on.binary, ['-db', '-f', join(folder, 'haproxy.cfg')], {
     stdio: 'ignore',
   });
-  for (let i = 0; i < 100 && !(await answers(port)); i += 1) {
+  for (let i = 0; i < 100 && !(await listens(port)); i += 1) {
     if (child.exitCode !== null) throw new Error('HAProxy ended at once');
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
@@ -112,15 +109,4 @@ backend redis
       await rm(folder, { recursive: true, force: true });
     },
   };
-}
-
-async function answers(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const stream = connect({ host: '127.0.0.1', port });
-    stream.on('connect', () => {
-      stream.destroy();
-      resolve(true);
-    });
-    stream.on('error', () => resolve(false));
-  });
 }

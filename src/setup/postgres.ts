@@ -19,14 +19,13 @@ import {
   symlink,
   writeFile,
 } from 'node:fs/promises';
-import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { cacheFolder, inTempFolder, installOnce, reasonOf, type Say } from './cache.js';
 import { aptIsHere, openDebian } from './debian.js';
-import { forgetFailure, recentFailure, rememberFailure } from './failures.js';
+import { unlessFailedLately } from './failures.js';
 import { run, seconds, which } from './run.js';
-import { freePort } from './servers.js';
+import { freePort, listens } from './servers.js';
 import { librariesBelow, libraryPath, writeStarter } from './starter.js';
 
 export type FoundPostgres = {
@@ -101,16 +100,14 @@ async function fetched(
   if (cached) return cached;
   const since = Date.now();
   try {
-    const failure = await recentFailure(name, cache);
-    if (failure !== null) throw new Error(failure);
-    await installOnce({ name, say, cache, fill: (into) => fill(into, cache) });
-    await forgetFailure(name, cache);
-    const found = await lookAt(join(root, 'bin'), { from, root });
-    if (found === null) throw new Error('it does not run here');
-    say(`PostgreSQL ${found.version} from ${from} (${seconds(since)})`);
-    return found;
+    return await unlessFailedLately({ name, cache }, async () => {
+      await installOnce({ name, say, cache, fill: (into) => fill(into, cache) });
+      const found = await lookAt(join(root, 'bin'), { from, root });
+      if (found === null) throw new Error('it does not run here');
+      say(`PostgreSQL ${found.version} from ${from} (${seconds(since)})`);
+      return found;
+    });
   } catch (error) {
-    await rememberFailure(name, reasonOf(error), cache);
     say(`No ${title}: ${reasonOf(error)}. Tests that need it are left out.`);
     return null;
   }
@@ -233,7 +230,7 @@ export async function startPostgres(on: {
     { ...as, stdio: ['ignore', 'ignore', 'pipe'] },
   );
   child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));
-  for (let at = 0; !(await answers(port)); at += 1) {
+  for (let at = 0; !(await listens(port)); at += 1) {
     if (child.exitCode !== null || at > 600)
       throw new Error(`PostgreSQL ${found.version} does not begin: ${said}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
@@ -251,15 +248,4 @@ export async function startPostgres(on: {
       await rm(folder, { recursive: true, force: true });
     },
   };
-}
-
-async function answers(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const stream = connect({ host: '127.0.0.1', port });
-    stream.on('connect', () => {
-      stream.destroy();
-      resolve(true);
-    });
-    stream.on('error', () => resolve(false));
-  });
 }

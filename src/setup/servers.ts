@@ -348,6 +348,18 @@ async function waitFor(life: Life, patienceMs: number, ready: () => Promise<bool
 }
 
 /** Whether this Redis answers and has loaded its data. A refusal for want of a password is an answer. */
+/** Somebody does there. */
+export async function listens(port: number): Promise<boolean> {
+  return new Promise((done) => {
+    const stream = connect({ host: HOST, port });
+    stream.on('connect', () => {
+      stream.destroy();
+      done(true);
+    });
+    stream.on('error', () => done(false));
+  });
+}
+
 function answersPing(at: { pid: number; port: number; tls: boolean }): Promise<boolean> {
   return new Promise((done) => {
     const socket = at.tls

@@ -4,17 +4,17 @@
  */
 import { sleep } from '@temporalio/workflow';
 import type { Receipt } from '../contract.js';
-import { FleetRolloutInput, wavesOf } from '../inputs/fleet-rollout.js';
+import { FleetRolloutInput, wavesOf, type FleetRolloutSettings } from '../inputs/fleet-rollout.js';
 import { milliseconds } from '../inputs/refs.js';
 import { acts, reads } from '../runbook/acts.js';
-import type { Carried } from '../runbook/api.js';
+import type { Carried, Runbook } from '../runbook/api.js';
 import { runbook } from '../runbook/runbook.js';
 import * as say from './fleet-rollout-words.js';
 import { leavingOut, rollWave } from './fleet-targets.js';
-import { probeCheck, runProbes } from './probes.js';
+import { probed } from './probes.js';
 
 export async function fleetRollout(raw: unknown, carried?: Carried): Promise<Receipt> {
-  const body: Parameters<typeof runbook<typeof FleetRolloutInput>>[3] = async (input, r) => {
+  const body = async (input: FleetRolloutSettings, r: Runbook): Promise<void> => {
     const waves = wavesOf(input);
     const rows = r.fleet(say.rowsOf(waves));
     r.onLeaveOut(leavingOut(rows));
@@ -50,9 +50,7 @@ export async function fleetRollout(raw: unknown, carried?: Carried): Promise<Rec
           read: () => sleep(soakMs, { summary: `Soak after wave ${wave.name}` }),
         });
       if (input.probes.length > 0)
-        await r.checks(`Test the application after ${wave.name}`, async () =>
-          (await runProbes(input)).map(probeCheck),
-        );
+        await r.checks(`Test the application after ${wave.name}`, () => probed(input));
       if (at < waves.length - 1) await r.goOnAsNew();
     }
   };

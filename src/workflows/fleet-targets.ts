@@ -83,9 +83,9 @@ function historyIsLong(): boolean {
 
 /** It goes on by itself; its row says how it ends. */
 function begin(row: FleetRow, input: Record<string, unknown>, stopOn: FleetRolloutSettings['stopOn']): void {
-  const { outcome: _outcome, clean: _clean, endedAt: _endedAt, reason: _reason, ...rest } = row;
-  for (const key of Object.keys(row)) delete row[key as keyof FleetRow];
-  Object.assign(row, rest, { status: 'running', startedAt: now() } satisfies Partial<FleetRow>);
+  // Of a try before this one.
+  for (const key of ['outcome', 'clean', 'endedAt', 'reason'] as const) delete row[key];
+  Object.assign(row, { status: 'running', startedAt: now() } satisfies Partial<FleetRow>);
   // What stops the fleet stops none of them.
   void CancellationScope.nonCancellable(async () => {
     const child = await startChild(row.strategy, {

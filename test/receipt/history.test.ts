@@ -54,6 +54,11 @@ test('the fields that people write down by hand', () => {
   expect(paragraphOf(clean)).toContain('- Issues: None\n- Rollback required: No');
 });
 
+test('how long writes were refused counts as downtime', () => {
+  const { downtime } = entryOf({ ...OTHER, facts: { switch: { secondsClosedToWrites: 90 } } });
+  expect(downtime).toBe('1 min 30 s (writes were refused)');
+});
+
 test('a paragraph is there once, behind what people wrote', async () => {
   const path = await folder();
   const markdown = join(path, 'ops', 'UPGRADE_HISTORY.md');
