@@ -21,7 +21,7 @@ const TOO_LONG = 170_000;
 interface Started {
   child: ChildProcess;
   output: () => string;
-  /** The exit code; what it said so far when it takes too long. */
+  /** The exit code; fails with all it said when it takes too long. */
   exit: Promise<number | string>;
   says: (text: string | RegExp) => Promise<void>;
 }
@@ -53,9 +53,20 @@ function start(...words: string[]): Started {
   });
   let text = '';
   for (const stream of [child.stdout, child.stderr])
-    stream.setEncoding('utf8').on('data', (part: string) => (text += part));
-  const exit = new Promise<number | string>((done) => {
-    const late = setTimeout(() => done(`still running after ${TOO_LONG / 1_000} s`), TOO_LONG);
+    stream
+      .setEncoding('utf8')
+      // When each was said tells a slow machine from one that hangs.
+      .on('data', (part: string) => {
+        const when =
+          text === '' || text.endsWith('\n') ? `${Math.round((Date.now() - began) / 1_000)} s\t` : '';
+        text += when + part;
+      });
+  const began = Date.now();
+  const exit = new Promise<number | string>((done, fail) => {
+    const late = setTimeout(
+      () => fail(new Error(`It still runs after ${TOO_LONG / 1_000} s, and said until now:\n${text}`)),
+      TOO_LONG,
+    );
     child.once('close', (code, signal) => {
       clearTimeout(late);
       done(code ?? signal ?? 'unknown');
