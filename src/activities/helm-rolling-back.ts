@@ -34,7 +34,7 @@ export interface GoBackRolling {
  */
 export async function goBackRolling({ rolling, revision, brings }: GoBackRolling): Promise<UndoResult> {
   return border<UndoResult>(async (b) => {
-    const { release, primary, readyWithin, chartSets, surge } = rolling;
+    const { release, primary, readyWithin, surge } = rolling;
     const head = await roleAt(b, release, primary);
     if (head.role !== 'primary')
       throw new FerryError(
@@ -71,7 +71,7 @@ export async function goBackRolling({ rolling, revision, brings }: GoBackRolling
       await inStep(b, { release, primary, pod, withinMs });
     }
     if (surge) await surgeGone(b, { release, surge });
-    const left = chartSets ? [] : await withoutAsides(b, release, asides);
+    const left = await withoutAsides(b, release, asides);
     const made = back.length === 0 ? 'no pod had changed' : `${back.join(', ')} made anew`;
     return {
       note: [note, made, ...without].join('; '),
