@@ -91,6 +91,31 @@ const EXAMPLES = {
     targetVersion: '8.0.2',
     gates: { cutover: 'auto' },
   },
+  providerMove: {
+    name: 'shop',
+    window: { opensAt: '2026-03-01T02:00:00Z', closesAt: '2026-03-01T02:30:00Z' },
+    stores: [
+      {
+        strategy: 'redisSwitchover',
+        input: {
+          name: 'sessions',
+          source: { env: 'OLD_SESSIONS' },
+          target: { env: 'NEW_SESSIONS' },
+          repoint: { kind: 'file', path: '/etc/shop/sessions' },
+        },
+      },
+      {
+        strategy: 'postgresMove',
+        when: 'afterwards',
+        input: {
+          name: 'orders',
+          source: { env: 'OLD_DATABASE_URL' },
+          target: { env: 'NEW_DATABASE_URL' },
+          repoint: { kind: 'file', path: '/etc/shop/database' },
+        },
+      },
+    ],
+  },
   postgresMove: {
     name: 'shop',
     source: { env: 'OLD_DATABASE_URL' },

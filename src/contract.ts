@@ -22,6 +22,7 @@ export const STRATEGIES = {
   helmDumpRestore: 'kubernetes',
   postgresMove: 'postgres',
   fleetRollout: 'fleet',
+  providerMove: 'window',
 } as const;
 export type Strategy = keyof typeof STRATEGIES;
 
@@ -116,6 +117,16 @@ export interface GateState {
   deadline?: string;
   /** Approvals that were taken back before they were used. Missing where none was. */
   withdrawn?: Withdrawal[];
+  /** The upgrade that this one is a part of, which alone answers it. */
+  heldBy?: string;
+  /** A checklist: each is ticked by its name before the gate can be approved. */
+  items?: ChecklistItem[];
+}
+
+export interface ChecklistItem {
+  item: string;
+  tickedBy?: string;
+  at?: string;
 }
 
 /** An approval that was taken back. */
@@ -243,8 +254,9 @@ export interface Plan {
   hash: string;
 }
 
-/** One target of a fleet. */
+/** One target of a fleet, or one store of a window. */
 export interface FleetRow {
+  /** Of a window: "window" or "afterwards". */
   wave: string;
   name: string;
   strategy: string;
@@ -254,6 +266,8 @@ export interface FleetRow {
   /** While it runs: what it told last. */
   phase?: Phase;
   reason?: string;
+  /** Of a window: how far it is, "preparing" to "watched". */
+  at?: string;
   outcome?: Receipt['outcome'];
   clean?: boolean;
   /** ISO 8601. */
@@ -306,7 +320,7 @@ export interface State {
   planHash: string;
   /** Who to call. */
   contact?: string;
-  /** Of `fleetRollout`: every target, in order. */
+  /** Of `fleetRollout`: every target, in order. Of `providerMove`: every store. */
   fleet?: FleetRow[];
   /** Notifications that could not be delivered, and other troubles that did not stop the upgrade. */
   warnings: string[];
@@ -330,6 +344,8 @@ export interface UndoResult {
   facts?: Record<string, unknown>;
   blemishes?: string[];
   plots?: Plot[];
+  /** What became of stores or targets that went back. */
+  fleet?: (Partial<FleetRow> & { workflowId: string })[];
 }
 
 /** Something measured over time. At most 200 points, so that it fits into a state. */
@@ -553,8 +569,36 @@ export interface ToldPhase {
   workflowId: string;
   phase: Phase;
   reason: string;
+  /** Where that one holds it. */
+  held?: ToldHeld;
+}
+export interface ToldHeld {
+  /** Counts up: signals may overtake each other. */
+  nth: number;
+  /** The gate that is open and waits for it; null where none is. */
+  gate: string | null;
+  /** How often a gate was opened for it so far. */
+  asked: number;
+  /** Titles of the steps that are done. */
+  done: string[];
+  wayBack: WayBack;
 }
 export const phaseSignal = defineSignal<[ToldPhase]>('phase');
+
+/** In the memo of an upgrade that is a part of another one: these gates are that one's to answer. */
+export interface Hold {
+  by: string;
+  gates: string[];
+}
+export const HOLD_MEMO = 'hold';
+
+/** Lets an upgrade that is held go through a gate, which may not be open yet; not for people. */
+export interface Release {
+  gate: string;
+  /** Who approved it there. */
+  by: string;
+}
+export const releaseSignal = defineSignal<[Release]>('release');
 
 /** Sent by the activities to the workflow that runs them, sparsely; not for people. */
 export const progressSignal = defineSignal<[Progress]>('progress');

@@ -4,6 +4,7 @@
  */
 import type { Strategy } from './contract.js';
 import { FleetRolloutInput } from './inputs/fleet-rollout.js';
+import { ProviderMoveInput } from './inputs/provider-move.js';
 import { TARGET_SCHEMAS } from './inputs/schemas.js';
 
 export {
@@ -73,6 +74,7 @@ export {
   type HerokuInPlaceSettings,
 } from './inputs/heroku-in-place.js';
 export { POSTGRES_MOVE_GATES, PostgresMoveInput, type PostgresMoveSettings } from './inputs/postgres-move.js';
+export { PROVIDER_MOVE_GATES, ProviderMoveInput, type ProviderMoveSettings } from './inputs/provider-move.js';
 export { REDIS_COPY_GATES, RedisCopyInput, type RedisCopySettings } from './inputs/redis-copy.js';
 export {
   REDIS_SWITCHOVER_GATES,
@@ -84,4 +86,5 @@ export {
 export const SCHEMAS = {
   ...TARGET_SCHEMAS,
   fleetRollout: FleetRolloutInput,
+  providerMove: ProviderMoveInput,
 } as const satisfies Record<Strategy, unknown>;

@@ -10,7 +10,7 @@ const ARROWS: Record<string, string[]> = {
   'contract.ts': [],
   'errors.ts': [],
   inputs: [],
-  workflows: ['runbook', 'type:activities'],
+  workflows: ['runbook', 'receipt', 'type:activities'],
   runbook: ['receipt', 'type:activities'],
   activities: ['redis', 'heroku', 'kubernetes', 'repoint', 'platform', 'receipt', 'canary', 'postgres'],
   canary: ['redis', 'platform'],
@@ -124,6 +124,7 @@ describe('structure', () => {
     'helm-blue-green',
     'helm-dump-restore',
     'postgres-move',
+    'provider-move',
   ])('the steps of %s are the headings of its runbook page, in order', (strategy) => {
     const text = readFileSync(join(SRC, `workflows/${strategy}.ts`), 'utf8');
     const titles = [

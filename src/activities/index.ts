@@ -24,6 +24,7 @@ export {
   stopReplication,
 } from './replicating.js';
 export { lookAtTargets } from './upgrades.js';
+export { closeStores, lookAtStores, rollBackStores } from './stores.js';
 export { readCanary } from './canary.js';
 export { measureServer, soakReplication, validateCouple } from './soaking.js';
 export {

@@ -4,7 +4,7 @@ import { WorkflowNotFoundError } from '@temporalio/client';
 import type { Receipt } from '../contract.js';
 import { FerryError } from '../errors.js';
 import type { FleetWave } from '../inputs/fleet-rollout.js';
-import { problemsOfTargets } from '../inputs/schemas.js';
+import { problemsOfInputs } from '../inputs/schemas.js';
 import { border } from './border.js';
 
 /** Of a target: whether it is being upgraded now, or its last upgrade has completed with a clean receipt. */
@@ -22,7 +22,7 @@ const NAMED = 10;
  */
 export async function lookAtTargets({ waves }: { waves: FleetWave[] }): Promise<Record<string, LastUpgrade>> {
   return border(async () => {
-    const problems = problemsOfTargets(waves);
+    const problems = problemsOfInputs(waves.flatMap(({ targets }) => targets));
     if (problems.length > 0)
       throw new FerryError(
         'InvalidInput',

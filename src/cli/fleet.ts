@@ -33,7 +33,7 @@ function isNews({ status, clean }: FleetRow): boolean {
 function saysOf(row: FleetRow): string {
   const { status, phase, reason = '', outcome, by } = row;
   if (status === 'running')
-    return phase === undefined || phase === 'Running' ? '' : `${phaseWords(phase)}: ${reason}`;
+    return phase === undefined || phase === 'Running' ? (row.at ?? '') : `${phaseWords(phase)}: ${reason}`;
   if (status === 'failed') return `${outcome === undefined ? 'failed' : phaseWords(outcome)}: ${reason}`;
   if (status === 'skipped') return `left out by ${by ?? 'somebody'}`;
   return status === 'done' && row.clean === false ? `not clean: ${reason}` : '';
@@ -84,7 +84,11 @@ export function fleetChanges({ fleet = [] }: State, old: State | null): string[]
   const before = new Map(old?.fleet?.map((row) => [row.workflowId, row]));
   return fleet.flatMap((row) => {
     const was = before.get(row.workflowId);
-    if (row.status === 'planned' || (was?.status === row.status && was.phase === row.phase)) return [];
+    if (
+      row.status === 'planned' ||
+      (was?.status === row.status && was.phase === row.phase && was.at === row.at)
+    )
+      return [];
     const took = row.startedAt && row.endedAt ? Date.parse(row.endedAt) - Date.parse(row.startedAt) : null;
     const aside = [took === null ? '' : duration(took), saysOf(row)].filter(Boolean).join(', ');
     return [

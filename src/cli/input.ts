@@ -56,13 +56,17 @@ export async function readInput(options: {
   return { strategy, input, workflowId: workflowIdOf(strategy, parsed.data.name) };
 }
 
-/** The targets of a fleet are inputs themselves. */
+/** What a fleet or a window starts has inputs of its own. */
 async function problemsWithin(strategy: Strategy, input: Record<string, unknown>): Promise<Problem[]> {
-  if (strategy !== 'fleetRollout') return [];
+  if (strategy !== 'fleetRollout' && strategy !== 'providerMove') return [];
+  const { problemsOfInputs } = await import('../inputs/schemas.js');
   const { FleetRolloutInput, wavesOf } = await import('../inputs/fleet-rollout.js');
-  const { problemsOfTargets } = await import('../inputs/schemas.js');
-  const problems = problemsOfTargets(wavesOf(FleetRolloutInput.parse(input)));
-  return problems.map((problem) => ({ problem, help: '' }));
+  const { ProviderMoveInput } = await import('../inputs/provider-move.js');
+  const within =
+    strategy === 'fleetRollout'
+      ? wavesOf(FleetRolloutInput.parse(input)).flatMap(({ targets }) => targets)
+      : ProviderMoveInput.parse(input).stores.map((store, at) => ({ ...store, path: `stores.${at}` }));
+  return problemsOfInputs(within).map((problem) => ({ problem, help: '' }));
 }
 
 async function textOf(io: Io, input: string): Promise<{ text: string; from: string }> {

@@ -5,10 +5,12 @@ import { commonFields, GatePolicy } from './common.js';
 import { Duration } from './refs.js';
 
 /** What upgrades or moves one thing. */
-export type TargetStrategy = Exclude<Strategy, 'fleetRollout'>;
+export type TargetStrategy = Exclude<Strategy, 'fleetRollout' | 'providerMove'>;
 
 const StrategyName = z.enum(
-  (Object.keys(STRATEGIES) as Strategy[]).filter((name): name is TargetStrategy => name !== 'fleetRollout'),
+  (Object.keys(STRATEGIES) as Strategy[]).filter(
+    (name): name is TargetStrategy => name !== 'fleetRollout' && name !== 'providerMove',
+  ),
 );
 const Fields = z.record(z.string(), z.unknown());
 const Labels = z.record(z.string(), z.string());

@@ -15,6 +15,7 @@ import { HELM_ROLLING_GATES } from '../inputs/helm-rolling.js';
 import { HEROKU_FORK_GATES } from '../inputs/heroku-fork.js';
 import { HEROKU_IN_PLACE_GATES } from '../inputs/heroku-in-place.js';
 import { POSTGRES_MOVE_GATES } from '../inputs/postgres-move.js';
+import { PROVIDER_MOVE_GATES } from '../inputs/provider-move.js';
 import { REDIS_COPY_GATES } from '../inputs/redis-copy.js';
 import { REDIS_SWITCHOVER_GATES } from '../inputs/redis-switchover.js';
 
@@ -37,6 +38,7 @@ const GATES: Record<Strategy, readonly string[]> = {
   postgresMove: POSTGRES_MOVE_GATES,
   // Those of its waves are told once they are waited at.
   fleetRollout: ['start'],
+  providerMove: PROVIDER_MOVE_GATES,
 };
 const STRATEGY_NAMES = Object.keys(STRATEGIES) as Strategy[];
 

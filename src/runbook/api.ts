@@ -3,6 +3,7 @@ import type {
   Check,
   Choice,
   FleetRow,
+  Hold,
   Plan,
   Plot,
   Receipt,
@@ -139,6 +140,11 @@ export interface Runbook {
    * steps that leave nothing to be undone.
    */
   goOnAsNew(): Promise<void>;
+  /**
+   * Where another upgrade holds this one, waits until that lets it go through the gate of this name; else there is no such gate.
+   * `close` stands by itself before the way back is closed.
+   */
+  held(gate: HeldPoint): Promise<void>;
   /** True in a run that another one went on in. */
   wentOn: boolean;
   /** Within a long step: where a pause, a decision to go back, or leaving takes hold. */
@@ -156,6 +162,13 @@ export interface Runbook {
   /** What may be changed while it runs, as it is set now. */
   settings(): Readonly<Settings>;
 }
+
+/** Where only an upgrade that is held waits, and what for. */
+export const HELD_POINTS = {
+  maintenance: 'Let the application write again?',
+  close: 'Close the way back?',
+} as const;
+export type HeldPoint = keyof typeof HELD_POINTS;
 
 /** What the tries of a cutover go on with. */
 export interface TriesOn<Checkpoint> {
@@ -185,6 +198,10 @@ export interface GateOptions extends Attended {
   again?: () => Promise<Record<string, string[]>>;
   /** Where it is rejected it is left out, and the rest goes on. */
   optional?: boolean;
+  /** How many different people approve it where the input does not say. */
+  approvers?: 2;
+  /** Ticked one by one before it can be approved. */
+  items?: string[];
 }
 
 export type Body<Settings> = (settings: Settings, runbook: Runbook) => Promise<void>;
@@ -206,6 +223,8 @@ export interface Upgrade {
   blemishes: string[];
   plots: Map<string, Plot>;
   wentOn: boolean;
+  /** The upgrade that this one is a part of answers these gates. */
+  hold: Hold | null;
 }
 
 /** What the next run of an upgrade goes on with. Plain data. */
@@ -228,6 +247,11 @@ export function carriedOver(check: Check, known: Check | undefined): Check {
 export function ticked(check: Check, by: string): Check {
   const { next: _, ...rest } = check;
   return { ...rest, status: 'pass', actual: `ticked by ${by}`, tickedBy: by, waivable: false };
+}
+
+/** Of a gate: who answers it, where that is another upgrade. */
+export function holderOf(hold: Hold | null, gate: string): { heldBy?: string } {
+  return hold?.gates.includes(gate) ? { heldBy: hold.by } : {};
 }
 
 export function gateTitle(name: string): string {

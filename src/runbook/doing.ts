@@ -1,7 +1,16 @@
 /** Doing: the body's steps for real. Between two of them people are heard; a step that fails asks what to do. */
 import { CancellationScope, CancelledFailure, isCancellation } from '@temporalio/workflow';
 import type { Check, GateState, Phase, StepState, Told } from '../contract.js';
-import { carriedOver, counted, gateTitle, type GateOptions, type Runbook, type Upgrade } from './api.js';
+import {
+  carriedOver,
+  counted,
+  gateTitle,
+  HELD_POINTS,
+  holderOf,
+  type GateOptions,
+  type Runbook,
+  type Upgrade,
+} from './api.js';
 import { tally } from './counters.js';
 import { inBackground } from './background.js';
 import { cuttingOver } from './cutover.js';
@@ -163,6 +172,7 @@ export function doing(upgrade: Upgrade, { planAnew, amend }: Planning): Runbook 
           state.step = step.title;
           ledger.mark(step, 'waiting');
           ledger.phase('AwaitingApproval', gate.question);
+          if (gate.heldBy !== undefined) ledger.askParent();
           await untilAnswered(
             () => isApproved(gate) || isLeftOut(gate) || steering.wantsBack !== null || outdated() || over(),
             limit,
@@ -273,11 +283,13 @@ export function doing(upgrade: Upgrade, { planAnew, amend }: Planning): Runbook 
           needs: 1,
           approvals: [],
           auto: settings.gates[name] === 'auto',
+          ...holderOf(upgrade.hold, name),
         };
         state.gates.push(gate);
       }
       gate.question = question;
       if (options.optional) gate.optional = true;
+      if (options.items) gate.items ??= options.items.map((item) => ({ item }));
       const asked = gate;
       askers.set(name, () => untilApproved(asked, step, options));
       // Approved, and the plan was made anew since.
@@ -328,7 +340,11 @@ export function doing(upgrade: Upgrade, { planAnew, amend }: Planning): Runbook 
       const step = state.steps.find((each) => each.title === title);
       if (step) await undos.settle(step, call);
     },
+    async held(name) {
+      if (upgrade.hold?.gates.includes(name)) await api.gate(name, HELD_POINTS[name]);
+    },
     async closeWayBack(because, finish) {
+      await api.held('close');
       await boundary();
       steering.spend();
       // No await between the two: whoever asks to go back from here on is refused.
@@ -340,6 +356,7 @@ export function doing(upgrade: Upgrade, { planAnew, amend }: Planning): Runbook 
     },
     wayBack(next) {
       state.wayBack = { ...state.wayBack, ...next };
+      ledger.tellHolder();
       ledger.show();
     },
     record: (more) => void Object.assign(facts, more),

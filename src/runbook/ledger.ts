@@ -19,6 +19,7 @@ import {
   type State,
   type StepState,
   type StepStatus,
+  type ToldHeld,
 } from '../contract.js';
 import type { WebhookSpec } from '../inputs/refs.js';
 import { acts, reads } from './acts.js';
@@ -66,6 +67,10 @@ export function openLedger(strategy: string) {
   let attribute: boolean | undefined;
   let webhook: WebhookSpec | undefined;
   const notices: Promise<unknown>[] = [];
+  /** The upgrade that started this one goes by what it is told. */
+  let held = false;
+  let asked = 0;
+  let told = 0;
   let shownPlan: () => Plan | null = () => null;
 
   function show(): void {
@@ -110,8 +115,25 @@ export function openLedger(strategy: string) {
         workflowId: state.workflowId,
         phase: state.phase,
         reason: state.reason,
+        ...(held ? { held: standing() } : {}),
       }),
     ).catch(() => {});
+  }
+
+  /** What it goes by is another than a moment ago. */
+  function tellHolder(): void {
+    if (held) tellParent();
+  }
+
+  function standing(): ToldHeld {
+    told += 1;
+    return {
+      nth: told,
+      gate: state.gates.find(({ status, heldBy }) => status === 'open' && heldBy !== undefined)?.name ?? null,
+      asked,
+      done: state.steps.filter(({ status }) => status === 'done').map(({ title }) => title),
+      wayBack: { ...state.wayBack },
+    };
   }
 
   function phase(next: Phase, reason: string): void {
@@ -163,6 +185,7 @@ export function openLedger(strategy: string) {
     }
     if (status === 'done' || status === 'skipped' || status === 'failed') step.endedAt = now();
     if (note !== undefined) step.note = note;
+    if (status === 'done') tellHolder();
     show();
   }
 
@@ -175,14 +198,21 @@ export function openLedger(strategy: string) {
     stepOf,
     mark,
     show,
+    tellHolder,
     /** Where the plan is, once there is one. */
     showPlan(plan: () => Plan | null): void {
       shownPlan = plan;
     },
+    /** A gate is open that the upgrade which started this one answers. */
+    askParent(): void {
+      asked += 1;
+      tellParent();
+    },
     /** Called once the surroundings and the input are known. */
-    publish(known: { attribute: boolean; webhook: WebhookSpec | undefined }): void {
+    publish(known: { attribute: boolean; webhook: WebhookSpec | undefined; held: boolean }): void {
       attribute = known.attribute;
       webhook = known.webhook;
+      held = known.held;
       publishPhase();
       show();
     },

@@ -1,6 +1,6 @@
 /** Planning: the body is run once with its writes left out, and what it would do is written down. */
 import type { Check, GateState, Plan, PlanStep, StepState } from '../contract.js';
-import { carriedOver, counted, gateTitle, type Runbook, type Upgrade } from './api.js';
+import { carriedOver, counted, gateTitle, HELD_POINTS, holderOf, type Runbook, type Upgrade } from './api.js';
 import { ending, problemOf, whole } from './failure.js';
 import { planChanges, planHash } from './plan.js';
 
@@ -74,17 +74,23 @@ export function planning(upgrade: Upgrade) {
           );
         }
       },
-      gate: async (name, question) => {
-        const policy = settings.gates[name];
-        const needs = typeof policy === 'object' ? policy.approvers : 1;
+      gate: async (name, question, { approvers = 1, items } = {}) => {
+        const by = holderOf(upgrade.hold, name);
+        const policy = by.heldBy === undefined ? settings.gates[name] : undefined;
+        const needs = typeof policy === 'object' ? policy.approvers : approvers;
         add(gateTitle(name), 'gate', {
           does: [
-            policy === 'auto'
-              ? 'settled ahead in the input'
-              : `asks ${needs === 1 ? 'one person' : `${needs} different people`}: ${question}`,
+            by.heldBy !== undefined
+              ? `waits for ${by.heldBy}: ${question}`
+              : policy === 'auto'
+                ? 'settled ahead in the input'
+                : `asks ${needs === 1 ? 'one person' : `${needs} different people`}: ${question}`,
+            ...(items ?? []).map((item) => `to be ticked first: ${item}`),
           ],
         });
         planned.gates.push({
+          ...by,
+          ...(items ? { items: items.map((item) => ({ item })) } : {}),
           name,
           question,
           status: 'planned',
@@ -102,7 +108,12 @@ export function planning(upgrade: Upgrade) {
             does: [`not before ${window.opensAt}, and only if it ends before ${window.closesAt}`],
           });
       },
+      async held(name) {
+        const known = planned.gates.some((gate) => gate.name === name);
+        if (upgrade.hold?.gates.includes(name) && !known) await planner.gate(name, HELD_POINTS[name]);
+      },
       pointOfNoReturn: async (title, because) => {
+        await planner.held('close');
         add(title, 'point of no return', {
           does: [because],
           undo: 'none: from here on nothing can be undone',
@@ -112,7 +123,7 @@ export function planning(upgrade: Upgrade) {
       cutover: () => Promise.reject(new Error('A plan switches nothing')),
       keep: async () => {},
       undoneBy: async () => {},
-      closeWayBack: async () => {},
+      closeWayBack: () => planner.held('close'),
       way(way) {
         state.way = way;
       },

@@ -12,7 +12,7 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import type { z } from 'zod';
-import { workflowIdOf, type Phase, type Receipt, type Strategy } from '../contract.js';
+import { HOLD_MEMO, workflowIdOf, type Hold, type Phase, type Receipt, type Strategy } from '../contract.js';
 import { sentences } from '../inputs/messages.js';
 import { buildReceipt } from '../receipt/build.js';
 import { acts, locally, reads } from './acts.js';
@@ -40,6 +40,7 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
   const { state } = ledger;
   const steering = steer(ledger);
   const info = workflowInfo();
+  const hold = (info.memo?.[HOLD_MEMO] as Hold | undefined) ?? null;
   // The values tell a missing field from one of the wrong type; the sentences don't hold them.
   const parsed = schema.safeParse(raw, { reportInput: true });
   if (!parsed.success)
@@ -75,10 +76,12 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
   const undos = undoStack(
     ledger,
     { workflowId: info.workflowId, runId: info.runId },
-    ({ facts: measured = {}, blemishes: flaws = [], plots = [] }) => {
+    ({ facts: measured = {}, blemishes: flaws = [], plots = [], fleet = [] }) => {
       Object.assign(facts, measured);
       for (const flaw of flaws) if (!blemishes.includes(flaw)) blemishes.push(flaw);
       for (const plot of plots) upgrade.plots.set(plot.title, plot);
+      for (const row of fleet)
+        Object.assign(state.fleet?.find(({ workflowId }) => workflowId === row.workflowId) ?? {}, row);
     },
   );
   const asking = waiting(ledger, steering, () => settings);
@@ -96,6 +99,7 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
     blemishes: [...(carried?.blemishes ?? [])],
     plots: new Map(),
     wentOn: carried !== undefined,
+    hold,
   };
   const { facts, blemishes } = upgrade;
   const plans = planning(upgrade);
@@ -103,7 +107,7 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
 
   async function run(): Promise<Receipt> {
     const surroundings = await locally('Look at what this worker and this Temporal can do').surroundings();
-    ledger.publish({ attribute: surroundings.phaseAttribute, webhook: settings.notify });
+    ledger.publish({ attribute: surroundings.phaseAttribute, webhook: settings.notify, held: hold !== null });
 
     if (!carried)
       try {

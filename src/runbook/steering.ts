@@ -10,6 +10,7 @@ import {
   MESSAGES,
   progressSignal,
   queries,
+  releaseSignal,
   type Approval,
   type MessageName,
   type Messages,
@@ -132,6 +133,10 @@ export function steer(ledger: Ledger): Steering {
       );
     }
     if (gate.status !== 'open') throw refusal(`Gate "${name}" is ${gate.status} already.`);
+    if (gate.heldBy !== undefined)
+      throw refusal(
+        `Gate "${name}" is answered by ${gate.heldBy}, of which this is a part: speak to that one. \`rollback\` takes this one back by itself.`,
+      );
     return gate;
   }
 
@@ -167,6 +172,11 @@ export function steer(ledger: Ledger): Steering {
           `${by} has approved gate "${name}" already${gate.needs > 1 ? '; it needs another person too' : ''}.`,
         );
       }
+      const left = (gate.items ?? []).filter(({ tickedBy }) => tickedBy === undefined);
+      if (left.length > 0)
+        throw refusal(
+          `Gate "${name}" has ${left.length} item${left.length === 1 ? '' : 's'} that nobody has ticked: ${left.map(({ item }) => item).join('; ')}. Tick each by its name, then approve.`,
+        );
       return () => {
         gate.approvals.push({ by, at: now(), ...(note === undefined ? {} : { note }) });
         if (gate.approvals.length < gate.needs) {
@@ -211,6 +221,16 @@ export function steer(ledger: Ledger): Steering {
     tick({ item, by }) {
       const followUp = state.followUps.find((candidate) => candidate.item === item);
       const check = state.checks.find((candidate) => candidate.name === item && candidate.tickable);
+      const open = state.gates.find(({ status }) => status === 'open');
+      const listed = open?.items?.find((candidate) => candidate.item === item);
+      if (listed) {
+        if (listed.tickedBy !== undefined)
+          throw refusal(`"${item}" is ticked already, by ${listed.tickedBy}.`);
+        return () => {
+          Object.assign(listed, { tickedBy: by, at: now() });
+          return `Ticked: ${item}.`;
+        };
+      }
       if (!followUp && check) {
         if (check.status === 'pass')
           throw refusal(`"${item}" is ticked already${check.tickedBy ? `, by ${check.tickedBy}` : ''}.`);
@@ -297,6 +317,18 @@ export function steer(ledger: Ledger): Steering {
       ledger.show();
     },
     { description: 'Sent by the activities: how far the running step is' },
+  );
+  setHandler(
+    releaseSignal,
+    ({ gate: name, by }) => {
+      const gate = state.gates.find((candidate) => candidate.name === name && candidate.status === 'open');
+      if (gate?.heldBy === undefined) return;
+      gate.approvals.push({ by, at: now() });
+      gate.status = 'approved';
+      steering.inHand = name;
+      ledger.show();
+    },
+    { description: 'Sent by the upgrade of which this is a part: a gate that it answers' },
   );
   setHandler(queries.state, () => state, {
     description: 'Where the upgrade is, what it waits for, and whether it can go back',

@@ -3,16 +3,15 @@ import {
   CancellationScope,
   condition,
   getExternalWorkflowHandle,
-  ParentClosePolicy,
   setHandler,
-  startChild,
   workflowInfo,
 } from '@temporalio/workflow';
 import { phaseSignal, signals, type FleetRow, type Receipt } from '../contract.js';
 import type { FleetRolloutSettings, FleetWave } from '../inputs/fleet-rollout.js';
 import type { Runbook } from '../runbook/api.js';
-import { problemOf, receiptOf, refusal } from '../runbook/failure.js';
+import { refusal } from '../runbook/failure.js';
 import { now } from '../runbook/ledger.js';
+import { startUpgrade } from './children.js';
 
 /** Events. Half of what Temporal warns at: the targets under way end first, then it goes on in a new run. */
 const LONG_HISTORY = 5_000;
@@ -86,22 +85,11 @@ function begin(row: FleetRow, input: Record<string, unknown>, stopOn: FleetRollo
   // Of a try before this one.
   for (const key of ['outcome', 'clean', 'endedAt', 'reason'] as const) delete row[key];
   Object.assign(row, { status: 'running', startedAt: now() } satisfies Partial<FleetRow>);
-  // What stops the fleet stops none of them.
-  void CancellationScope.nonCancellable(async () => {
-    const child = await startChild(row.strategy, {
-      workflowId: row.workflowId,
-      args: [input],
-      parentClosePolicy: ParentClosePolicy.ABANDON,
-    });
-    return (await child.result()) as Receipt;
-  }).then(
-    (receipt) => end(row, receipt, stopOn),
-    (error: unknown) => {
-      const receipt = receiptOf(error);
-      if (receipt) end(row, receipt, stopOn);
-      else Object.assign(row, { status: 'failed', endedAt: now(), reason: problemOf(error).message });
-    },
-  );
+  const { strategy, workflowId } = row;
+  startUpgrade({ strategy, workflowId, input }, (receipt, why) => {
+    if (receipt) end(row, receipt, stopOn);
+    else Object.assign(row, { status: 'failed', endedAt: now(), reason: why });
+  });
 }
 
 function end(row: FleetRow, receipt: Receipt, stopOn: FleetRolloutSettings['stopOn']): void {

@@ -184,6 +184,7 @@ export async function herokuFork(raw: unknown): Promise<Receipt> {
         }),
     });
     if (maintained) {
+      await r.held('maintenance');
       const impact = maintenanceImpact(use);
       await r.step('Scale the workers back', {
         ...workersBack(use.before),
@@ -243,6 +244,7 @@ export async function herokuFork(raw: unknown): Promise<Receipt> {
     });
 
     // ---- The old one itself.
+    await r.held('close');
     const destroys = await r.gate(
       'destroy',
       `Destroy ${addon.name} and all that it holds? This can not be undone. Rejected, it stays, as OLD_REDIS, and is paid for.`,

@@ -193,6 +193,7 @@ export async function postgresMove(raw: unknown): Promise<Receipt> {
         takes: 'seconds',
       });
     }
+    if (stops || apps.length > 0) await r.held('maintenance');
     if (stops) await r.step('Let the application write again', stops.start);
     if (resting && apps.length > 0) {
       const impact = maintenanceImpact(resting);

@@ -286,7 +286,7 @@ function within<T>(ms: number, promise: Promise<T>): Promise<T> {
 }
 
 /** An application: writes unique keys, as fast as it is told to, where the file says; remembers what was acknowledged. */
-export function application(input: { world: World; perSecond?: number }) {
+export function application(input: { world: Pick<World, 'sourceUrl' | 'addressFile'>; perSecond?: number }) {
   const { world: w, perSecond = 500 } = input;
   const acknowledged = new Map<string, string>();
   let running = true;
