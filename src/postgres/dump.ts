@@ -6,7 +6,7 @@ import { FerryError } from '../errors.js';
 import { follow } from '../platform/exec.js';
 import { fileFailure, sha256Of } from '../platform/files.js';
 import { environmentFor, shown } from './address.js';
-import { MARK } from './catalogs.js';
+import { HEROKU, MARK } from './catalogs.js';
 import type { At } from './connect.js';
 import { firstError } from './said.js';
 import type { PostgresTools } from './tools.js';
@@ -74,6 +74,7 @@ export async function dumpDatabase(
         // What is a word of its own is another matter in each version.
         '--quote-all-identifiers',
         `--exclude-schema=${MARK}`,
+        `--exclude-schema=${HEROKU}`,
         ...(whole ? [] : ['--no-publications']),
         '--no-subscriptions',
       ],

@@ -112,6 +112,11 @@ export function compared({ counted, objects, largeObjects, seconds }: Compared):
   return `${n(counted.rows)} rows of ${n(counted.tables)} tables, ${n(objects)} objects, ${n(largeObjects)} large objects: no difference, in ${seconds} s`;
 }
 
+export function added(extensions: readonly string[], { target }: MoveFacts): string {
+  const names = extensions.join(', ');
+  return `Only ${target.shown} has ${extensions.length === 1 ? 'the extension' : 'the extensions'} ${names}: that is no difference, and nothing that was moved needs it.`;
+}
+
 export function comparison({ counted, objects, largeObjects, seconds, differences, source }: Compared) {
   return { ...counted, objects, largeObjects, seconds, differences, digest: source.digest };
 }

@@ -154,6 +154,7 @@ export async function postgresMove(raw: unknown): Promise<Receipt> {
       note: (result) => (result ? say.compared(result) : ''),
     });
     if (compared) r.record({ comparison: say.comparison(compared) });
+    if (compared?.extensionsAdded) r.warn(say.added(compared.extensionsAdded, facts));
 
     // ---- The switch.
     await r.gate('cutover', say.mayCutOver(facts));
