@@ -18,7 +18,9 @@ import type { RedisCopyInput } from '../../src/inputs/redis-copy.js';
 import { broken, failed, passed, quiet, stage, type Play, type Stage } from '../runbook/stage.js';
 import { CLUSTER, clusterWorld, R80 } from '../support/cluster.js';
 import { CLI, herokuWorld, type HerokuWorld } from '../support/heroku-world.js';
-import { sleep } from '../support/world.js';
+import { NO_POSTGRES, query, startServers, type Servers } from '../support/postgres.js';
+import { postgresWorld, SMALL } from '../support/postgres-world.js';
+import { sleep, type Upgrade } from '../support/world.js';
 
 const { History } = temporal.api.history.v1;
 const FOLDER = 'test/replay/histories';
@@ -376,6 +378,52 @@ describe.runIf(process.env['FERRY_RECORD'] && CLUSTER !== null)(
       ));
   },
 );
+
+/* With the real activities, on two real servers. */
+describe.runIf(process.env['FERRY_RECORD'] && !NO_POSTGRES)('recording postgresMove', () => {
+  let s: Servers;
+  beforeAll(async () => {
+    s = await startServers();
+  });
+  afterAll(() => s.stop());
+
+  async function recorded(
+    name: string,
+    input: Parameters<Awaited<ReturnType<typeof postgresWorld>>['start']>[0],
+    steer: (play: Upgrade) => Promise<unknown>,
+  ): Promise<void> {
+    const w = await postgresWorld(s);
+    try {
+      await query(w.source, SMALL);
+      await w.startWorker();
+      // By a file its path would be in it.
+      const play = await w.start({ repoint: { kind: 'command', command: ['true'] }, ...input, name });
+      await steer(play);
+      await play.ended();
+      await save(play, name, { folder: join(w.folder, 'home'), secrets: [s.old.password, s.new.password] });
+    } finally {
+      await w.close();
+    }
+  }
+
+  test('to its end', () =>
+    recorded('postgres-moved', {}, async (play) => {
+      await play.approve('start');
+      await play.until(({ gates }) =>
+        gates.some((gate) => gate.name === 'cutover' && gate.status === 'open'),
+      );
+      await play.approve('cutover');
+    }));
+  test('back after the cutover', () =>
+    recorded(
+      'postgres-rolled-back',
+      { soak: '1h', gates: { start: 'auto', cutover: 'auto' } },
+      async (play) => {
+        await play.until(({ step }) => step === 'Soak');
+        await play.say('rollback', { by: 'ada', acceptLoss: true });
+      },
+    ));
+});
 
 /** Without what tells of the machine. @throws where one of the secrets is in it */
 async function save(
