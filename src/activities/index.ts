@@ -48,7 +48,7 @@ export {
   watchMaintenance,
 } from './heroku-in-place.js';
 export { notify, runAction, runProbes } from './outside.js';
-export { readDebris, saveReceipt, surroundings, whoHolds, writeJournal } from './keeping.js';
+export { keepReceipt, readDebris, saveReceipt, surroundings, whoHolds, writeJournal } from './keeping.js';
 export {
   attachNames,
   carrySettings,
