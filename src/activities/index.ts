@@ -1,5 +1,5 @@
 /** Every activity, by name: the names are part of histories and journals, so none is renamed lightly. */
-export { backUp, preflightBackup } from './backing-up.js';
+export { backUp, copyBackup, preflightBackup, removeOldBackups, tryBackup } from './backing-up.js';
 export { decommission, lookAtUse, proveUnused } from './decommissioning.js';
 export { describePair, preflight } from './looking.js';
 export { compareKeys, copyKeys, followKeys, takeOver } from './moving.js';

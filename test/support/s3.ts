@@ -22,6 +22,8 @@ export interface Buckets {
   endpoint: string;
   /** A new one, as an input names it. */
   create(prefix?: string): Promise<Bucket>;
+  /** One that is not there yet, and what makes it. */
+  later(): { bucket: Bucket; make: () => Promise<void> };
   keys(bucket: Bucket): Promise<string[]>;
   text(bucket: Bucket, key: string): Promise<string>;
   put(bucket: Bucket, key: string, text: string): Promise<void>;
@@ -37,17 +39,24 @@ export async function startBuckets(): Promise<Buckets> {
     forcePathStyle: true,
     credentials: { accessKeyId: S3_ENV.S3_ID, secretAccessKey: S3_ENV.S3_SECRET },
   });
-  return {
-    endpoint: server.endpoint,
-    async create(prefix) {
-      const bucket = `b${randomBytes(6).toString('hex')}`;
-      await client.send(new CreateBucketCommand({ Bucket: bucket }));
-      return {
+  const later = () => {
+    const bucket = `b${randomBytes(6).toString('hex')}`;
+    return {
+      bucket: {
         bucket,
         endpoint: server.endpoint,
         credentials: { accessKeyId: { env: 'S3_ID' }, secretAccessKey: { env: 'S3_SECRET' } },
-        ...(prefix === undefined ? {} : { prefix }),
-      };
+      },
+      make: async () => void (await client.send(new CreateBucketCommand({ Bucket: bucket }))),
+    };
+  };
+  return {
+    endpoint: server.endpoint,
+    later,
+    async create(prefix) {
+      const { bucket, make } = later();
+      await make();
+      return { ...bucket, ...(prefix === undefined ? {} : { prefix }) };
     },
     async keys({ bucket }) {
       const { Contents = [] } = await client.send(new ListObjectsV2Command({ Bucket: bucket }));
