@@ -102,6 +102,7 @@ export {
   compareDatabases,
   downloadHerokuBackup,
   dropDump,
+  dropTrialDatabase,
   dumpSource,
   emptyTargetDatabase,
   fillTargetDatabase,
@@ -109,6 +110,7 @@ export {
   putTargetBack,
   takeHerokuBackup,
   takeOutOfTarget,
+  tryKeptDump,
 } from './postgres-moving.js';
 export {
   closeSource,

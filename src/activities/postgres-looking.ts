@@ -117,6 +117,7 @@ export async function preflightDatabases(input: {
         room,
         folder: folders.source,
         clean: settings.clean,
+        tries: settings.backup?.verify === true,
         stopped: settings.stopWrites !== undefined || resting !== null,
         notified: settings.notify !== undefined,
         workflowId: b.workflowId,

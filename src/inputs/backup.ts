@@ -41,6 +41,18 @@ const Keep = z.strictObject({
 });
 export type Keep = z.output<typeof Keep>;
 
+/** Of every backup, whatever it is of. */
+export const backupFields = {
+  copies: z.array(BackupCopy).min(1).max(8).optional().meta({
+    description: 'Other places that get each backup too. Size and SHA-256 are compared there',
+  }),
+  keep: Keep.optional().meta({
+    description:
+      'Removes older backups of the same name that Redis Ferry made, in all of these places, once the new one counts; default: nothing is removed',
+    examples: [{ days: 30, atLeast: 3 }],
+  }),
+};
+
 export const Backup = z
   .union([
     z.boolean(),
@@ -48,14 +60,7 @@ export const Backup = z
       folder: Folder.optional().meta({
         description: 'Where backups are kept on the worker; default: the folder of the upgrade',
       }),
-      copies: z.array(BackupCopy).min(1).max(8).optional().meta({
-        description: 'Other places that get each backup too. Size and SHA-256 are compared there',
-      }),
-      keep: Keep.optional().meta({
-        description:
-          'Removes older backups of the same name that Redis Ferry made, in all of these places, once the new one counts; default: nothing is removed',
-        examples: [{ days: 30, atLeast: 3 }],
-      }),
+      ...backupFields,
       verify: z.boolean().optional().meta({
         description:
           'A backup counts only when a throwaway server on the worker (redis-server or valkey-server) has loaded it; default: its length and checksums are enough',

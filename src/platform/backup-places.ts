@@ -48,7 +48,7 @@ async function filesOf(folder: string): Promise<BackupFile[]> {
   if (manifest === null)
     throw new FerryError(
       'BackupFailed',
-      `the backup ${folder} is not on this worker. All steps of an upgrade need the same disk: run one worker, or give \`backup.folder\` on a disk that all of them share`,
+      `the backup ${folder} is not on this worker. All steps of an upgrade need the same disk: run one worker, or give a folder on a disk that all of them share`,
     );
   const own = createHash('sha256').update(text).digest('hex');
   return [...manifest.files, { name: MANIFEST, bytes: Buffer.byteLength(text), sha256: own }];
@@ -132,7 +132,14 @@ interface Kept {
   manifest: Manifest;
 }
 
-const NAME = /^backup-([0-9a-f]{8})-(?:before|after)$/;
+const NAME = /^(?:backup-([0-9a-f]{8})-(?:before|after)|postgres-([0-9a-f]{8})-target-before)$/;
+
+/** Of the run that made it, by the name of its folder; null: it is none of ours. */
+function runOf(name: string): string | null {
+  const [, redis, postgres] = NAME.exec(name) ?? [];
+  return redis ?? postgres ?? null;
+}
+
 const DAY = 86_400_000;
 
 /**
@@ -204,8 +211,8 @@ function namesIn({ files }: Manifest): string[] {
 async function keptInFolder(root: string): Promise<Kept[]> {
   const kept: Kept[] = [];
   for (const name of await readdir(root).catch(() => [])) {
-    const run = NAME.exec(name)?.[1];
-    if (run === undefined) continue;
+    const run = runOf(name);
+    if (run === null) continue;
     const manifest = manifestIn(await readFile(join(root, name, MANIFEST), 'utf8').catch(() => ''));
     if (manifest) kept.push({ name, run, manifest });
   }
@@ -215,6 +222,7 @@ async function keptInFolder(root: string): Promise<Kept[]> {
 async function removeFolder(path: string, manifest: Manifest): Promise<void> {
   try {
     for (const name of namesIn(manifest)) await rm(join(path, name), { force: true });
+    if (manifest.files.some(({ name }) => name.includes('/'))) await rmdir(join(path, 'dump'));
     await rmdir(path);
   } catch (error) {
     // Somebody else's files are in it.
@@ -225,10 +233,10 @@ async function removeFolder(path: string, manifest: Manifest): Promise<void> {
 
 async function keptInBucket(bucket: OpenBucket, upgrade: string): Promise<Kept[]> {
   const kept: Kept[] = [];
-  for (const key of await bucket.list(`${upgrade}/backup-`)) {
+  for (const key of await bucket.list(`${upgrade}/`)) {
     const [, name = '', file] = key.split('/');
-    const run = NAME.exec(name)?.[1];
-    if (run === undefined || file !== MANIFEST || key !== `${upgrade}/${name}/${MANIFEST}`) continue;
+    const run = runOf(name);
+    if (run === null || file !== MANIFEST || key !== `${upgrade}/${name}/${MANIFEST}`) continue;
     const manifest = manifestIn(await bucket.get(key));
     if (manifest) kept.push({ name, run, manifest });
   }

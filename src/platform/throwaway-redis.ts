@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:net';
 import { delimiter, dirname, join } from 'node:path';
 import { FerryError } from '../errors.js';
-import { MANIFEST, manifestIn, type Manifest } from '../redis/backup/manifest.js';
+import { MANIFEST, redisManifestIn, type RedisManifest } from '../redis/backup/manifest.js';
 import { RDB } from '../redis/backup/take.js';
 import { withClient } from '../redis/connect.js';
 import { allOf, atLeast, keyspaceIn, parseInfo } from '../redis/info.js';
@@ -118,8 +118,8 @@ async function scratchIn(parent: string): Promise<string> {
   return mkdtemp(join(parent, SCRATCH));
 }
 
-async function wholeManifest(folder: string): Promise<Manifest> {
-  const manifest = manifestIn(await readFile(join(folder, MANIFEST), 'utf8').catch(() => ''));
+async function wholeManifest(folder: string): Promise<RedisManifest> {
+  const manifest = redisManifestIn(await readFile(join(folder, MANIFEST), 'utf8').catch(() => ''));
   if (manifest === null)
     throw new FerryError('BackupFailed', `${folder} holds no backup that says what it is (${MANIFEST})`);
   for (const { name, sha256 } of manifest.files)
@@ -130,7 +130,7 @@ async function wholeManifest(folder: string): Promise<Manifest> {
 
 async function keysLoaded(on: {
   scratch: string;
-  manifest: Manifest;
+  manifest: RedisManifest;
   server: RedisServer;
   signal: AbortSignal | undefined;
 }): Promise<number> {

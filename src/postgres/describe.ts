@@ -24,6 +24,8 @@ export interface DatabaseFacts {
     own: boolean;
     /** Make schemas in it. */
     create: boolean;
+    /** Make other databases; not known of an upgrade that an older version began. */
+    databases?: boolean;
     /** See the sessions of others. */
     see: boolean;
   };
@@ -118,6 +120,7 @@ async function serverOf(session: Session): Promise<Server> {
     superuser: boolean;
     own: boolean;
     create: boolean;
+    databases: boolean;
     see: boolean;
     recovery: boolean;
     encoding: string;
@@ -127,20 +130,27 @@ async function serverOf(session: Session): Promise<Server> {
   }>(
     `SELECT current_database()::text AS database, current_setting('server_version_num') AS number, current_setting('server_version') AS version,
        current_user::text AS user, r.rolsuper AS superuser, pg_has_role(d.datdba, 'USAGE') AS own,
-       has_database_privilege(d.oid, 'CREATE') AS create, r.rolsuper OR pg_has_role('pg_read_all_stats', 'USAGE') AS see,
+       has_database_privilege(d.oid, 'CREATE') AS create, r.rolsuper OR r.rolcreatedb AS databases, r.rolsuper OR pg_has_role('pg_read_all_stats', 'USAGE') AS see,
        pg_is_in_recovery() AS recovery, pg_encoding_to_char(d.encoding)::text AS encoding, d.datcollate || '/' || d.datctype AS collation,
        (SELECT count(*) FROM pg_prepared_xacts p WHERE p.database = current_database())::text AS prepared,
        (current_setting('max_locks_per_transaction')::bigint * (current_setting('max_connections')::bigint + current_setting('max_prepared_transactions')::bigint))::text AS locks
      FROM pg_database d, pg_roles r WHERE d.datname = current_database() AND r.rolname = current_user`,
   );
-  const { number = '0', superuser = false, own = false, create = false, see = false } = row ?? {};
+  const {
+    number = '0',
+    superuser = false,
+    own = false,
+    create = false,
+    databases = false,
+    see = false,
+  } = row ?? {};
   return {
     database: row?.database ?? '',
     systemId: await systemIdOf(session),
     version: (row?.version ?? '').split(' ')[0] ?? '',
     major: Math.floor(Number(number) / 10_000),
     user: row?.user ?? '',
-    can: { superuser, own, create, see },
+    can: { superuser, own, create, databases, see },
     inRecovery: row?.recovery ?? false,
     encoding: row?.encoding ?? '',
     collation: row?.collation ?? '',

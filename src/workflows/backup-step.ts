@@ -26,12 +26,15 @@ export function backing(r: Runbook, { backup, about }: { backup: Backup; about: 
 /** When each is taken. */
 const LABELS = { source: 'before', target: 'after' } as const;
 
-/** What counts as one, where the input asks for more than the files on the worker. */
-interface Counted extends BackupFacts {
-  loaded?: Loaded;
+interface Elsewhere {
   /** Where they are. */
   copies?: string[];
   removed?: string[];
+}
+
+/** What counts as one, where the input asks for more than the files on the worker. */
+interface Counted extends BackupFacts, Elsewhere {
+  loaded?: Loaded;
 }
 
 type Wanted = Pick<Exclude<Backup, boolean>, 'copies' | 'keep' | 'verify'>;
@@ -72,26 +75,8 @@ function backupStep(
         else r.warn(`The backup of ${shown} was not tried: ${why ?? 'no reason is known'}.`);
         taken = { ...facts };
       }
-      for (const copy of wanted.copies ?? []) {
-        const bytes = sizeOf(facts);
-        await acts(fewTries, 'Copy the backup').copyBackup({
-          folder: facts.folder,
-          copy,
-          bytes,
-          step: title,
-        });
-        facts.copies = [...(facts.copies ?? []), shownCopy(copy)];
-      }
-      if (wanted.keep) {
-        const { keep } = wanted;
-        const { removed, problems } = await acts(fewTries, 'Remove old backups').removeOldBackups({
-          backup,
-          keep,
-        });
-        facts.removed = removed;
-        for (const problem of problems) r.warn(`${problem}.`);
-      }
-      return facts;
+      const elsewhere = { folder: facts.folder, bytes: sizeOf(facts), title, backup };
+      return { ...facts, ...(await keptElsewhere(r, elsewhere)) };
     },
     note: (result) =>
       result
@@ -100,13 +85,42 @@ function backupStep(
   };
 }
 
+/** Copies of a backup that stands in `folder`, and what goes for it. */
+export async function keptElsewhere(
+  r: Runbook,
+  on: { folder: string; bytes: number; title: string; backup: Backup },
+): Promise<Elsewhere> {
+  const { folder, bytes, title, backup } = on;
+  const { copies, keep }: Wanted = typeof backup === 'object' ? backup : {};
+  const kept: Elsewhere = {};
+  for (const copy of copies ?? []) {
+    await acts(fewTries, 'Copy the backup').copyBackup({ folder, copy, bytes, step: title });
+    kept.copies = [...(kept.copies ?? []), shownCopy(copy)];
+  }
+  if (keep) {
+    const { removed, problems } = await acts(fewTries, 'Remove old backups').removeOldBackups({
+      backup,
+      keep,
+    });
+    kept.removed = removed;
+    for (const problem of problems) r.warn(`${problem}.`);
+  }
+  return kept;
+}
+
 const fewTries = { ...moves, retry: { ...moves.retry, maximumAttempts: 5 } };
 /** What a server refuses once it refuses again. */
 const twoTries = { ...moves, retry: { ...moves.retry, maximumAttempts: 2 } };
 
-function saysMore({ verify, copies = [], keep }: Wanted): string[] {
+function saysMore(wanted: Wanted): string[] {
   return [
-    ...(verify ? ['load it into a throwaway server on the worker, which is ended again'] : []),
+    ...(wanted.verify ? ['load it into a throwaway server on the worker, which is ended again'] : []),
+    ...saysElsewhere(wanted),
+  ];
+}
+
+export function saysElsewhere({ copies = [], keep }: Omit<Wanted, 'verify'>): string[] {
+  return [
     ...copies.map((copy) => `copy it to ${shownCopy(copy)}, and compare size and SHA-256 there`),
     ...(keep
       ? [
@@ -116,14 +130,20 @@ function saysMore({ verify, copies = [], keep }: Wanted): string[] {
   ];
 }
 
-function noteMore({ loaded, copies = [], removed = [] }: Counted): string {
+function noteMore({ loaded, ...elsewhere }: Counted): string {
   return [
     ...(loaded ? [`${loaded.keys.toLocaleString('en')} keys loaded by ${loaded.by}`] : []),
-    ...(copies.length > 0 ? [`copied to ${copies.join(', ')}`] : []),
-    ...(removed.length > 0 ? [`${removed.length} old ones removed`] : []),
+    ...notesElsewhere(elsewhere),
   ]
     .map((each) => `; ${each}`)
     .join('');
+}
+
+export function notesElsewhere({ copies = [], removed = [] }: Elsewhere): string[] {
+  return [
+    ...(copies.length > 0 ? [`copied to ${copies.join(', ')}`] : []),
+    ...(removed.length > 0 ? [`${removed.length} old ones removed`] : []),
+  ];
 }
 
 function forReceipt(facts: Counted) {

@@ -188,6 +188,31 @@ describe.runIf(process.env['FERRY_RECORD'])('recording redisSwitchover', () => {
     await save(play, 'switched-over');
   });
 
+  test('with backups that are tried and copied, and a receipt that is kept elsewhere', async () => {
+    let tries = 0;
+    const play = await s.switchover(
+      {
+        name: 'backed-up',
+        gates: {},
+        backup: { copies: [{ folder: '/copies' }, { bucket: { bucket: 'copies' } }], keep: {}, verify: true },
+        history: { bucket: { bucket: 'receipts' }, postgres: { env: 'RECEIPTS_URL' } },
+      },
+      {
+        backUp: () => ({ folder: 'backup', seconds: 1, files: [file], keys: 10, checksum: 'right' }),
+        tryBackup: () => ({ loaded: { by: 'Redis 8.0.0', keys: 10, seconds: 1 }, why: null }),
+        copyBackup: () => ((tries += 1) === 2 ? broken('the bucket is away', 'NotFound') : undefined),
+        removeOldBackups: () => ({ removed: ['/copies: backup-0a1b2c3d-before'], problems: [] }),
+        keepReceipt: () => undefined,
+      },
+    );
+    await play.until('NeedsDecision');
+    await play.say('retry', { by: 'ada' });
+    await play.approve('cutover');
+    await play.approve('commit');
+    await play.ended();
+    await save(play, 'backed-up');
+  });
+
   test('back during the soak', async () => {
     const play = await s.switchover(
       { name: 'switched-back' },
@@ -391,10 +416,12 @@ describe.runIf(process.env['FERRY_RECORD'] && !NO_POSTGRES)('recording postgresM
     name: string,
     input: Parameters<Awaited<ReturnType<typeof postgresWorld>>['start']>[0],
     steer: (play: Upgrade) => Promise<unknown>,
+    held = '',
   ): Promise<void> {
     const w = await postgresWorld(s);
     try {
       await query(w.source, SMALL);
+      await query(w.target, held);
       await w.startWorker();
       // By a file its path would be in it.
       const play = await w.start({ repoint: { kind: 'command', command: ['true'] }, ...input, name });
@@ -414,6 +441,17 @@ describe.runIf(process.env['FERRY_RECORD'] && !NO_POSTGRES)('recording postgresM
       );
       await play.approve('cutover');
     }));
+  test('with a target that held something, which is tried and copied', () =>
+    recorded(
+      'postgres-cleaned',
+      {
+        clean: true,
+        gates: { start: 'auto', clean: 'auto', cutover: 'auto' },
+        backup: { keep: {}, verify: true },
+      },
+      async () => undefined,
+      'CREATE TABLE held (a int)',
+    ));
   test('back after the cutover', () =>
     recorded(
       'postgres-rolled-back',
@@ -453,7 +491,7 @@ describe.skipIf(process.env['FERRY_RECORD'])('replay', () => {
   beforeAll(quiet);
 
   test('there are some', () => {
-    expect(names.length).toBeGreaterThanOrEqual(12);
+    expect(names.length).toBeGreaterThanOrEqual(23);
   });
 
   test.for(names)('%s', async (name) => {

@@ -29,6 +29,7 @@ export function targetChecks(looked: Looked): Check[] {
     }),
     markCheck(looked),
     emptyCheck(looked),
+    ...(looked.tries === true && !isEmpty(target.held) ? [trialCheck(looked)] : []),
     extensionsCheck(looked),
     ...encodingChecks(looked),
     check({
@@ -88,6 +89,22 @@ function emptyCheck({ target, clean }: Looked): Check {
               next: `This can't be put back as it was: ${stuck.join('; ')}. Take it away by hand.`,
             }
           : {}),
+  });
+}
+
+function trialCheck({ target }: Looked): Check {
+  const may = target.can.databases === true;
+  return check({
+    name: 'What the target holds can be tried',
+    expected: `${target.user} may make a throwaway database there (backup.verify)`,
+    actual: may ? 'it may' : 'it may not',
+    ...(may
+      ? {}
+      : {
+          status: 'fail',
+          waivable: true,
+          next: `ALTER ROLE ${target.user} CREATEDB, or leave \`backup.verify\` out. Waived, the dump counts by its checksums, and the receipt warns of it.`,
+        }),
   });
 }
 
