@@ -37,7 +37,8 @@ const SCHEMALESS = [
   'pg_am',
 ] as const;
 
-const NOT_OF_HEROKU = `AND NOT EXISTS (SELECT FROM pg_proc f JOIN pg_namespace n ON n.oid = f.pronamespace WHERE f.oid = o.evtfoid AND n.nspname = '${HEROKU}')`;
+/** Condition on `pg_event_trigger o`, behind others. */
+export const NOT_OF_HEROKU = `AND NOT EXISTS (SELECT FROM pg_proc f JOIN pg_namespace n ON n.oid = f.pronamespace WHERE f.oid = o.evtfoid AND n.nspname = '${HEROKU}')`;
 
 /** The same for what is in no schema. */
 export const WITHOUT_SCHEMA = SCHEMALESS.map(

@@ -1,5 +1,5 @@
 /** What a database is, as the plan, the checklist and the workflow need it: counts, names and settings; never a value. */
-import { FIRST_OWN, OWN_EXTENSIONS, OWN_SCHEMAS, notOfExtension } from './catalogs.js';
+import { FIRST_OWN, NOT_OF_HEROKU, OWN_EXTENSIONS, OWN_SCHEMAS, notOfExtension } from './catalogs.js';
 import { shown } from './address.js';
 import { withSession, type At, type Session } from './connect.js';
 import { heldBy, type Held } from './empty.js';
@@ -49,6 +49,8 @@ export interface DatabaseFacts {
   /** Locks that one transaction may take before others lack them. */
   locks: number;
   notDumped: NotDumped;
+  /** Event triggers of its own, at most 20; not known of an upgrade that an older version began. */
+  eventTriggers?: string[];
   mark: Mark | null;
 }
 
@@ -91,6 +93,7 @@ export async function describeDatabase(at: At, own: string): Promise<DatabaseFac
       rolesThatWrite: await rolesThatWrite(session),
       sessions: await connectedTo(session, own),
       notDumped: await notDumped(session),
+      eventTriggers: await eventTriggers(session),
       mark: await readMark(session),
     };
   });
@@ -204,6 +207,13 @@ async function foreignOwners(session: Session): Promise<string[]> {
        UNION ALL SELECT n.nspowner FROM pg_namespace n WHERE ${OWN_SCHEMAS} AND n.nspname <> 'public' AND n.oid >= ${FIRST_OWN}
        UNION ALL SELECT l.lomowner FROM pg_largeobject_metadata l
      ) o JOIN pg_roles r ON r.oid = o.owner WHERE NOT pg_has_role(r.oid, 'USAGE') ORDER BY 1 LIMIT ${NAMED}`,
+  );
+  return rows.map(({ name }) => name);
+}
+
+async function eventTriggers(session: Session): Promise<string[]> {
+  const rows = await session.ask<{ name: string }>(
+    `SELECT o.evtname::text AS name FROM pg_event_trigger o WHERE ${notOfExtension('pg_event_trigger', 'o.oid')} ${NOT_OF_HEROKU} ORDER BY 1 LIMIT ${NAMED}`,
   );
   return rows.map(({ name }) => name);
 }

@@ -93,6 +93,23 @@ describe.skipIf(NO_POSTGRES)('what a provider has put there', { timeout: 120_000
     expect(compared.samples).toEqual([]);
   });
 
+  test('event triggers of its own hold the move to a user who may make none, before anything is changed', async () => {
+    const source = await ordinary(
+      'old',
+      `${HEROKU} CREATE FUNCTION public.f() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END'; CREATE EVENT TRIGGER own ON sql_drop EXECUTE FUNCTION public.f()`,
+    );
+    const target = await ordinary('new', '');
+    const w = await postgresWorld(s, { source: source.url, target: target.url });
+    try {
+      await w.startWorker();
+      const { decision, checks } = await (await w.start()).until('NeedsDecision');
+      expect(decision?.waivable).toEqual(['Event triggers']);
+      expect(checks.find(({ name }) => name === 'Event triggers')?.actual).toBe('own');
+    } finally {
+      await w.close();
+    }
+  });
+
   test('event triggers of the database itself are carried', async () => {
     const [source, target] = [await s.create('old'), await s.create('new')];
     await query(

@@ -31,6 +31,7 @@ export function targetChecks(looked: Looked): Check[] {
     emptyCheck(looked),
     ...(looked.tries === true && !isEmpty(target.held) ? [trialCheck(looked)] : []),
     extensionsCheck(looked),
+    eventTriggersCheck(looked),
     ...encodingChecks(looked),
     check({
       name: 'Nobody uses the target',
@@ -136,6 +137,22 @@ function extensionsCheck({ source, target }: Looked): Check {
             next: 'Install newer packages at the target: an older version may lack what is used.',
           }
         : {}),
+  });
+}
+
+function eventTriggersCheck({ source, target }: Looked): Check {
+  const names = source.eventTriggers ?? [];
+  return check({
+    name: 'Event triggers',
+    expected: "none but Heroku's, or a superuser at the target",
+    actual: names.join(', ') || 'none',
+    ...(names.length > 0 && !target.can.superuser
+      ? {
+          status: 'fail',
+          waivable: true,
+          next: `Drop them at the source, or give a superuser: a server lets ${target.user} make none, unless its provider has changed that.`,
+        }
+      : {}),
   });
 }
 
