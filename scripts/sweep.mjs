@@ -32,11 +32,12 @@ const ran = report.testResults.flatMap(({ name, assertionResults }) =>
 );
 // What was swept earlier on the same day stays, but for what ran again now.
 const again = new Set(ran.map(({ test }) => test));
-const earlier = [
-  ...(existsSync(file) ? readFileSync(file, 'utf8') : '').matchAll(
-    /^\| (\S+\.(?:sweep|test)\.ts: .*) \| (\w+ \| [\d.]+) \|$/gm,
-  ),
-].map(([, test, came]) => ({ test, came }));
+const before = existsSync(file) ? readFileSync(file, 'utf8') : '';
+// What people wrote behind the table stays too.
+const behind = /^## [^]*$/m.exec(before)?.[0].trimEnd();
+const earlier = [...before.matchAll(/^\| (\S+\.(?:sweep|test)\.ts: .*) \| (\w+ \| [\d.]+) \|$/gm)].map(
+  ([, test, came]) => ({ test, came }),
+);
 const folderOf = ({ test }) => test.split(':')[0];
 const rows = [...earlier.filter(({ test }) => !again.has(test)), ...ran]
   .toSorted((a, b) => (folderOf(a) < folderOf(b) ? -1 : folderOf(a) > folderOf(b) ? 1 : 0))
@@ -50,6 +51,7 @@ const lines = [
   '| test | result | seconds |',
   '| --- | --- | --- |',
   ...rows,
+  ...(behind ? ['', behind] : []),
   '',
 ];
 mkdirSync(join(root, 'docs', 'sweeps'), { recursive: true });

@@ -8,6 +8,7 @@ import type { TestProject } from 'vitest/node';
 import { readable, type FoundPostgres } from '../src/setup/postgres.js';
 import type { FoundRedis } from '../src/setup/redis.js';
 import { which } from '../src/setup/run.js';
+import type { FoundS3 } from '../src/setup/s3.js';
 import { startTemporal } from '../src/setup/servers.js';
 import { findTools } from '../src/setup/tools.js';
 import { whyNoCluster } from './cluster/node/programs.js';
@@ -27,6 +28,8 @@ declare module 'vitest' {
     herokuCli: string | null;
     /** Servers of PostgreSQL, oldest first, of which the last has its tools; none where there is none. */
     postgresServers: FoundPostgres[];
+    /** The program of a server that speaks S3; null where there is none. */
+    s3: FoundS3 | null;
     /** A real Kubernetes, and the folder of kubectl and helm; null where there is none. */
     cluster: { kubeconfig: string; bin: string } | null;
   }
@@ -39,6 +42,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   project.provide('redisServers', tools.redis);
   project.provide('haproxy', tools.haproxy?.path ?? null);
   project.provide('herokuCli', tools.heroku?.command.at(-1) ?? null);
+  project.provide('s3', tools.s3);
   const postgres = await Promise.all(tools.postgres.map(readable));
   project.provide(
     'postgresServers',

@@ -1,11 +1,19 @@
 /** Backups of a server, and whether there is room for them. */
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Check } from '../contract.js';
-import type { Backup } from '../inputs/backup.js';
+import { shownCopy, type Backup, type BackupCopy, type Keep } from '../inputs/backup.js';
 import type { RedisEndpoint } from '../inputs/refs.js';
 import { backupsOf, inBackupFolder, roomAt } from '../platform/backup-folder.js';
+import {
+  copyBackup as copyInto,
+  pruneBackups,
+  whyNotReached,
+  type Pruned,
+} from '../platform/backup-places.js';
+import { safeName } from '../platform/home.js';
 import { resolveEndpoint } from '../platform/secrets.js';
-import { takeBackup, type BackupFacts, type BackupFiles } from '../redis/backup/take.js';
+import { chooseServer, loadBackup, redisServers, type Loaded } from '../platform/throwaway-redis.js';
+import { productOf, takeBackup, type BackupFacts, type BackupFiles } from '../redis/backup/take.js';
 import { refusalOf } from '../redis/describe.js';
 import { parseInfo } from '../redis/info.js';
 import { backupChecks, savedOf } from '../redis/preflight/backup.js';
@@ -14,6 +22,8 @@ import { border, type Border } from './border.js';
 import { takeHold } from './holding.js';
 
 export type { BackupFacts } from '../redis/backup/take.js';
+export type { Loaded } from '../platform/throwaway-redis.js';
+export type { Pruned } from '../platform/backup-places.js';
 
 /** Begins anew each time: there is no going on with half a snapshot. */
 export async function backUp(input: {
@@ -56,19 +66,25 @@ export function intoFolder<T>(
 ): Promise<T> {
   return inBackupFolder({
     path: join(backupsOf(b.workflowId, folderOf(backup)), `${kind}-${b.runId.slice(0, 8)}${label}`),
-    hand: b.hand.slice(b.hand.lastIndexOf(':') + 1),
+    hand: orderOf(b),
     work,
   });
+}
+
+/** Names the files of an attempt. */
+function orderOf({ hand }: Pick<Border<never>, 'hand'>): string {
+  return hand.slice(hand.lastIndexOf(':') + 1);
 }
 
 export async function preflightBackup(input: { source: RedisEndpoint; backup: Backup }): Promise<Check[]> {
   return border(async (b) => {
     const source = { endpoint: input.source, where: 'source' };
-    const { saved, refusal } = await atEndpoint(b, source, async (client) => {
+    const { saved, refusal, product } = await atEndpoint(b, source, async (client) => {
       const info = parseInfo(String(await client.call('INFO')));
       const micros = Number(info['server_time_usec'] ?? 0);
       return {
         saved: savedOf(info, micros > 0 ? micros / 1e6 : Date.now() / 1_000),
+        product: productOf(info),
         // Not by PSYNC itself: an old server would fork, whatever the arguments.
         refusal: await refusalOf(client, ['REPLCONF', 'ferry', 'ferry']),
       };
@@ -77,10 +93,97 @@ export async function preflightBackup(input: { source: RedisEndpoint; backup: Ba
     return backupChecks({
       saved,
       plan: input.backup === false ? null : { folder, ...(await roomAt(folder)), refusal },
+      ...(typeof input.backup === 'object' ? await elsewhere(b, input.backup, product) : {}),
     });
   });
 }
 
+/** What the checklist wants to know of copies, and of a server to try a backup with. */
+async function elsewhere(
+  { workflowId, signal }: Pick<Border<never>, 'workflowId' | 'signal'>,
+  { copies = [], verify = false }: Exclude<Backup, boolean>,
+  product: string,
+): Promise<Pick<Parameters<typeof backupChecks>[0], 'copies' | 'loads'>> {
+  const found = verify ? chooseServer(await redisServers(signal), product) : null;
+  const places = [];
+  for (const copy of copies) {
+    const room = 'folder' in copy ? await roomAt(copy.folder) : { free: null, why: null };
+    places.push({
+      shown: shownCopy(copy),
+      free: room.free,
+      why: room.why ?? (await whyNotReached(copy, safeName(workflowId))),
+    });
+  }
+  return {
+    ...(places.length > 0 ? { copies: places } : {}),
+    ...(found === null
+      ? {}
+      : {
+          loads:
+            'why' in found
+              ? { by: null, why: found.why }
+              : { by: `${found.server.product} ${found.server.version}`, why: null },
+        }),
+  };
+}
+
 function folderOf(backup: Backup): string | null {
-  return typeof backup === 'object' ? backup.folder : null;
+  return typeof backup === 'object' ? (backup.folder ?? null) : null;
+}
+
+/** By a throwaway server. `why`: there is none for it on the worker. @throws FerryError BackupFailed */
+export async function tryBackup({
+  folder,
+  product,
+}: {
+  folder: string;
+  /** "Redis 7.0.15" */
+  product: string;
+}): Promise<{ loaded: Loaded | null; why: string | null }> {
+  return border(async ({ signal }) => {
+    const chosen = chooseServer(await redisServers(signal), product);
+    if ('why' in chosen) return { loaded: null, why: chosen.why };
+    return { loaded: await loadBackup({ folder, server: chosen.server, signal }), why: null };
+  });
+}
+
+/** Begins anew each time. */
+export async function copyBackup(input: {
+  folder: string;
+  copy: BackupCopy;
+  /** Of all files. */
+  bytes: number;
+  /** Title, for the progress. */
+  step: string;
+}): Promise<void> {
+  const { folder, copy, bytes, step } = input;
+  return border((b) =>
+    copyInto(copy, {
+      folder,
+      hand: orderOf(b),
+      signal: b.signal,
+      onProgress: (done) => b.show({ step, done, total: bytes, unit: 'bytes', counts: {} }),
+    }),
+  );
+}
+
+/** In every place that the input names. What can't be removed is told, and no failure. */
+export async function removeOldBackups({ backup, keep }: { backup: Backup; keep: Keep }): Promise<Pruned> {
+  return border(async (b) => {
+    const own = dirname(backupsOf(b.workflowId, folderOf(backup)));
+    const places = [{ folder: own }, ...(typeof backup === 'object' ? (backup.copies ?? []) : [])];
+    const all: Pruned = { removed: [], problems: [] };
+    for (const place of places) {
+      const found = await pruneBackups({
+        place,
+        upgrade: safeName(b.workflowId),
+        run: b.runId.slice(0, 8),
+        keep,
+        signal: b.signal,
+      });
+      all.removed.push(...found.removed.map((name) => `${shownCopy(place)}: ${name}`));
+      all.problems.push(...found.problems);
+    }
+    return all;
+  });
 }

@@ -1,5 +1,5 @@
 /** Every activity, by name: the names are part of histories and journals, so none is renamed lightly. */
-export { backUp, preflightBackup } from './backing-up.js';
+export { backUp, copyBackup, preflightBackup, removeOldBackups, tryBackup } from './backing-up.js';
 export { decommission, lookAtUse, proveUnused } from './decommissioning.js';
 export { describePair, preflight } from './looking.js';
 export { compareKeys, copyKeys, followKeys, takeOver } from './moving.js';
@@ -49,7 +49,7 @@ export {
   watchMaintenance,
 } from './heroku-in-place.js';
 export { notify, runAction, runProbes } from './outside.js';
-export { readDebris, saveReceipt, surroundings, whoHolds, writeJournal } from './keeping.js';
+export { keepReceipt, readDebris, saveReceipt, surroundings, whoHolds, writeJournal } from './keeping.js';
 export {
   attachNames,
   carrySettings,
@@ -103,6 +103,7 @@ export {
   compareDatabases,
   downloadHerokuBackup,
   dropDump,
+  dropTrialDatabase,
   dumpSource,
   emptyTargetDatabase,
   fillTargetDatabase,
@@ -110,6 +111,7 @@ export {
   putTargetBack,
   takeHerokuBackup,
   takeOutOfTarget,
+  tryKeptDump,
 } from './postgres-moving.js';
 export {
   closeSource,

@@ -1,6 +1,9 @@
 /** What is kept outside of Temporal: the journal, the break-glass card, the receipt. */
 import { Context } from '@temporalio/activity';
 import { PHASE_ATTRIBUTE, type Receipt } from '../contract.js';
+import type { Bucket } from '../inputs/bucket.js';
+import type { History } from '../inputs/common.js';
+import type { PostgresEndpoint } from '../inputs/refs.js';
 import { pathFor } from '../platform/home.js';
 import {
   appendEntry,
@@ -9,8 +12,12 @@ import {
   writeCard,
   type JournalEntry,
 } from '../platform/journal.js';
+import { insertReceipt } from '../postgres/receipts.js';
+import { resolveDatabase } from '../postgres/resolve.js';
+import { rememberInBucket } from '../receipt/bucket.js';
 import { remember, writeReceipt } from '../receipt/write.js';
 import { border, failureOf } from './border.js';
+import { nameOf } from './postgres-sides.js';
 
 /** Whether the server knows the search attribute: upserting an unknown one would hang the workflow without a word. */
 export async function surroundings(): Promise<{ phaseAttribute: boolean }> {
@@ -41,12 +48,27 @@ export async function saveReceipt({
   history,
 }: {
   receipt: Receipt;
-  history?: { folder?: string | undefined; markdown?: string | undefined };
+  history?: Pick<History, 'folder' | 'markdown'>;
 }): Promise<{ json: string; html: string }> {
   return border(async () => {
     const files = await writeReceipt({ receipt, folder: pathFor(receipt.workflowId) });
-    await remember({ receipt, ...history });
+    await remember({ receipt, folder: history?.folder, markdown: history?.markdown });
     return files;
+  });
+}
+
+/** With those of other workers. Again: it is there once. */
+export async function keepReceipt({
+  receipt,
+  store,
+}: {
+  receipt: Receipt;
+  store: { bucket: Bucket } | { postgres: PostgresEndpoint };
+}): Promise<void> {
+  return border(async ({ workflowId, hand, signal }) => {
+    if ('bucket' in store) return rememberInBucket({ receipt, bucket: store.bucket, signal });
+    const address = await resolveDatabase({ endpoint: store.postgres, where: 'history.postgres', signal });
+    return insertReceipt({ address, name: nameOf({ workflowId, hand }), signal }, receipt);
   });
 }
 

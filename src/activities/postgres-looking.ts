@@ -8,12 +8,13 @@ import { openByHand, reconnectByHand } from '../postgres/by-hand.js';
 import { describeDatabase, type DatabaseFacts } from '../postgres/describe.js';
 import { isEmpty } from '../postgres/empty.js';
 import { preflightMove } from '../postgres/preflight/index.js';
+import { resolveDatabase } from '../postgres/resolve.js';
 import { chooseTools, postgresTools } from '../postgres/tools.js';
 import { describeRepoint, preflightRepoint, repointByHand } from '../repoint/index.js';
 import { urlInShell } from '../redis/break-glass.js';
 import { border } from './border.js';
 import { restingApps, type Resting } from './heroku-apps.js';
-import { nameOf, ours, resolveDatabase, servingAt, sourceEndpoint } from './postgres-sides.js';
+import { nameOf, ours, servingAt, sourceEndpoint } from './postgres-sides.js';
 
 export interface MoveFacts {
   source: DatabaseFacts;
@@ -116,6 +117,7 @@ export async function preflightDatabases(input: {
         room,
         folder: folders.source,
         clean: settings.clean,
+        tries: settings.backup?.verify === true,
         stopped: settings.stopWrites !== undefined || resting !== null,
         notified: settings.notify !== undefined,
         workflowId: b.workflowId,

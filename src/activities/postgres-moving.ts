@@ -14,6 +14,7 @@ import { inBackupFolder } from '../platform/backup-folder.js';
 import { dumpDatabase, dumpIn, removeDump, seal, type DumpFacts } from '../postgres/dump.js';
 import { emptyTarget, fillTarget, keepContent, putBack, takeOut, type Filled } from '../postgres/fill.js';
 import { compareDatabases as compare, type Compared } from '../postgres/same.js';
+import { dropTrial, tryDump } from '../postgres/trial.js';
 import { border, type Border } from './border.js';
 import { hold, onDatabase, reach, toolsFor, type DatabaseSides } from './postgres-sides.js';
 
@@ -146,6 +147,33 @@ export async function keepTargetContent(input: Into): Promise<DumpFacts> {
           folder: files.at(''),
           onProgress: shows(b, 'Keep what the target holds', 'tables'),
         }),
+    });
+  });
+}
+
+/** By restoring it into a database of its own on the target's server. `compared`: null where the user may make none. */
+export async function tryKeptDump(
+  input: Into & { database: string },
+): Promise<{ compared: Compared | null }> {
+  return border(async (b) => {
+    const { sides, folder, database } = input;
+    const more = await filling(b, sides);
+    return onDatabase(b, sides, 'target', async (held) => ({
+      compared: await tryDump({ ...more, ...held, folder, database }),
+    }));
+  });
+}
+
+/** Undo of the above. */
+export async function dropTrialDatabase(input: {
+  sides: DatabaseSides;
+  database: string;
+}): Promise<UndoResult> {
+  return border<UndoResult>(async (b) => {
+    const { sides, database } = input;
+    return onDatabase(b, sides, 'target', async (held) => {
+      await dropTrial({ ...held, database });
+      return { note: `the database ${database} is gone` };
     });
   });
 }

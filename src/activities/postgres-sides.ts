@@ -1,13 +1,11 @@
 /** What every activity of a move of PostgreSQL is told: references and settings, never addresses or passwords. */
 import { FerryError } from '../errors.js';
 import { endpointOf, type PostgresSource } from '../inputs/postgres-move.js';
-import { placeOf, type PostgresEndpoint } from '../inputs/refs.js';
-import { rememberSecret } from '../platform/redact.js';
-import { resolveSecret } from '../platform/secrets.js';
-import { parsePostgresUrl, type DatabaseAddress } from '../postgres/address.js';
+import type { PostgresEndpoint } from '../inputs/refs.js';
 import { openSession, type At, type Session } from '../postgres/connect.js';
 import { systemIdOf } from '../postgres/describe.js';
 import { ferryOf, handOf, soleHand } from '../postgres/hands.js';
+import { resolveDatabase } from '../postgres/resolve.js';
 import { chooseTools, postgresTools, type PostgresTools } from '../postgres/tools.js';
 import type { Serving } from '../repoint/index.js';
 import type { Border } from './border.js';
@@ -31,27 +29,6 @@ export interface DatabaseSides {
 export type Side = 'source' | 'target';
 
 type Attempt = Pick<Border<never>, 'workflowId' | 'hand' | 'signal'>;
-
-/** @throws FerryError */
-export async function resolveDatabase(on: {
-  endpoint: PostgresEndpoint;
-  where: Side;
-  signal?: AbortSignal | undefined;
-}): Promise<DatabaseAddress> {
-  const { endpoint, where, signal } = on;
-  const url = typeof endpoint === 'string' ? endpoint : await resolveSecret({ ref: endpoint, where, signal });
-  try {
-    const address = parsePostgresUrl(url);
-    if (address.password !== undefined) rememberSecret(address.password);
-    return address;
-  } catch (error) {
-    const what = typeof endpoint === 'string' ? 'the URL' : `what ${placeOf(endpoint)} holds`;
-    throw new FerryError(
-      'InvalidInput',
-      `${where}: ${what} is not a PostgreSQL URL that can be used: it ${error instanceof Error ? error.message : 'can not be read'}`,
-    );
-  }
-}
 
 export function sourceEndpoint(source: PostgresSource): PostgresEndpoint {
   return endpointOf(source);

@@ -1,6 +1,7 @@
 /** The fields that every strategy's input has. */
 import { z } from 'zod';
-import { Duration, Probe, WebhookSpec } from './refs.js';
+import { Bucket } from './bucket.js';
+import { Duration, PostgresEndpoint, Probe, WebhookSpec } from './refs.js';
 
 /** How a gate is answered: by itself, or by one or two different people. */
 export const GatePolicy = z.union([
@@ -33,6 +34,26 @@ export function gatesField<const Names extends readonly [string, ...string[]]>(n
       description: `Settles gates ahead ("auto") or asks for two different approvers ({"approvers": 2}). Gates: ${names.join(', ')}`,
     });
 }
+
+const History = z.strictObject({
+  folder: z.string().startsWith('/', 'must be an absolute path on the worker').optional().meta({
+    description: 'Every receipt is kept here too, beside those of other workers and targets',
+  }),
+  markdown: z
+    .string()
+    .startsWith('/', 'must be an absolute path on the worker')
+    .optional()
+    .meta({
+      description: 'A paragraph is added to this file',
+      examples: ['/srv/ops/UPGRADE_HISTORY.md'],
+    }),
+  bucket: Bucket.optional().meta({ description: 'Every receipt is kept in this bucket too' }),
+  postgres: PostgresEndpoint.optional().meta({
+    description:
+      'Every receipt is kept in the table `ferry_receipts` of this PostgreSQL database too, which is made where it is missing',
+  }),
+});
+export type History = z.output<typeof History>;
 
 export const commonFields = {
   name: z
@@ -68,22 +89,9 @@ export const commonFields = {
   probes: z.array(Probe).default([]).meta({
     description: "The application's own tests, run after the cutover and before anything is destroyed",
   }),
-  history: z
-    .strictObject({
-      folder: z.string().startsWith('/', 'must be an absolute path on the worker').optional().meta({
-        description: 'Every receipt is kept here too, beside those of other workers and targets',
-      }),
-      markdown: z
-        .string()
-        .startsWith('/', 'must be an absolute path on the worker')
-        .optional()
-        .meta({
-          description: 'A paragraph is added to this file',
-          examples: ['/srv/ops/UPGRADE_HISTORY.md'],
-        }),
-    })
-    .optional()
-    .meta({ description: 'Where upgrades are remembered, beyond the folder of this one' }),
+  history: History.optional().meta({
+    description: 'Where upgrades are remembered, beyond the folder of this one',
+  }),
   followUps: z.array(z.string().min(1)).default([]).meta({
     description:
       'What is left to do by hand afterwards (for example: record the new address in Terraform); ticked by name',

@@ -1,6 +1,6 @@
 /** Input of `herokuInPlace`. */
 import { z } from 'zod';
-import { Backup } from './backup.js';
+import { Snapshot } from './backup.js';
 import { commonFields, gatesField } from './common.js';
 import { herokuFields } from './heroku.js';
 import { Duration } from './refs.js';
@@ -28,7 +28,7 @@ export const HerokuInPlaceInput = z
           .join(', ')}. The rest is ticked by a person, by its name`,
         examples: [['schedulerOff', 'writersPaused', 'clientsSpeakTls']],
       }),
-    snapshot: Backup.meta({
+    snapshot: Snapshot.default(true).meta({
       description:
         'Read every key (DUMP, with its expiry) into a file on the worker before anything is changed, which `redis-cli --pipe` puts back. It is not of one moment: the apps go on. false leaves it out',
     }),

@@ -1,5 +1,6 @@
 /** Input of `postgresMove`. */
 import { z } from 'zod';
+import { backupFields } from './backup.js';
 import { commonFields, gatesField } from './common.js';
 import { AppName } from './heroku.js';
 import { Action, Duration, PostgresEndpoint } from './refs.js';
@@ -69,6 +70,20 @@ export const PostgresMoveInput = z
       .startsWith('/', 'must be an absolute path on the worker')
       .optional()
       .meta({ description: 'Folder on the worker for dumps; default: that of the upgrade' }),
+    backup: z
+      .strictObject({
+        ...backupFields,
+        verify: z.boolean().optional().meta({
+          description:
+            'The dump counts only when it was restored into a throwaway database beside the target, and compared with it. The user needs CREATEDB',
+        }),
+      })
+      .optional()
+      .meta({
+        description:
+          'What is done with the dump of what the target holds, before that is destroyed (`clean`)',
+        examples: [{ copies: [{ bucket: { bucket: 'backups' } }], verify: true }],
+      }),
     soak: Duration.default('10m').meta({
       description:
         'How long after the cutover the source stays closed to writes, and going back is one command',
@@ -83,6 +98,8 @@ export const PostgresMoveInput = z
         input.stopWrites ? 'startWrites' : 'stopWrites',
         'is needed too: what stops the application has to be undone',
       );
+    if (input.backup && !input.clean)
+      issue('backup', 'is of what the target holds, which is dumped with `"clean": true` only');
     const { kind } = input.repoint;
     const { source, repoint } = input;
     if (

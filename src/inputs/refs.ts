@@ -232,7 +232,7 @@ export const CommandSpec = z
   });
 export type CommandSpec = z.infer<typeof CommandSpec>;
 
-const HttpUrl = z
+export const HttpUrl = z
   .string()
   .regex(/^https?:\/\//, 'must begin with http:// or https://')
   .refine((url) => !hasCredentials(url), { error: REFERENCE_HINT })

@@ -53,6 +53,7 @@ function filesIn(part: string, folder: string): BackupFiles {
     folder,
     async receive(name, chunks) {
       const path = join(part, name);
+      await failing(path, () => mkdir(dirname(path), { recursive: true, mode: 0o700 }));
       const file = await failing(path, () => open(path, 'wx', 0o600));
       try {
         for await (const chunk of chunks)

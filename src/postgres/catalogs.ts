@@ -3,8 +3,11 @@
 /** The schema that stands in a target while an upgrade fills it. */
 export const MARK = 'redis_ferry';
 
+/** Heroku's own schema, in every database there. Superusers own it, and event triggers that call what is in it. */
+export const HEROKU = '_heroku';
+
 /** Condition on `pg_namespace n`. */
-export const OWN_SCHEMAS = `n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND n.nspname <> '${MARK}'`;
+export const OWN_SCHEMAS = `n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', '${MARK}', '${HEROKU}')`;
 
 /** Condition: the object is no member of an extension. `of` is a catalog, `oid` an expression. */
 export function notOfExtension(of: string, oid: string): string {
@@ -34,11 +37,15 @@ const SCHEMALESS = [
   'pg_am',
 ] as const;
 
+/** Condition on `pg_event_trigger o`, behind others. */
+export const NOT_OF_HEROKU = `AND NOT EXISTS (SELECT FROM pg_proc f JOIN pg_namespace n ON n.oid = f.pronamespace WHERE f.oid = o.evtfoid AND n.nspname = '${HEROKU}')`;
+
 /** The same for what is in no schema. */
 export const WITHOUT_SCHEMA = SCHEMALESS.map(
   (catalog) =>
     `SELECT '${catalog}'::regclass::oid AS classid, o.oid AS objid FROM ${catalog} o WHERE o.oid >= ${FIRST_OWN} AND ${notOfExtension(catalog, 'o.oid')}
-     AND NOT EXISTS (SELECT FROM pg_depend i WHERE i.classid = '${catalog}'::regclass AND i.objid = o.oid AND i.deptype = 'i')`,
+     AND NOT EXISTS (SELECT FROM pg_depend i WHERE i.classid = '${catalog}'::regclass AND i.objid = o.oid AND i.deptype = 'i')
+     ${catalog === 'pg_event_trigger' ? NOT_OF_HEROKU : ''}`,
 ).join(' UNION ALL ');
 
 /** Condition on `pg_extension x`: this user may drop and make it. What a provider has put there stays, and counts as nothing. */

@@ -1,5 +1,5 @@
 /** What a database is, as the plan, the checklist and the workflow need it: counts, names and settings; never a value. */
-import { FIRST_OWN, OWN_EXTENSIONS, OWN_SCHEMAS, notOfExtension } from './catalogs.js';
+import { FIRST_OWN, NOT_OF_HEROKU, OWN_EXTENSIONS, OWN_SCHEMAS, notOfExtension } from './catalogs.js';
 import { shown } from './address.js';
 import { withSession, type At, type Session } from './connect.js';
 import { heldBy, type Held } from './empty.js';
@@ -24,6 +24,8 @@ export interface DatabaseFacts {
     own: boolean;
     /** Make schemas in it. */
     create: boolean;
+    /** Make other databases; not known of an upgrade that an older version began. */
+    databases?: boolean;
     /** See the sessions of others. */
     see: boolean;
   };
@@ -47,6 +49,8 @@ export interface DatabaseFacts {
   /** Locks that one transaction may take before others lack them. */
   locks: number;
   notDumped: NotDumped;
+  /** Event triggers of its own, at most 20; not known of an upgrade that an older version began. */
+  eventTriggers?: string[];
   mark: Mark | null;
 }
 
@@ -89,6 +93,7 @@ export async function describeDatabase(at: At, own: string): Promise<DatabaseFac
       rolesThatWrite: await rolesThatWrite(session),
       sessions: await connectedTo(session, own),
       notDumped: await notDumped(session),
+      eventTriggers: await eventTriggers(session),
       mark: await readMark(session),
     };
   });
@@ -118,6 +123,7 @@ async function serverOf(session: Session): Promise<Server> {
     superuser: boolean;
     own: boolean;
     create: boolean;
+    databases: boolean;
     see: boolean;
     recovery: boolean;
     encoding: string;
@@ -127,20 +133,27 @@ async function serverOf(session: Session): Promise<Server> {
   }>(
     `SELECT current_database()::text AS database, current_setting('server_version_num') AS number, current_setting('server_version') AS version,
        current_user::text AS user, r.rolsuper AS superuser, pg_has_role(d.datdba, 'USAGE') AS own,
-       has_database_privilege(d.oid, 'CREATE') AS create, r.rolsuper OR pg_has_role('pg_read_all_stats', 'USAGE') AS see,
+       has_database_privilege(d.oid, 'CREATE') AS create, r.rolsuper OR r.rolcreatedb AS databases, r.rolsuper OR pg_has_role('pg_read_all_stats', 'USAGE') AS see,
        pg_is_in_recovery() AS recovery, pg_encoding_to_char(d.encoding)::text AS encoding, d.datcollate || '/' || d.datctype AS collation,
        (SELECT count(*) FROM pg_prepared_xacts p WHERE p.database = current_database())::text AS prepared,
        (current_setting('max_locks_per_transaction')::bigint * (current_setting('max_connections')::bigint + current_setting('max_prepared_transactions')::bigint))::text AS locks
      FROM pg_database d, pg_roles r WHERE d.datname = current_database() AND r.rolname = current_user`,
   );
-  const { number = '0', superuser = false, own = false, create = false, see = false } = row ?? {};
+  const {
+    number = '0',
+    superuser = false,
+    own = false,
+    create = false,
+    databases = false,
+    see = false,
+  } = row ?? {};
   return {
     database: row?.database ?? '',
     systemId: await systemIdOf(session),
     version: (row?.version ?? '').split(' ')[0] ?? '',
     major: Math.floor(Number(number) / 10_000),
     user: row?.user ?? '',
-    can: { superuser, own, create, see },
+    can: { superuser, own, create, databases, see },
     inRecovery: row?.recovery ?? false,
     encoding: row?.encoding ?? '',
     collation: row?.collation ?? '',
@@ -194,6 +207,13 @@ async function foreignOwners(session: Session): Promise<string[]> {
        UNION ALL SELECT n.nspowner FROM pg_namespace n WHERE ${OWN_SCHEMAS} AND n.nspname <> 'public' AND n.oid >= ${FIRST_OWN}
        UNION ALL SELECT l.lomowner FROM pg_largeobject_metadata l
      ) o JOIN pg_roles r ON r.oid = o.owner WHERE NOT pg_has_role(r.oid, 'USAGE') ORDER BY 1 LIMIT ${NAMED}`,
+  );
+  return rows.map(({ name }) => name);
+}
+
+async function eventTriggers(session: Session): Promise<string[]> {
+  const rows = await session.ask<{ name: string }>(
+    `SELECT o.evtname::text AS name FROM pg_event_trigger o WHERE ${notOfExtension('pg_event_trigger', 'o.oid')} ${NOT_OF_HEROKU} ORDER BY 1 LIMIT ${NAMED}`,
   );
   return rows.map(({ name }) => name);
 }

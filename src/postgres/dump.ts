@@ -5,8 +5,9 @@ import { z } from 'zod';
 import { FerryError } from '../errors.js';
 import { follow } from '../platform/exec.js';
 import { fileFailure, sha256Of } from '../platform/files.js';
+import { MANIFEST, manifestIn, type Manifest } from '../redis/backup/manifest.js';
 import { environmentFor, shown } from './address.js';
-import { MARK } from './catalogs.js';
+import { HEROKU, MARK } from './catalogs.js';
 import type { At } from './connect.js';
 import { firstError } from './said.js';
 import type { PostgresTools } from './tools.js';
@@ -27,7 +28,6 @@ export interface DumpProgress {
 
 /** Beside the dump itself, which pg_dump wants to have a folder of its own for. */
 const DUMP = 'dump';
-const MANIFEST = 'manifest.json';
 
 /** Of pg_dump's folder, or of Heroku's file. */
 export function dumpIn(folder: string): string {
@@ -74,6 +74,7 @@ export async function dumpDatabase(
         // What is a word of its own is another matter in each version.
         '--quote-all-identifiers',
         `--exclude-schema=${MARK}`,
+        `--exclude-schema=${HEROKU}`,
         ...(whole ? [] : ['--no-publications']),
         '--no-subscriptions',
       ],
@@ -104,16 +105,25 @@ export async function removeDump(folder: string): Promise<void> {
   });
 }
 
-const Manifest = z.array(z.object({ name: z.string(), bytes: z.number(), sha256: z.string() }));
+/** An upgrade of an older version that is under way has a list alone, of names below the dump. */
+const Older = z.array(z.object({ name: z.string(), bytes: z.number(), sha256: z.string() }));
 
-/** Writes down what is in the folder. */
+/** Writes down what is in the folder: the dump, and what stands beside it. */
 export async function seal(folder: string): Promise<{ files: number; bytes: number }> {
   const path = dumpIn(folder);
-  const files = [];
+  const takenAt = new Date().toISOString();
+  const files: Manifest['files'] = [];
   for (const { name, bytes } of await sizesOf(path))
-    files.push({ name, bytes, sha256: await sha256Of(name === '' ? path : join(path, name)) });
-  await writeFile(join(folder, MANIFEST), JSON.stringify(files), { mode: 0o600 });
-  return { files: files.length, bytes: files.reduce((sum, { bytes }) => sum + bytes, 0) };
+    files.push({
+      name: name === '' ? DUMP : `${DUMP}/${name}`,
+      bytes,
+      sha256: await sha256Of(join(path, name)),
+    });
+  const dumped = { files: files.length, bytes: files.reduce((sum, { bytes }) => sum + bytes, 0) };
+  for (const { name, bytes } of await sizesOf(folder))
+    if (name !== DUMP) files.push({ name, bytes, sha256: await sha256Of(join(folder, name)) });
+  await writeFile(join(folder, MANIFEST), JSON.stringify({ takenAt, files }), { mode: 0o600 });
+  return dumped;
 }
 
 /** It is there, and as it was written. @throws FerryError BackupFailed */
@@ -124,9 +134,11 @@ export async function checkDump(folder: string): Promise<void> {
       'BackupFailed',
       `the dump ${folder} is not on this worker. All steps of an upgrade need the same disk: run one worker, or give \`folder\` on a disk that all of them share`,
     );
-  const path = dumpIn(folder);
-  for (const { name, bytes, sha256 } of Manifest.parse(JSON.parse(text))) {
-    const file = name === '' ? path : join(path, name);
+  const files =
+    manifestIn(text)?.files ??
+    Older.parse(JSON.parse(text)).map((each) => ({ ...each, name: join(DUMP, each.name) }));
+  for (const { name, bytes, sha256 } of files) {
+    const file = join(folder, name);
     const found = await stat(file).catch(() => null);
     if (found?.size !== bytes || (await sha256Of(file)) !== sha256)
       throw new FerryError('BackupFailed', `${file} is not as it was written`);

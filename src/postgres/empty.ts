@@ -1,6 +1,6 @@
 /** Whether a database holds anything, and taking it out. The database itself stays, with its settings and its rights. */
 import { ident, type Session } from './connect.js';
-import { IN_SCHEMAS, OWN_EXTENSIONS, OWN_SCHEMAS, WITHOUT_SCHEMA } from './catalogs.js';
+import { IN_SCHEMAS, notOfExtension, OWN_EXTENSIONS, OWN_SCHEMAS, WITHOUT_SCHEMA } from './catalogs.js';
 
 export interface Held {
   /** Objects of every kind: tables, types, functions, extensions, schemas. */
@@ -11,7 +11,7 @@ export interface Held {
 export async function heldBy(session: Session): Promise<Held> {
   const [row] = await session.ask<{ objects: string; los: string }>(
     `SELECT ((SELECT count(*) FROM (${IN_SCHEMAS}) s) + (SELECT count(*) FROM (${WITHOUT_SCHEMA}) w)
-       + (SELECT count(*) FROM pg_namespace n WHERE ${OWN_SCHEMAS} AND n.nspname <> 'public')
+       + (SELECT count(*) FROM pg_namespace n WHERE ${OWN_SCHEMAS} AND n.nspname <> 'public' AND ${notOfExtension('pg_namespace', 'n.oid')})
        + (SELECT count(*) FROM pg_extension x WHERE ${OWN_EXTENSIONS}))::text AS objects,
        (SELECT count(*) FROM pg_largeobject_metadata)::text AS los`,
   );
@@ -64,7 +64,7 @@ export async function emptyDatabase(
   for (const { name } of extensions) await session.ask(`DROP EXTENSION IF EXISTS ${ident(name)} CASCADE`);
   const schemas = await session.ask<{ name: string }>(
     `SELECT n.nspname AS name FROM pg_namespace n WHERE ${OWN_SCHEMAS} AND n.nspname <> 'public'
-       AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_namespace'::regclass AND e.objid = n.oid AND e.deptype = 'e')`,
+       AND ${notOfExtension('pg_namespace', 'n.oid')}`,
   );
   for (const { name } of schemas) await session.ask(`DROP SCHEMA IF EXISTS ${ident(name)} CASCADE`);
   for (;;) {

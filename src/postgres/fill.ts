@@ -32,7 +32,10 @@ const DIGEST = 'content';
 /** What the target holds, into a folder that is there and empty. */
 export async function keepContent(on: Omit<Filling, 'session'> & { folder: string }): Promise<DumpFacts> {
   const { at, major, tools, jobs, folder, onProgress } = on;
-  const dumped = await dumpDatabase({
+  // First: where it is the same when the target is emptied, nothing was written around the dump either.
+  const { content } = await contentOf({ at, major, jobs, utf8: false });
+  await writeAtomically({ path: join(folder, DIGEST), content: digestOf(content), mode: 0o600 });
+  return dumpDatabase({
     ...at,
     tools,
     folder,
@@ -40,9 +43,6 @@ export async function keepContent(on: Omit<Filling, 'session'> & { folder: strin
     whole: true,
     onProgress: ({ tables }) => onProgress(tables, 0),
   });
-  const { content } = await contentOf({ at, major, jobs, utf8: false });
-  await writeAtomically({ path: join(folder, DIGEST), content: digestOf(content), mode: 0o600 });
-  return dumped;
 }
 
 /** What is kept in the folder is taken out. Not where the target holds something else by now. */

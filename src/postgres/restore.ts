@@ -5,7 +5,7 @@ import { FerryError } from '../errors.js';
 import { capture, follow } from '../platform/exec.js';
 import { environmentFor, shown } from './address.js';
 import { withSession, type At } from './connect.js';
-import { OWN_EXTENSIONS } from './catalogs.js';
+import { HEROKU, OWN_EXTENSIONS } from './catalogs.js';
 import { dumpIn } from './dump.js';
 import { firstError } from './said.js';
 import type { PostgresTools } from './tools.js';
@@ -46,11 +46,13 @@ export async function restoreDump(
       `SELECT 'public' AS name FROM pg_namespace WHERE nspname = 'public'`,
     ),
   }));
-  const { list, items, leftOut } = chosen(await contentsOf(tools, folder, signal), {
+  const listFile = join(folder, `list-${name.slice(name.lastIndexOf(':') + 1)}`);
+  const contents = await read({ tools, folder, args: ['--list'], signal });
+  const { list, items, leftOut } = chosen(contents, {
     extensions: there.extensions.map((each) => each.name),
     publicIsThere: there.schemas.length > 0,
+    eventTriggers: await eventTriggersOfHeroku({ tools, folder, contents, listFile, signal }),
   });
-  const listFile = join(folder, `list-${name.slice(name.lastIndexOf(':') + 1)}`);
   await writeFile(listFile, `${list.join('\n')}\n`, { mode: 0o600 });
   let done = 0;
   try {
@@ -94,14 +96,17 @@ export async function restoreDump(
 const FINISHED =
   /: (?:creating|finished item|processing data for|executing SEQUENCE SET|restoring large object)\b/;
 
-async function contentsOf(
-  tools: PostgresTools,
-  folder: string,
-  signal: AbortSignal | undefined,
-): Promise<string[]> {
-  const spec = { command: [tools.pgRestore, '--list', dumpIn(folder)], timeout: '10m' };
+interface Reading {
+  tools: PostgresTools;
+  folder: string;
+  signal: AbortSignal | undefined;
+}
+
+/** Lines that pg_restore says of the dump. */
+async function read({ tools, folder, args, signal }: Reading & { args: string[] }): Promise<string[]> {
+  const spec = { command: [tools.pgRestore, ...args, dumpIn(folder)], timeout: '10m' };
   const said = await capture({
-    label: 'pg_restore --list',
+    label: `pg_restore ${args[0] ?? ''}`,
     spec,
     name: '',
     step: '',
@@ -113,13 +118,37 @@ async function contentsOf(
   return said.stdout.split('\n');
 }
 
+/** Names of event triggers that call what is in Heroku's schema. A table of contents does not say what they call; their definitions do. */
+async function eventTriggersOfHeroku(
+  on: Reading & { contents: readonly string[]; listFile: string },
+): Promise<string[]> {
+  const { contents, listFile, ...reading } = on;
+  const all = contents.filter((line) => /^\d+; \d+ \d+ EVENT TRIGGER /.test(line));
+  if (all.length === 0) return [];
+  await writeFile(listFile, `${all.join('\n')}\n`, { mode: 0o600 });
+  const sql = (await read({ ...reading, args: [`--use-list=${listFile}`, '--file=-'] })).join('\n');
+  const made =
+    /CREATE EVENT TRIGGER ("(?:[^"]|"")+"|\S+) ON [^;]*? EXECUTE (?:FUNCTION|PROCEDURE) "?([^".]+)"?\./g;
+  return [...sql.matchAll(made)]
+    .filter(([, , schema]) => schema === HEROKU)
+    .map(([, name = '']) => name.replaceAll('"', ''));
+}
+
 /** Lines of a table of contents, such as `2; 3079 16390 EXTENSION - hstore`. */
 export function chosen(
   contents: readonly string[],
-  there: { extensions: readonly string[]; publicIsThere: boolean },
+  there: {
+    extensions: readonly string[];
+    publicIsThere: boolean;
+    /** Those of Heroku. */
+    eventTriggers?: readonly string[];
+  },
 ): { list: string[]; items: number; leftOut: string[] } {
   const leftOut: string[] = [];
-  const list = contents.filter((line) => {
+  const others = contents.filter((line) => !isOfHeroku(line, there.eventTriggers ?? []));
+  if (others.length < contents.length)
+    leftOut.push(`what is Heroku's own (${contents.length - others.length} items)`);
+  const list = others.filter((line) => {
     const [, , what = '', name = ''] =
       /^\d+; (\d+ \d+) ((?:COMMENT - )?(?:EXTENSION|SCHEMA)(?: -)?) (.*?)\s*$/.exec(line) ?? [];
     const named = name.replace(/ \S*$/, '').replaceAll('"', '') || name;
@@ -133,6 +162,17 @@ export function chosen(
     return true;
   });
   return { list, items: list.filter((line) => /^\d+;/.test(line)).length, leftOut };
+}
+
+/** In its schema, the schema itself, one of its event triggers, or a comment or a right on one of these. */
+function isOfHeroku(line: string, eventTriggers: readonly string[]): boolean {
+  const [, kind = '', name = ''] = /^\d+; \d+ \d+ ([A-Z]+(?: [A-Z]+)*(?: -)?) (\S.*)$/.exec(line) ?? [];
+  const rest = `${name.replaceAll('"', '')} `;
+  if (!kind.endsWith('-')) return rest.startsWith(`${HEROKU} `);
+  return (
+    new RegExp(`^(?:SCHEMA )?${HEROKU} `).test(rest) ||
+    eventTriggers.some((each) => rest.startsWith(`${each} `) || rest.startsWith(`EVENT TRIGGER ${each} `))
+  );
 }
 
 /** A name alone would be taken for a URL where it looks like one. */

@@ -1,7 +1,13 @@
 /** Comparing two databases, and relying later on what the comparison found. */
 import { FerryError } from '../errors.js';
 import { openSession, type At } from './connect.js';
-import { differencesOf, sayDifference, viewsDiffer, type Difference } from './verify/compare.js';
+import {
+  differencesOf,
+  extensionsAdded,
+  sayDifference,
+  viewsDiffer,
+  type Difference,
+} from './verify/compare.js';
 import { contentOf, digestOf, type Content, type Counted } from './verify/content.js';
 import { momentOf, unwrittenSince, type Moment, type Proof } from './written.js';
 
@@ -9,6 +15,8 @@ export interface Compared {
   differences: number;
   /** At most 20, each with a name. */
   samples: string[];
+  /** Extensions that only the target has, which is no difference. */
+  extensionsAdded?: string[];
   counted: Counted;
   largeObjects: number;
   objects: number;
@@ -43,6 +51,7 @@ export async function compareDatabases(
     };
     const { source, target, counted } = await contents({ ...on, onProgress });
     const found = differencesOf(source, target);
+    const added = extensionsAdded(source, target);
     const views = found.filter(({ kind, what }) => kind === 'view' && what === 'different');
     const real =
       views.length === 0
@@ -52,6 +61,7 @@ export async function compareDatabases(
     return {
       differences: differences.length,
       samples: sampled(differences),
+      ...(added.length > 0 ? { extensionsAdded: added } : {}),
       counted,
       largeObjects: Number(target.get('large objects')?.get('large objects')?.split(' ')[0] ?? 0),
       objects: target.get('object')?.size ?? 0,

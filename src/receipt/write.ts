@@ -53,10 +53,15 @@ export async function readHistory(folder: string): Promise<HistoryEntry[]> {
     const receipt = receiptIn(await readFile(join(folder, name), 'utf8'));
     if (receipt) entries.set(receipt.runId, entryOf(receipt));
   }
-  return [...entries.values()].toSorted((a, b) => b.at.localeCompare(a.at));
+  return newestFirst(entries.values());
 }
 
-function receiptIn(text: string): Receipt | null {
+export function newestFirst(entries: Iterable<HistoryEntry>): HistoryEntry[] {
+  return [...entries].toSorted((a, b) => b.at.localeCompare(a.at));
+}
+
+/** Null: it is none. */
+export function receiptIn(text: string): Receipt | null {
   try {
     const parsed = JSON.parse(text) as Partial<Receipt> | null;
     return parsed?.outcome !== undefined && parsed.runId !== undefined && parsed.facts !== undefined
@@ -68,7 +73,7 @@ function receiptIn(text: string): Receipt | null {
 }
 
 /** `upgrade-redis-sessions-20260301T020011Z-1a2b3c4d`: sorts by target, then by time; the run tells two of one second apart. */
-function fileName(receipt: Receipt): string {
+export function fileName(receipt: Receipt): string {
   const started = receipt.startedAt.slice(0, 19).replaceAll(/[-:]/g, '');
   return [receipt.workflowId, `${started}Z`, receipt.runId.slice(0, 8)]
     .map((part) => part.replaceAll(/[^A-Za-z0-9._-]/g, '-').replace(/^\.+/, ''))

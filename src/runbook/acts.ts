@@ -55,6 +55,15 @@ export const reads: ActivityOptions = {
   retry: { initialInterval: '500ms', backoffCoefficient: 2, maximumInterval: '5s', maximumAttempts: 4 },
 };
 
+/** Keeps something elsewhere, where an upgrade does not depend on it: a few minutes, and it goes on without. */
+export const keeps: ActivityOptions = {
+  ...waits,
+  startToCloseTimeout: '2m',
+  scheduleToCloseTimeout: '5m',
+  heartbeatTimeout: '30s',
+  retry: { initialInterval: '1s', backoffCoefficient: 2, maximumInterval: '10s', maximumAttempts: 4 },
+};
+
 /** The first look at everything: what can't be reached is said at once. */
 export const looks: ActivityOptions = { ...reads, retry: { ...reads.retry, maximumAttempts: 2 } };
 

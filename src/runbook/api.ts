@@ -14,7 +14,7 @@ import type {
   Told,
   WayBack,
 } from '../contract.js';
-import type { GatePolicy, MaintenanceWindow } from '../inputs/common.js';
+import type { GatePolicy, History, MaintenanceWindow } from '../inputs/common.js';
 import type { WebhookSpec } from '../inputs/refs.js';
 import type { Ledger } from './ledger.js';
 import type { Steering } from './wishes.js';
@@ -31,7 +31,7 @@ export interface CommonSettings {
   notify?: WebhookSpec | undefined;
   contact?: string | undefined;
   followUps: string[];
-  history?: { folder?: string | undefined; markdown?: string | undefined } | undefined;
+  history?: History | undefined;
   gates: Partial<Record<string, GatePolicy>>;
   /** Those that a strategy has, which may be changed while it runs. */
   rate?: string | number | undefined;

@@ -15,7 +15,7 @@ import type { z } from 'zod';
 import { HOLD_MEMO, workflowIdOf, type Hold, type Phase, type Receipt, type Strategy } from '../contract.js';
 import { sentences } from '../inputs/messages.js';
 import { buildReceipt } from '../receipt/build.js';
-import { acts, locally, reads } from './acts.js';
+import { acts, keeps, locally, reads } from './acts.js';
 import type { Body, Carried, CommonSettings, Upgrade } from './api.js';
 import { tally } from './counters.js';
 import { doing, GoingOnAsNew } from './doing.js';
@@ -220,6 +220,7 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
     } catch (error) {
       receipt.warnings.push(`The end could not be written to the journal: ${problemOf(error).message}`);
     }
+    if (outcome !== 'Planned') await keepElsewhere(receipt);
     try {
       receipt.files = await acts({ ...reads, startToCloseTimeout: '1m' }, 'Write the receipt').saveReceipt({
         receipt,
@@ -239,6 +240,18 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
       `${outcome}: ${reason}${receipt.left.length > 0 ? `. Left as it is: ${receipt.left.join('; ')}` : ''}`,
       [receipt],
     );
+  }
+
+  /** One after the other: the next one is told of what failed before. */
+  async function keepElsewhere(receipt: Receipt): Promise<void> {
+    const { bucket, postgres } = settings.history ?? {};
+    const stores = [...(bucket ? [{ bucket }] : []), ...(postgres ? [{ postgres }] : [])];
+    for (const store of stores)
+      try {
+        await acts(keeps, 'Keep the receipt').keepReceipt({ receipt, store });
+      } catch (error) {
+        receipt.warnings.push(`The receipt could not be kept elsewhere: ${problemOf(error).message}`);
+      }
   }
 
   // The outer scope can't be cancelled: a Cancel is a request like any other, and undoing must not be cut off by it.

@@ -18,7 +18,7 @@ if (purpose === undefined) {
   }
 }
 
-function print({ temporal, redis, browser, haproxy, heroku, postgres }: Tools): void {
+function print({ temporal, redis, browser, haproxy, heroku, postgres, s3 }: Tools): void {
   const rows =
     temporal.kind === 'server'
       ? [['temporal', '', temporal.address]]
@@ -30,6 +30,7 @@ function print({ temporal, redis, browser, haproxy, heroku, postgres }: Tools): 
   if (haproxy) rows.push(['haproxy', haproxy.version, haproxy.from]);
   if (heroku) rows.push(['heroku', heroku.version, heroku.from]);
   for (const { major, version, from } of postgres) rows.push([`pg${major}`, `PostgreSQL ${version}`, from]);
+  if (s3) rows.push(['s3', `Moto ${s3.version}`, s3.from]);
   for (const [name = '', version = '', from = ''] of rows)
     console.log(`${name.padEnd(9)} ${version.padEnd(19)} ${from}`);
   console.log(`cache: ${cacheFolder()}`);

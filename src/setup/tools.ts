@@ -5,6 +5,7 @@ import { findHaproxy, type FoundHaproxy } from './haproxy.js';
 import { HEROKU } from './heroku.js';
 import { findPostgres, type FoundPostgres } from './postgres.js';
 import { findCli, type FoundCli } from './provider-cli.js';
+import { findS3, type FoundS3 } from './s3.js';
 import { findTemporal, type FoundTemporal } from './temporal.js';
 
 export const PURPOSES = ['demo', 'test', 'sweep'] as const;
@@ -21,6 +22,8 @@ export type Tools = {
   heroku: FoundCli | null;
   /** For the tests of moves of PostgreSQL, oldest first; none as above. */
   postgres: FoundPostgres[];
+  /** For the tests of buckets; null as above. */
+  s3: FoundS3 | null;
 };
 
 /** What the tests are run against: each line of Redis and Valkey that somebody may have to leave or go to. */
@@ -37,6 +40,7 @@ export async function findTools(purpose: Purpose, say: Say, cache: string = cach
   const haproxy = purpose === 'demo' ? Promise.resolve(null) : findHaproxy(say, cache);
   const heroku = purpose === 'demo' ? Promise.resolve(null) : findCli(HEROKU, say, cache);
   const postgres = purpose === 'demo' ? Promise.resolve([]) : findPostgres(say, cache);
+  const s3 = purpose === 'demo' ? Promise.resolve(null) : findS3(say, cache);
   // Side by side, as both mostly wait for downloads; and both are heard out, so that one run names all that is missing.
   const [temporal, servers] = await Promise.allSettled([
     findTemporal(say, cache),
@@ -45,6 +49,7 @@ export async function findTools(purpose: Purpose, say: Say, cache: string = cach
     haproxy,
     heroku,
     postgres,
+    s3,
   ]);
   if (temporal.status === 'fulfilled' && servers.status === 'fulfilled') {
     return {
@@ -54,6 +59,7 @@ export async function findTools(purpose: Purpose, say: Say, cache: string = cach
       haproxy: await haproxy,
       heroku: await heroku,
       postgres: await postgres,
+      s3: await s3,
     };
   }
   const reasons = [temporal, servers].flatMap((each) =>

@@ -1,6 +1,6 @@
 /** The steps that take backups of the servers, for any strategy. */
-import type { BackupFacts } from '../activities/backing-up.js';
-import type { Backup } from '../inputs/backup.js';
+import type { BackupFacts, Loaded } from '../activities/backing-up.js';
+import { shownCopy, type Backup } from '../inputs/backup.js';
 import type { RedisEndpoint } from '../inputs/refs.js';
 import { acts, moves } from '../runbook/acts.js';
 import type { Runbook, WriteStep } from '../runbook/api.js';
@@ -16,7 +16,7 @@ export function backing(r: Runbook, { backup, about }: { backup: Backup; about: 
   const taken: Record<string, unknown> = {};
   return async (title: string, which: Which): Promise<BackupFacts | null> => {
     if (!backup) return null;
-    const facts = await r.step(title, backupStep({ title, ...which, about, backup }));
+    const facts = await r.step(title, backupStep(r, { title, ...which, about, backup }));
     if (facts) taken[LABELS[which.side]] = forReceipt(facts);
     r.record({ backups: taken });
     return facts;
@@ -26,36 +26,132 @@ export function backing(r: Runbook, { backup, about }: { backup: Backup; about: 
 /** When each is taken. */
 const LABELS = { source: 'before', target: 'after' } as const;
 
+interface Elsewhere {
+  /** Where they are. */
+  copies?: string[];
+  removed?: string[];
+}
+
+/** What counts as one, where the input asks for more than the files on the worker. */
+interface Counted extends BackupFacts, Elsewhere {
+  loaded?: Loaded;
+}
+
+type Wanted = Pick<Exclude<Backup, boolean>, 'copies' | 'keep' | 'verify'>;
+
 function backupStep(
+  r: Runbook,
   on: Which & { title: string; about: number; backup: Backup },
-): WriteStep<BackupFacts | null> {
+): WriteStep<Counted | null> {
   const { title, endpoint, side, shown, about, backup } = on;
+  const wanted: Wanted = typeof backup === 'object' ? backup : {};
+  // A copy that failed is tried again with the backup that is there.
+  let taken: Counted | null = null;
   return {
     does: [
       `read a snapshot (RDB) of ${shown}, as a replica would: the server forks once for it, and writes it to its own disk first`,
       'keep it on the worker with the settings and the users, without passwords; check its length and checksum',
+      ...saysMore(wanted),
     ],
     notes: [`at most about ${megabytes(about)}, which is what the server takes in memory`],
     foresee: null,
     undo: { none: 'nothing was changed; the files stay' },
     skippable: true,
-    do: () =>
-      acts({ ...moves, retry: { ...moves.retry, maximumAttempts: 5 } }, title).backUp({
+    do: async () => {
+      taken ??= await acts(fewTries, title).backUp({
         endpoint,
         side,
         label: LABELS[side],
         backup,
         step: title,
-      }),
+      });
+      const facts: Counted = { ...taken };
+      if (wanted.verify && !facts.loaded) {
+        // One that is refused is of no use: the next try takes another.
+        taken = null;
+        const { folder, product } = facts;
+        const { loaded, why } = await acts(twoTries, 'Try the backup').tryBackup({ folder, product });
+        if (loaded) facts.loaded = loaded;
+        else r.warn(`The backup of ${shown} was not tried: ${why ?? 'no reason is known'}.`);
+        taken = { ...facts };
+      }
+      const elsewhere = { folder: facts.folder, bytes: sizeOf(facts), title, backup };
+      return { ...facts, ...(await keptElsewhere(r, elsewhere)) };
+    },
     note: (result) =>
       result
-        ? `${megabytes(sizeOf(result))} in ${result.seconds} s, ${result.checksum === 'right' ? 'checksum right' : 'without a checksum (rdbchecksum no)'}`
+        ? `${megabytes(sizeOf(result))} in ${result.seconds} s, ${result.checksum === 'right' ? 'checksum right' : 'without a checksum (rdbchecksum no)'}${noteMore(result)}`
         : '',
   };
 }
 
-function forReceipt({ folder, takenAt, server, product, keys, offset, files }: BackupFacts) {
+/** Copies of a backup that stands in `folder`, and what goes for it. */
+export async function keptElsewhere(
+  r: Runbook,
+  on: { folder: string; bytes: number; title: string; backup: Backup },
+): Promise<Elsewhere> {
+  const { folder, bytes, title, backup } = on;
+  const { copies, keep }: Wanted = typeof backup === 'object' ? backup : {};
+  const kept: Elsewhere = {};
+  for (const copy of copies ?? []) {
+    await acts(fewTries, 'Copy the backup').copyBackup({ folder, copy, bytes, step: title });
+    kept.copies = [...(kept.copies ?? []), shownCopy(copy)];
+  }
+  if (keep) {
+    const { removed, problems } = await acts(fewTries, 'Remove old backups').removeOldBackups({
+      backup,
+      keep,
+    });
+    kept.removed = removed;
+    for (const problem of problems) r.warn(`${problem}.`);
+  }
+  return kept;
+}
+
+const fewTries = { ...moves, retry: { ...moves.retry, maximumAttempts: 5 } };
+/** What a server refuses once it refuses again. */
+const twoTries = { ...moves, retry: { ...moves.retry, maximumAttempts: 2 } };
+
+function saysMore(wanted: Wanted): string[] {
+  return [
+    ...(wanted.verify ? ['load it into a throwaway server on the worker, which is ended again'] : []),
+    ...saysElsewhere(wanted),
+  ];
+}
+
+export function saysElsewhere({ copies = [], keep }: Omit<Wanted, 'verify'>): string[] {
+  return [
+    ...copies.map((copy) => `copy it to ${shownCopy(copy)}, and compare size and SHA-256 there`),
+    ...(keep
+      ? [
+          `then remove backups of this name that Redis Ferry made more than ${keep.days} days ago, but for those of the last ${keep.atLeast} upgrades`,
+        ]
+      : []),
+  ];
+}
+
+function noteMore({ loaded, ...elsewhere }: Counted): string {
+  return [
+    ...(loaded ? [`${loaded.keys.toLocaleString('en')} keys loaded by ${loaded.by}`] : []),
+    ...notesElsewhere(elsewhere),
+  ]
+    .map((each) => `; ${each}`)
+    .join('');
+}
+
+export function notesElsewhere({ copies = [], removed = [] }: Elsewhere): string[] {
+  return [
+    ...(copies.length > 0 ? [`copied to ${copies.join(', ')}`] : []),
+    ...(removed.length > 0 ? [`${removed.length} old ones removed`] : []),
+  ];
+}
+
+function forReceipt(facts: Counted) {
+  const { folder, takenAt, server, product, keys, offset, files, loaded, copies, removed } = facts;
   return {
+    ...(loaded ? { loaded } : {}),
+    ...(copies ? { copies } : {}),
+    ...(removed ? { removed } : {}),
     folder,
     takenAt,
     server,

@@ -55,6 +55,19 @@ export function mayClean({ target }: MoveFacts): string {
   return `Destroy what ${target.shown} holds (${n(counts.tables)} tables in ${n(counts.schemas)} schemas, ${n(held.objects)} objects, ${n(held.largeObjects)} large objects)? It is dumped first.`;
 }
 
+/** The throwaway database: named after the folder of the dump, and so after the run. */
+export function trialOf({ folders }: MoveFacts): string {
+  return `ferry_try_${/postgres-([0-9a-f]+)-target-before$/.exec(folders.kept)?.[1] ?? 'it'}`;
+}
+
+export function trialSays(facts: MoveFacts): string[] {
+  const { target } = facts;
+  return [
+    `restore it into the new database ${trialOf(facts)} beside ${target.shown}, and compare both`,
+    `drop ${trialOf(facts)} again`,
+  ];
+}
+
 export function mayCutOver({ source, target }: MoveFacts): string {
   return `Switch the applications over from ${source.shown} to ${target.shown}?`;
 }
@@ -110,6 +123,11 @@ export function restored({ items, seconds, leftOut }: Filled): string {
 
 export function compared({ counted, objects, largeObjects, seconds }: Compared): string {
   return `${n(counted.rows)} rows of ${n(counted.tables)} tables, ${n(objects)} objects, ${n(largeObjects)} large objects: no difference, in ${seconds} s`;
+}
+
+export function added(extensions: readonly string[], { target }: MoveFacts): string {
+  const names = extensions.join(', ');
+  return `Only ${target.shown} has ${extensions.length === 1 ? 'the extension' : 'the extensions'} ${names}: that is no difference, and nothing that was moved needs it.`;
 }
 
 export function comparison({ counted, objects, largeObjects, seconds, differences, source }: Compared) {

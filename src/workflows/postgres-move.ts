@@ -13,6 +13,7 @@ import { milliseconds } from '../inputs/refs.js';
 import { acts, call, changes, inspects, looks, moves, switches } from '../runbook/acts.js';
 import { ending } from '../runbook/failure.js';
 import { runbook } from '../runbook/runbook.js';
+import { keptElsewhere, notesElsewhere, saysElsewhere } from './backup-step.js';
 import { maintenanceImpact, maintenanceOff, maintenanceOn, workersBack, workersDown } from './heroku-rest.js';
 import * as say from './postgres-move-words.js';
 import { probed } from './probes.js';
@@ -51,6 +52,43 @@ export async function postgresMove(raw: unknown): Promise<Receipt> {
         note: (result) => (result ? say.dumped(result) : ''),
       });
       if (kept) r.record({ kept: { folder: folders.kept, ...kept } });
+      const { backup: wanted } = input;
+      if (wanted?.verify) {
+        const database = say.trialOf(facts);
+        const tried = await r.step('Try what was kept', {
+          does: say.trialSays(facts),
+          foresee: null,
+          undo: {
+            says: `drop the database ${database}, if it is there`,
+            call: call('dropTrialDatabase', { sides, database }),
+            byHand: [],
+            independent: true,
+          },
+          skippable: true,
+          do: () => acts(moves, 'Try what was kept').tryKeptDump({ ...into, database }),
+          note: (result) => (result?.compared ? say.compared(result.compared) : ''),
+        });
+        if (tried?.compared) r.record({ tried: say.comparison(tried.compared) });
+        else if (tried)
+          r.warn(`What ${target.shown} held was not tried: ${target.user} may not make a database there.`);
+      }
+      if (wanted?.copies ?? wanted?.keep) {
+        const elsewhere = {
+          folder: folders.kept,
+          bytes: kept?.bytes ?? 0,
+          title: 'Copy what was kept',
+          backup: { ...wanted, folder: input.folder },
+        };
+        const copied = await r.step('Copy what was kept', {
+          does: saysElsewhere(wanted),
+          foresee: null,
+          undo: { none: 'the copies stay' },
+          skippable: true,
+          do: () => keptElsewhere(r, elsewhere),
+          note: (result) => (result ? notesElsewhere(result).join('; ') : ''),
+        });
+        if (copied) r.record({ keptElsewhere: { ...copied } });
+      }
       await r.step('Empty the target', {
         does: [
           `destroy everything in ${target.shown}; the database itself, its settings and its rights stay`,
@@ -154,6 +192,7 @@ export async function postgresMove(raw: unknown): Promise<Receipt> {
       note: (result) => (result ? say.compared(result) : ''),
     });
     if (compared) r.record({ comparison: say.comparison(compared) });
+    if (compared?.extensionsAdded) r.warn(say.added(compared.extensionsAdded, facts));
 
     // ---- The switch.
     await r.gate('cutover', say.mayCutOver(facts));

@@ -90,6 +90,10 @@ describe.skipIf(NO_POSTGRES)('postgresMove survives', { timeout: 300_000 }, () =
     const rows = app.acknowledged.size;
     await until('writes at the source', async () => app.acknowledged.size > rows, 60_000);
     await app.stop();
+    await expectBothAsBefore({ w, app, before });
+  }
+
+  async function expectBothAsBefore({ w, app, before }: On): Promise<void> {
     expect(await app.missing(w.source)).toEqual([]);
     await expectOrdinary(w.source);
     await expectOrdinary(w.target);
@@ -166,9 +170,12 @@ describe.skipIf(NO_POSTGRES)('postgresMove survives', { timeout: 300_000 }, () =
         const upgrade = await w.start({ clean: true, gates: AUTO, soak: '1h', repoint: slowRepoint(w) });
         if (step === 'Restore into the target') await restored(w, 1);
         else if (step === 'Switch the applications over') await until('it', async () => told(w), 120_000);
-        else await quickly(upgrade, at(step), 120_000);
-        // The application must not write to the target, or that would be asked about.
-        if (step === 'Soak') await on.app.stop();
+        else if (step === 'Soak') {
+          // The application must not write to the target, or that would be asked about: it ends before it is told.
+          await quickly(upgrade, at('Close the source to writes'), 120_000);
+          await on.app.stop();
+          await quickly(upgrade, at(step), 120_000);
+        } else await quickly(upgrade, at(step), 120_000);
         await upgrade.say('rollback', { by: 'ada', acceptLoss: true });
         await quickly(upgrade, ({ phase, receipt }) => phase === 'RollingBack' || receipt !== undefined);
         await sleep(300);
@@ -180,7 +187,7 @@ describe.skipIf(NO_POSTGRES)('postgresMove survives', { timeout: 300_000 }, () =
         );
         expect(back.decision).toBe(null);
         expect(await upgrade.ended()).toMatchObject({ outcome: 'RolledBack', left: [] });
-        if (step !== 'Soak') await expectOld(on);
+        await (step === 'Soak' ? expectBothAsBefore(on) : expectOld(on));
       }, true));
 
   test('a rollback while the applications are told, when one has gone over and written', () =>

@@ -18,7 +18,9 @@ import type { RedisCopyInput } from '../../src/inputs/redis-copy.js';
 import { broken, failed, passed, quiet, stage, type Play, type Stage } from '../runbook/stage.js';
 import { CLUSTER, clusterWorld, R80 } from '../support/cluster.js';
 import { CLI, herokuWorld, type HerokuWorld } from '../support/heroku-world.js';
-import { sleep } from '../support/world.js';
+import { NO_POSTGRES, query, startServers, type Servers } from '../support/postgres.js';
+import { postgresWorld, SMALL } from '../support/postgres-world.js';
+import { sleep, type Upgrade } from '../support/world.js';
 
 const { History } = temporal.api.history.v1;
 const FOLDER = 'test/replay/histories';
@@ -184,6 +186,31 @@ describe.runIf(process.env['FERRY_RECORD'])('recording redisSwitchover', () => {
     await play.approve('decommission');
     await play.ended();
     await save(play, 'switched-over');
+  });
+
+  test('with backups that are tried and copied, and a receipt that is kept elsewhere', async () => {
+    let tries = 0;
+    const play = await s.switchover(
+      {
+        name: 'backed-up',
+        gates: {},
+        backup: { copies: [{ folder: '/copies' }, { bucket: { bucket: 'copies' } }], keep: {}, verify: true },
+        history: { bucket: { bucket: 'receipts' }, postgres: { env: 'RECEIPTS_URL' } },
+      },
+      {
+        backUp: () => ({ folder: 'backup', seconds: 1, files: [file], keys: 10, checksum: 'right' }),
+        tryBackup: () => ({ loaded: { by: 'Redis 8.0.0', keys: 10, seconds: 1 }, why: null }),
+        copyBackup: () => ((tries += 1) === 2 ? broken('the bucket is away', 'NotFound') : undefined),
+        removeOldBackups: () => ({ removed: ['/copies: backup-0a1b2c3d-before'], problems: [] }),
+        keepReceipt: () => undefined,
+      },
+    );
+    await play.until('NeedsDecision');
+    await play.say('retry', { by: 'ada' });
+    await play.approve('cutover');
+    await play.approve('commit');
+    await play.ended();
+    await save(play, 'backed-up');
   });
 
   test('back during the soak', async () => {
@@ -377,6 +404,65 @@ describe.runIf(process.env['FERRY_RECORD'] && CLUSTER !== null)(
   },
 );
 
+/* With the real activities, on two real servers. */
+describe.runIf(process.env['FERRY_RECORD'] && !NO_POSTGRES)('recording postgresMove', () => {
+  let s: Servers;
+  beforeAll(async () => {
+    s = await startServers();
+  });
+  afterAll(() => s.stop());
+
+  async function recorded(
+    name: string,
+    input: Parameters<Awaited<ReturnType<typeof postgresWorld>>['start']>[0],
+    steer: (play: Upgrade) => Promise<unknown>,
+    held = '',
+  ): Promise<void> {
+    const w = await postgresWorld(s);
+    try {
+      await query(w.source, SMALL);
+      await query(w.target, held);
+      await w.startWorker();
+      // By a file its path would be in it.
+      const play = await w.start({ repoint: { kind: 'command', command: ['true'] }, ...input, name });
+      await steer(play);
+      await play.ended();
+      await save(play, name, { folder: join(w.folder, 'home'), secrets: [s.old.password, s.new.password] });
+    } finally {
+      await w.close();
+    }
+  }
+
+  test('to its end', () =>
+    recorded('postgres-moved', {}, async (play) => {
+      await play.approve('start');
+      await play.until(({ gates }) =>
+        gates.some((gate) => gate.name === 'cutover' && gate.status === 'open'),
+      );
+      await play.approve('cutover');
+    }));
+  test('with a target that held something, which is tried and copied', () =>
+    recorded(
+      'postgres-cleaned',
+      {
+        clean: true,
+        gates: { start: 'auto', clean: 'auto', cutover: 'auto' },
+        backup: { keep: {}, verify: true },
+      },
+      async () => undefined,
+      'CREATE TABLE held (a int)',
+    ));
+  test('back after the cutover', () =>
+    recorded(
+      'postgres-rolled-back',
+      { soak: '1h', gates: { start: 'auto', cutover: 'auto' } },
+      async (play) => {
+        await play.until(({ step }) => step === 'Soak');
+        await play.say('rollback', { by: 'ada', acceptLoss: true });
+      },
+    ));
+});
+
 /** Without what tells of the machine. @throws where one of the secrets is in it */
 async function save(
   play: Pick<Play, 'handle'>,
@@ -405,7 +491,7 @@ describe.skipIf(process.env['FERRY_RECORD'])('replay', () => {
   beforeAll(quiet);
 
   test('there are some', () => {
-    expect(names.length).toBeGreaterThanOrEqual(12);
+    expect(names.length).toBeGreaterThanOrEqual(23);
   });
 
   test.for(names)('%s', async (name) => {

@@ -8,6 +8,8 @@ export interface Looked {
   tools: { version: string; major: number };
   /** What the input says. */
   clean: boolean;
+  /** What the target holds is restored into a throwaway database first. */
+  tries?: boolean;
   /** Writes are also stopped by others: maintenance mode, a command. */
   stopped: boolean;
   notified: boolean;

@@ -29,7 +29,9 @@ export function targetChecks(looked: Looked): Check[] {
     }),
     markCheck(looked),
     emptyCheck(looked),
+    ...(looked.tries === true && !isEmpty(target.held) ? [trialCheck(looked)] : []),
     extensionsCheck(looked),
+    eventTriggersCheck(looked),
     ...encodingChecks(looked),
     check({
       name: 'Nobody uses the target',
@@ -91,6 +93,22 @@ function emptyCheck({ target, clean }: Looked): Check {
   });
 }
 
+function trialCheck({ target }: Looked): Check {
+  const may = target.can.databases === true;
+  return check({
+    name: 'What the target holds can be tried',
+    expected: `${target.user} may make a throwaway database there (backup.verify)`,
+    actual: may ? 'it may' : 'it may not',
+    ...(may
+      ? {}
+      : {
+          status: 'fail',
+          waivable: true,
+          next: `ALTER ROLE ${target.user} CREATEDB, or leave \`backup.verify\` out. Waived, the dump counts by its checksums, and the receipt warns of it.`,
+        }),
+  });
+}
+
 function extensionsCheck({ source, target }: Looked): Check {
   const there = new Set(target.extensions.map(({ name }) => name));
   const needed = source.extensions.filter(({ name }) => name !== 'plpgsql');
@@ -119,6 +137,22 @@ function extensionsCheck({ source, target }: Looked): Check {
             next: 'Install newer packages at the target: an older version may lack what is used.',
           }
         : {}),
+  });
+}
+
+function eventTriggersCheck({ source, target }: Looked): Check {
+  const names = source.eventTriggers ?? [];
+  return check({
+    name: 'Event triggers',
+    expected: "none but Heroku's, or a superuser at the target",
+    actual: names.join(', ') || 'none',
+    ...(names.length > 0 && !target.can.superuser
+      ? {
+          status: 'fail',
+          waivable: true,
+          next: `Drop them at the source, or give a superuser: a server lets ${target.user} make none, unless its provider has changed that.`,
+        }
+      : {}),
   });
 }
 

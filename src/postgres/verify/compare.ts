@@ -15,6 +15,12 @@ export interface Difference {
 /** Kinds of which the numbers may be said. */
 const NUMBERS: readonly Kind[] = ['rows', 'large objects', 'sequence value'];
 
+/** Extensions that only the target has: a provider puts its own there, and nothing of the source needs them. */
+export function extensionsAdded(source: Content, target: Content): string[] {
+  const here = source.get('extension');
+  return [...(target.get('extension')?.keys() ?? [])].filter((name) => here?.has(name) !== true).toSorted();
+}
+
 export function differencesOf(source: Content, target: Content): Difference[] {
   const found: Difference[] = [];
   for (const [kind, here] of source) {
@@ -30,7 +36,7 @@ export function differencesOf(source: Content, target: Content): Difference[] {
           ...(NUMBERS.includes(kind) ? { says: numbers(kind, says, other) } : {}),
         });
     }
-    for (const name of there.keys())
+    for (const name of kind === 'extension' ? [] : there.keys())
       if (!here.has(name)) found.push({ kind, name, what: 'only at the target' });
   }
   return found;

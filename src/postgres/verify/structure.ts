@@ -28,7 +28,7 @@ const OWN = `${OWN_SCHEMAS} AND ${notOfExtension('pg_class', 'c.oid')}`;
 function queries(major: number): Record<StructureKind, string> {
   const generated = major >= 12 ? 'a.attgenerated' : `''`;
   return {
-    schema: `SELECT n.nspname AS name, '' AS says FROM pg_namespace n WHERE ${OWN_SCHEMAS}`,
+    schema: `SELECT n.nspname AS name, '' AS says FROM pg_namespace n WHERE ${OWN_SCHEMAS} AND ${notOfExtension('pg_namespace', 'n.oid')}`,
     extension: `SELECT x.extname AS name, '' AS says FROM pg_extension x`,
     object: `SELECT i.type || ' ' || i.identity AS name, '' AS says FROM (${IN_SCHEMAS} UNION ALL ${WITHOUT_SCHEMA}) o,
       LATERAL pg_identify_object(o.classid, o.objid, 0) i WHERE i.type NOT IN ('publication', 'default acl')`,

@@ -3,6 +3,7 @@ import type { ServerAddress } from '../address.js';
 import { shown } from '../address.js';
 import { withClient } from '../connect.js';
 import { allOf, keyspaceIn, parseInfo } from '../info.js';
+import { MANIFEST } from './manifest.js';
 import { checkRdb } from './rdb.js';
 import { settingsToKeep, usersToKeep, type Kept } from './settings.js';
 import { openSnapshot } from './wire.js';
@@ -44,7 +45,7 @@ export interface BackupProgress {
   total: number;
 }
 
-const RDB = 'dump.rdb';
+export const RDB = 'dump.rdb';
 
 /** @throws FerryError; the signal's reason when aborted */
 export async function takeBackup(on: {
@@ -87,11 +88,9 @@ export async function takeBackup(on: {
     const written: BackupFile[] = [{ name: RDB, bytes: rdb.bytes, sha256: rdb.sha256 }];
     if (settings.value) written.push(await files.write('settings.json', json(settings.value)));
     if (users.value) written.push(await files.write('users.acl', `${users.value.join('\n')}\n`));
-    const product = info['valkey_version']
-      ? `Valkey ${info['valkey_version']}`
-      : `Redis ${info['redis_version'] ?? '?'}`;
+    const product = productOf(info);
     await files.write(
-      'manifest.json',
+      MANIFEST,
       json({
         takenAt,
         server: { address: shown(address), product, runId: info['run_id'] ?? '' },
@@ -118,6 +117,13 @@ export async function takeBackup(on: {
   } finally {
     snapshot.close();
   }
+}
+
+/** "Redis 7.0.15", by INFO. */
+export function productOf(info: Record<string, string>): string {
+  return info['valkey_version']
+    ? `Valkey ${info['valkey_version']}`
+    : `Redis ${info['redis_version'] ?? '?'}`;
 }
 
 function json(value: unknown): string {

@@ -40,9 +40,63 @@ export interface Planned {
   refusal: string | null;
 }
 
-/** `plan`: of the backup that is going to be taken; null: none is. */
-export function backupChecks({ saved, plan }: { saved: Saved; plan: Planned | null }): Check[] {
-  return plan === null ? [ownSave(saved)] : [readable(plan), roomFor(saved, plan)];
+/** `plan`: of the backup that is going to be taken; null: none is. `copies`, `loads`: where the input wants that. */
+export function backupChecks(on: {
+  saved: Saved;
+  plan: Planned | null;
+  copies?: (Pick<Planned, 'free' | 'why'> & { shown: string })[];
+  /** The server that a backup is tried with; or why there is none. */
+  loads?: { by: string; why: null } | { by: null; why: string };
+}): Check[] {
+  const { saved, plan, copies = [], loads } = on;
+  if (plan === null) return [ownSave(saved)];
+  return [
+    readable(plan),
+    roomFor(saved, plan),
+    ...(copies.length > 0 ? [copiesOf(saved, copies)] : []),
+    ...(loads ? [loadable(loads)] : []),
+  ];
+}
+
+function copiesOf(
+  { usedMemory }: Saved,
+  copies: readonly (Pick<Planned, 'free' | 'why'> & { shown: string })[],
+): Check {
+  const needed = 2 * usedMemory;
+  const trouble = copies.flatMap(({ shown, free, why }) =>
+    why !== null
+      ? [why.includes(shown) ? why : `${shown}: ${why}`]
+      : free !== null && free < needed
+        ? [`${shown} has room for ${bytes(free)}`]
+        : [],
+  );
+  return check({
+    name: 'Places for copies of the backups',
+    expected: `each can be reached, and takes about ${bytes(needed)} at most`,
+    actual: trouble.join('; ') || copies.map(({ shown }) => shown).join(', '),
+    ...(trouble.length > 0
+      ? {
+          status: 'fail',
+          waivable: true,
+          next: 'Make room, or correct what `backup.copies` names: a backup counts only when every copy is there.',
+        }
+      : {}),
+  });
+}
+
+function loadable({ by, why }: { by: string | null; why: string | null }): Check {
+  return check({
+    name: 'The backup can be tried',
+    expected: 'a server on the worker that reads it (backup.verify)',
+    actual: by ?? why ?? 'not known',
+    ...(by === null
+      ? {
+          status: 'fail',
+          waivable: true,
+          next: 'Install it, or leave `backup.verify` out. Waived, a backup counts by its checksums, and the receipt warns of it.',
+        }
+      : {}),
+  });
 }
 
 function readable({ refusal }: Planned): Check {
