@@ -277,6 +277,9 @@ async function end(life: Life, signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
     const until = Date.now() + patience;
     while (isAlive(life.pid) && Date.now() < until) await pause(10);
   }
+  // One that is just dying has no command line any more, and still holds its port.
+  for (const until = Date.now() + 5_000; life.birth !== '' && Date.now() < until; await pause(10))
+    if (!isAlive(life.pid) || (await birthOf(life.pid)) !== life.birth) break;
   mine.delete(life.pid);
   if (life.pidFile) rmSync(life.pidFile, { force: true });
 }
