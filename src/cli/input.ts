@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import type { z } from 'zod';
 import { STRATEGIES, workflowIdOf, type Strategy } from '../contract.js';
+import { commonProblems, type CommonInput } from '../inputs/common.js';
 import { SCHEMAS } from '../index.js';
 import { CliError, EXIT } from './exit.js';
 import { problemsOf, type Problem } from './explain.js';
@@ -41,9 +42,14 @@ export async function readInput(options: {
       : {}),
     ...(options.dryRun ? { dryRun: true } : {}),
   };
-  const schema: z.ZodType<{ name: string }> = SCHEMAS[strategy];
+  const schema: z.ZodType<{ name: string } & CommonInput> = SCHEMAS[strategy];
   const parsed = schema.safeParse(input);
-  const problems = parsed.success ? await problemsWithin(strategy, input) : problemsOf(input, schema);
+  const problems = parsed.success
+    ? [
+        ...commonProblems(parsed.data).map((problem) => ({ problem, help: '' })),
+        ...(await problemsWithin(strategy, input)),
+      ]
+    : problemsOf(input, schema);
   if (!parsed.success || problems.length > 0) {
     throw new CliError(`The input of ${strategy} is not right (${from}); nothing was started.`, {
       code: EXIT.usage,

@@ -1,5 +1,6 @@
 /** The fields that every strategy's input has. */
 import { z } from 'zod';
+import { Delay } from './limits.js';
 import { Duration, Probe, WebhookSpec } from './refs.js';
 
 /** How a gate is answered: by itself, or by one or two different people. */
@@ -64,6 +65,15 @@ export const commonFields = {
     description: 'The maintenance window. The cutover waits for it, and is refused where it no longer fits',
   }),
   notify: WebhookSpec.optional().meta({ description: 'Gets a Slack-compatible message at each phase' }),
+  notices: z
+    .array(Delay)
+    .max(10)
+    .optional()
+    .meta({
+      description:
+        'Advance notices to `notify`, so long before `window` opens: when, what users notice and for how long, how it goes back, whom to call. They follow a window that is moved',
+      examples: [['24h', '1h', '15m']],
+    }),
   contact: z.string().optional().meta({ description: 'Who to call, shown in plan and notifications' }),
   probes: z.array(Probe).default([]).meta({
     description: "The application's own tests, run after the cutover and before anything is destroyed",
@@ -89,3 +99,18 @@ export const commonFields = {
       'What is left to do by hand afterwards (for example: record the new address in Terraform); ticked by name',
   }),
 };
+
+export interface CommonInput {
+  notices?: readonly string[] | undefined;
+  notify?: unknown;
+  window?: unknown;
+}
+
+/** What is wrong with several common fields together, a sentence each. */
+export function commonProblems(input: CommonInput): string[] {
+  if ((input.notices ?? []).length === 0) return [];
+  return [
+    ...(input.notify === undefined ? ['`notices` needs `notify`, the webhook that they are sent to'] : []),
+    ...(input.window === undefined ? ['`notices` needs `window`, which they are given ahead of'] : []),
+  ];
+}

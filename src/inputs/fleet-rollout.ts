@@ -63,7 +63,7 @@ export interface FleetWave {
 }
 
 /** A fleet switches nothing itself: each target has a window of its own. */
-const { window: _, ...fleetFields } = commonFields;
+const { window: _, notices: __, ...fleetFields } = commonFields;
 
 export const FleetRolloutInput = z
   .strictObject({

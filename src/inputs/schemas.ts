@@ -1,4 +1,5 @@
 /** The zod schema of each strategy that upgrades or moves one thing. Hundreds of inputs take seconds inside a workflow: not for there. */
+import { commonProblems } from './common.js';
 import type { FleetWave, TargetStrategy } from './fleet-rollout.js';
 import { HelmBlueGreenInput } from './helm-blue-green.js';
 import { HelmDumpRestoreInput } from './helm-dump-restore.js';
@@ -29,6 +30,7 @@ export function problemsOfTargets(waves: readonly FleetWave[]): string[] {
     .flatMap(({ targets }) => targets)
     .flatMap(({ strategy, input, path }) => {
       const parsed = TARGET_SCHEMAS[strategy].safeParse(input, { reportInput: true });
-      return parsed.success ? [] : [`${path}.input is no input of ${strategy}: ${sentences(parsed.error)}`];
+      const problem = parsed.success ? commonProblems(parsed.data).join('; ') : sentences(parsed.error);
+      return problem === '' ? [] : [`${path}.input is no input of ${strategy}: ${problem}`];
     });
 }

@@ -28,6 +28,7 @@ export interface CommonSettings {
   decideWithin: string;
   window?: MaintenanceWindow | undefined;
   notify?: WebhookSpec | undefined;
+  notices?: string[] | undefined;
   contact?: string | undefined;
   followUps: string[];
   history?: { folder?: string | undefined; markdown?: string | undefined } | undefined;

@@ -13,6 +13,7 @@ import {
 } from '@temporalio/workflow';
 import type { z } from 'zod';
 import { workflowIdOf, type Phase, type Receipt, type Strategy } from '../contract.js';
+import { commonProblems } from '../inputs/common.js';
 import { sentences } from '../inputs/messages.js';
 import { buildReceipt } from '../receipt/build.js';
 import { acts, locally, reads } from './acts.js';
@@ -22,6 +23,7 @@ import { doing, GoingOnAsNew } from './doing.js';
 import { ending, problemOf, whole } from './failure.js';
 import { now, openLedger } from './ledger.js';
 import { locks } from './locks.js';
+import { announcing } from './notices.js';
 import { PlannedAnew, planning } from './planning.js';
 import { steer } from './steering.js';
 import { undoStack } from './undo.js';
@@ -48,6 +50,12 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
       `The input of ${strategy} can't be used: ${sentences(parsed.error)}. Nothing was changed.`,
     );
   const settings = parsed.data;
+  const problems = commonProblems(settings);
+  if (problems.length > 0)
+    throw ending(
+      'InvalidInput',
+      `The input of ${strategy} can't be used: ${problems.join('; ')}. Nothing was changed.`,
+    );
   const properId = workflowIdOf(strategy, settings.name);
   if (info.workflowId !== properId && !info.parent) {
     throw ending(
@@ -100,6 +108,7 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
   const { facts, blemishes } = upgrade;
   const plans = planning(upgrade);
   const forwards = doing(upgrade, plans);
+  let endNotices = async (): Promise<void> => {};
 
   async function run(): Promise<Receipt> {
     const surroundings = await locally('Look at what this worker and this Temporal can do').surroundings();
@@ -115,6 +124,7 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
       facts['plan'] = steering.plan;
       return finish('Planned', 'The plan was made; nothing was changed');
     }
+    endNotices = announcing(upgrade);
     try {
       const forward = new CancellationScope({ cancellable: true });
       steering.forward = forward;
@@ -196,6 +206,7 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
 
   async function finish(outcome: Receipt['outcome'], reason: string): Promise<Receipt> {
     state.progress = null;
+    await endNotices();
     await ledger.settle();
     const receipt = buildReceipt({
       state,

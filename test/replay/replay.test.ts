@@ -140,6 +140,21 @@ describe.runIf(process.env['FERRY_RECORD'])('recording', () => {
     await play.ended();
     await save(play, 'window');
   });
+
+  test('notices', async () => {
+    const play = await s.play({
+      name: 'notices',
+      window: { opensAt: at(3_600_000), closesAt: at(7_200_000) },
+      notify: { webhook: { env: 'HOOK' } },
+      notices: ['2h', '1s'],
+      gates: { start: 'auto' },
+    });
+    await play.until('AwaitingApproval');
+    await play.say('adjust', { by: 'ada', window: { opensAt: at(4_000), closesAt: at(7_200_000) } });
+    await play.approve('cutover');
+    await play.ended();
+    await save(play, 'notices');
+  });
 });
 
 describe.runIf(process.env['FERRY_RECORD'])('recording redisSwitchover', () => {
