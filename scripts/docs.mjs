@@ -513,7 +513,11 @@ function cli() {
       ],
     ),
     '## Verbs',
-    ...program.commands.flatMap((command) => [`### ferry ${command.name()}`, help(command)]),
+    ...program.commands.flatMap((command) => [
+      `### ferry ${command.name()}`,
+      help(command),
+      ...command.commands.map((one) => help(one)),
+    ]),
   ].join('\n\n');
 }
 

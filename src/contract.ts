@@ -30,6 +30,17 @@ export function workflowIdOf(strategy: Strategy, name: string): string {
   return `upgrade/${STRATEGIES[strategy]}/${name}`;
 }
 
+/** Workflow type of a pre-flight by itself, as a schedule starts it. */
+export const PREFLIGHT = 'preflight';
+
+/** `preflight/<provider>/<name>`: the schedule's ID. Its workflows have the time behind it. */
+export function preflightIdOf(strategy: Strategy, name: string): string {
+  return `preflight/${STRATEGIES[strategy]}/${name}`;
+}
+
+/** Of Temporal's list filter: upgrades, and not the plans that pre-flights make. */
+export const UPGRADES_ONLY = "WorkflowId STARTS_WITH 'upgrade/'";
+
 export type Phase =
   | 'Running'
   | 'AwaitingApproval'
@@ -366,6 +377,16 @@ export interface Diagnosis {
   findings: Finding[];
   /** Servers that were asked, and what they run. */
   servers: string[];
+}
+
+/** What a pre-flight by itself answers; one that fails fails its workflow. */
+export interface Preflight {
+  strategy: Strategy;
+  name: string;
+  /** "Skipped": the upgrade itself runs. */
+  outcome: 'Passed' | 'Skipped';
+  reason: string;
+  planHash: string;
 }
 
 /** What an upgrade leaves behind. */

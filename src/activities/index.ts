@@ -23,7 +23,7 @@ export {
   startReplication,
   stopReplication,
 } from './replicating.js';
-export { lookAtTargets } from './upgrades.js';
+export { isUpgrading, lookAtTargets } from './upgrades.js';
 export { readCanary } from './canary.js';
 export { measureServer, soakReplication, validateCouple } from './soaking.js';
 export {

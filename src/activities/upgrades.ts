@@ -43,6 +43,10 @@ export async function lookAtTargets({ waves }: { waves: FleetWave[] }): Promise<
   });
 }
 
+export async function isUpgrading({ workflowId }: { workflowId: string }): Promise<boolean> {
+  return border(async () => (await lastUpgrade(workflowId)) === 'running');
+}
+
 async function lastUpgrade(workflowId: string): Promise<LastUpgrade> {
   const handle = Context.current().client.workflow.getHandle(workflowId);
   try {

@@ -7,7 +7,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from '@temporalio/client';
 import type { MetricMeter } from '@temporalio/common';
-import { OPEN, STRATEGIES, phaseOf, queries, type State, type Strategy } from '../contract.js';
+import { OPEN, STRATEGIES, UPGRADES_ONLY, phaseOf, queries, type State, type Strategy } from '../contract.js';
 import { HELM_DUMP_RESTORE_GATES } from '../inputs/helm-dump-restore.js';
 import { HELM_BLUE_GREEN_GATES } from '../inputs/helm-blue-green.js';
 import { HELM_IN_PLACE_GATES } from '../inputs/helm-in-place.js';
@@ -110,7 +110,7 @@ async function look({
 }): Promise<Map<string, Seen>> {
   const all = new Map<string, Seen>(STRATEGY_NAMES.map((strategy) => [strategy, nothingSeen(strategy)]));
   const types = STRATEGY_NAMES.map((strategy) => `'${strategy}'`).join(', ');
-  const query = `TaskQueue = '${taskQueue.replaceAll("'", "''")}' AND ExecutionStatus = 'Running' AND WorkflowType IN (${types})`;
+  const query = `TaskQueue = '${taskQueue.replaceAll("'", "''")}' AND ExecutionStatus = 'Running' AND WorkflowType IN (${types}) AND ${UPGRADES_ONLY}`;
   for await (const info of client.workflow.list({ query })) {
     const seen = all.get(info.type);
     // An upgrade says its phase with its first task.

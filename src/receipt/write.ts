@@ -51,7 +51,8 @@ export async function readHistory(folder: string): Promise<HistoryEntry[]> {
   const entries = new Map<string, HistoryEntry>();
   for (const name of names.filter((each) => each.endsWith('.json'))) {
     const receipt = receiptIn(await readFile(join(folder, name), 'utf8'));
-    if (receipt) entries.set(receipt.runId, entryOf(receipt));
+    // A plan moved nothing.
+    if (receipt && receipt.outcome !== 'Planned') entries.set(receipt.runId, entryOf(receipt));
   }
   return [...entries.values()].toSorted((a, b) => b.at.localeCompare(a.at));
 }

@@ -63,6 +63,8 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
       `This workflow's ID is "${info.workflowId}", but an upgrade of "${settings.name}" must be "${properId}", so that one target has one upgrade at a time. Start it again under that ID. Nothing was changed.`,
     );
   }
+  // A pre-flight by itself: it keeps nobody out, and leaves no receipt among those of upgrades.
+  const aside = settings.dryRun && info.workflowId !== properId;
   state.name = settings.name;
   if (settings.window) state.settings.window = settings.window;
   const { rate, maxPause, maxLag } = settings;
@@ -98,7 +100,7 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
     steering,
     undos,
     waiting: asking,
-    lock: locks(),
+    lock: aside ? async () => {} : locks(),
     seen: new Map(),
     facts: { ...carried?.facts },
     blemishes: [...(carried?.blemishes ?? [])],
@@ -228,10 +230,11 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
       receipt.warnings.push(`The end could not be written to the journal: ${problemOf(error).message}`);
     }
     try {
-      receipt.files = await acts({ ...reads, startToCloseTimeout: '1m' }, 'Write the receipt').saveReceipt({
-        receipt,
-        ...(settings.history === undefined || outcome === 'Planned' ? {} : { history: settings.history }),
-      });
+      if (!aside)
+        receipt.files = await acts({ ...reads, startToCloseTimeout: '1m' }, 'Write the receipt').saveReceipt({
+          receipt,
+          ...(settings.history === undefined || outcome === 'Planned' ? {} : { history: settings.history }),
+        });
     } catch (error) {
       receipt.warnings.push(`The receipt's files could not be written: ${problemOf(error).message}`);
     }

@@ -6,6 +6,7 @@ export { herokuInPlace } from './heroku-in-place.js';
 export { helmBlueGreen } from './helm-blue-green.js';
 export { helmDumpRestore } from './helm-dump-restore.js';
 export { postgresMove } from './postgres-move.js';
+export { preflight } from './preflight.js';
 export { helmInPlace } from './helm-in-place.js';
 export { helmRolling } from './helm-rolling.js';
 export { redisCopy } from './redis-copy.js';
