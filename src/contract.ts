@@ -22,6 +22,7 @@ export const STRATEGIES = {
   helmDumpRestore: 'kubernetes',
   postgresMove: 'postgres',
   fleetRollout: 'fleet',
+  rehearsal: 'rehearsal',
 } as const;
 export type Strategy = keyof typeof STRATEGIES;
 
@@ -317,7 +318,7 @@ export interface State {
   planHash: string;
   /** Who to call. */
   contact?: string;
-  /** Of `fleetRollout`: every target, in order. */
+  /** Of `fleetRollout`: every target, in order. Of `rehearsal`: every pass. */
   fleet?: FleetRow[];
   /** Notifications that could not be delivered, and other troubles that did not stop the upgrade. */
   warnings: string[];

@@ -4,6 +4,7 @@
  */
 import type { Strategy } from './contract.js';
 import { FleetRolloutInput } from './inputs/fleet-rollout.js';
+import { RehearsalInput } from './inputs/rehearsal.js';
 import { TARGET_SCHEMAS } from './inputs/schemas.js';
 
 export {
@@ -74,6 +75,7 @@ export {
 } from './inputs/heroku-in-place.js';
 export { POSTGRES_MOVE_GATES, PostgresMoveInput, type PostgresMoveSettings } from './inputs/postgres-move.js';
 export { REDIS_COPY_GATES, RedisCopyInput, type RedisCopySettings } from './inputs/redis-copy.js';
+export { RehearsalInput, type RehearsalSettings } from './inputs/rehearsal.js';
 export {
   REDIS_SWITCHOVER_GATES,
   RedisSwitchoverInput,
@@ -84,4 +86,5 @@ export {
 export const SCHEMAS = {
   ...TARGET_SCHEMAS,
   fleetRollout: FleetRolloutInput,
+  rehearsal: RehearsalInput,
 } as const satisfies Record<Strategy, unknown>;

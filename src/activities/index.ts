@@ -23,6 +23,7 @@ export {
   startReplication,
   stopReplication,
 } from './replicating.js';
+export { lookAtStaging, readRehearsal, steerRehearsal } from './rehearsing.js';
 export { isUpgrading, lookAtTargets } from './upgrades.js';
 export { readCanary } from './canary.js';
 export { measureServer, soakReplication, validateCouple } from './soaking.js';

@@ -47,7 +47,7 @@ export async function isUpgrading({ workflowId }: { workflowId: string }): Promi
   return border(async () => (await lastUpgrade(workflowId)) === 'running');
 }
 
-async function lastUpgrade(workflowId: string): Promise<LastUpgrade> {
+export async function lastUpgrade(workflowId: string): Promise<LastUpgrade> {
   const handle = Context.current().client.workflow.getHandle(workflowId);
   try {
     const { status } = await handle.describe();

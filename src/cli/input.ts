@@ -62,8 +62,17 @@ export async function readInput(options: {
   return { strategy, input, workflowId: workflowIdOf(strategy, parsed.data.name) };
 }
 
-/** The targets of a fleet are inputs themselves. */
+/** The targets of a fleet, and what is rehearsed, are inputs themselves. */
 async function problemsWithin(strategy: Strategy, input: Record<string, unknown>): Promise<Problem[]> {
+  if (strategy === 'rehearsal') {
+    const { RehearsalInput } = await import('../inputs/rehearsal.js');
+    const { problemOfTarget } = await import('../inputs/schemas.js');
+    const rehearsed = RehearsalInput.parse(input);
+    const problem = problemOfTarget(rehearsed);
+    return problem === ''
+      ? []
+      : [{ problem: `\`input\` is no input of ${rehearsed.strategy}: ${problem}`, help: '' }];
+  }
   if (strategy !== 'fleetRollout') return [];
   const { FleetRolloutInput, wavesOf } = await import('../inputs/fleet-rollout.js');
   const { problemsOfTargets } = await import('../inputs/schemas.js');

@@ -35,16 +35,17 @@ export function gatesField<const Names extends readonly [string, ...string[]]>(n
     });
 }
 
+const Name = z
+  .string()
+  .regex(
+    /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/,
+    'must be 1 to 100 letters, digits, dots, dashes or underscores',
+  );
+
 export const commonFields = {
-  name: z
-    .string()
-    .regex(
-      /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/,
-      'must be 1 to 100 letters, digits, dots, dashes or underscores',
-    )
-    .meta({
-      description: 'Names the target; the workflow ID is made of it, so one target has one upgrade at a time',
-    }),
+  name: Name.meta({
+    description: 'Names the target; the workflow ID is made of it, so one target has one upgrade at a time',
+  }),
   dryRun: z
     .boolean()
     .default(false)
@@ -74,6 +75,10 @@ export const commonFields = {
         'Advance notices to `notify`, so long before `window` opens: when, what users notice and for how long, how it goes back, whom to call. They follow a window that is moved',
       examples: [['24h', '1h', '15m']],
     }),
+  rehearsed: Name.optional().meta({
+    description:
+      'Name of a `rehearsal` that has completed: its durations are shown in the plan, and a window that is too short for them is a failed check',
+  }),
   contact: z.string().optional().meta({ description: 'Who to call, shown in plan and notifications' }),
   probes: z.array(Probe).default([]).meta({
     description: "The application's own tests, run after the cutover and before anything is destroyed",

@@ -5,10 +5,12 @@ import { commonFields, GatePolicy } from './common.js';
 import { Duration } from './refs.js';
 
 /** What upgrades or moves one thing. */
-export type TargetStrategy = Exclude<Strategy, 'fleetRollout'>;
+export type TargetStrategy = Exclude<Strategy, 'fleetRollout' | 'rehearsal'>;
 
-const StrategyName = z.enum(
-  (Object.keys(STRATEGIES) as Strategy[]).filter((name): name is TargetStrategy => name !== 'fleetRollout'),
+export const StrategyName = z.enum(
+  (Object.keys(STRATEGIES) as Strategy[]).filter(
+    (name): name is TargetStrategy => name !== 'fleetRollout' && name !== 'rehearsal',
+  ),
 );
 const Fields = z.record(z.string(), z.unknown());
 const Labels = z.record(z.string(), z.string());
@@ -63,7 +65,7 @@ export interface FleetWave {
 }
 
 /** A fleet switches nothing itself: each target has a window of its own. */
-const { window: _, notices: __, ...fleetFields } = commonFields;
+const { window: _, notices: __, rehearsed: ___, ...fleetFields } = commonFields;
 
 export const FleetRolloutInput = z
   .strictObject({

@@ -24,13 +24,18 @@ export const TARGET_SCHEMAS = {
   postgresMove: PostgresMoveInput,
 } as const satisfies Record<TargetStrategy, unknown>;
 
+/** What is wrong with an input of the strategy, in sentences; empty when nothing is. */
+export function problemOfTarget({ strategy, input }: { strategy: TargetStrategy; input: unknown }): string {
+  const parsed = TARGET_SCHEMAS[strategy].safeParse(input, { reportInput: true });
+  return parsed.success ? commonProblems(parsed.data).join('; ') : sentences(parsed.error);
+}
+
 /** What is wrong with the inputs of a fleet's targets, a sentence each, with its place. */
 export function problemsOfTargets(waves: readonly FleetWave[]): string[] {
   return waves
     .flatMap(({ targets }) => targets)
     .flatMap(({ strategy, input, path }) => {
-      const parsed = TARGET_SCHEMAS[strategy].safeParse(input, { reportInput: true });
-      const problem = parsed.success ? commonProblems(parsed.data).join('; ') : sentences(parsed.error);
+      const problem = problemOfTarget({ strategy, input });
       return problem === '' ? [] : [`${path}.input is no input of ${strategy}: ${problem}`];
     });
 }

@@ -17,6 +17,7 @@ import { HEROKU_IN_PLACE_GATES } from '../inputs/heroku-in-place.js';
 import { POSTGRES_MOVE_GATES } from '../inputs/postgres-move.js';
 import { REDIS_COPY_GATES } from '../inputs/redis-copy.js';
 import { REDIS_SWITCHOVER_GATES } from '../inputs/redis-switchover.js';
+import { REHEARSAL_GATES } from '../inputs/rehearsal.js';
 
 /** Milliseconds between two looks; more where a look takes long, so that it takes a tenth of the time at most. */
 const EVERY = 5_000;
@@ -37,6 +38,7 @@ const GATES: Record<Strategy, readonly string[]> = {
   postgresMove: POSTGRES_MOVE_GATES,
   // Those of its waves are told once they are waited at.
   fleetRollout: ['start'],
+  rehearsal: REHEARSAL_GATES,
 };
 const STRATEGY_NAMES = Object.keys(STRATEGIES) as Strategy[];
 

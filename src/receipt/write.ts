@@ -57,6 +57,16 @@ export async function readHistory(folder: string): Promise<HistoryEntry[]> {
   return [...entries.values()].toSorted((a, b) => b.at.localeCompare(a.at));
 }
 
+/** The receipts in a folder, the newest first; none where there is no such folder. */
+export async function readReceipts(folder: string): Promise<Receipt[]> {
+  const names = await readdir(folder).catch(() => []);
+  const texts = names
+    .filter((name) => name.endsWith('.json'))
+    .map((name) => readFile(join(folder, name), 'utf8'));
+  const receipts = (await Promise.all(texts)).flatMap((text) => receiptIn(text) ?? []);
+  return receipts.toSorted((a, b) => b.endedAt.localeCompare(a.endedAt));
+}
+
 function receiptIn(text: string): Receipt | null {
   try {
     const parsed = JSON.parse(text) as Partial<Receipt> | null;

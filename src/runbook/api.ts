@@ -15,6 +15,7 @@ import type {
 } from '../contract.js';
 import type { GatePolicy, MaintenanceWindow } from '../inputs/common.js';
 import type { WebhookSpec } from '../inputs/refs.js';
+import type { Estimates } from '../inputs/rehearsal.js';
 import type { Ledger } from './ledger.js';
 import type { Steering } from './wishes.js';
 import type { Undo, UndoStack } from './undo.js';
@@ -29,6 +30,7 @@ export interface CommonSettings {
   window?: MaintenanceWindow | undefined;
   notify?: WebhookSpec | undefined;
   notices?: string[] | undefined;
+  rehearsed?: string | undefined;
   contact?: string | undefined;
   followUps: string[];
   history?: { folder?: string | undefined; markdown?: string | undefined } | undefined;
@@ -207,6 +209,8 @@ export interface Upgrade {
   blemishes: string[];
   plots: Map<string, Plot>;
   wentOn: boolean;
+  /** What its rehearsal measured, if it names one. */
+  estimates: Estimates | null;
 }
 
 /** What the next run of an upgrade goes on with. Plain data. */

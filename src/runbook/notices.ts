@@ -16,7 +16,7 @@ interface Span {
 
 /** Begins to send them. The returned function ends it, once the last one is on its way. */
 export function announcing(upgrade: Upgrade): () => Promise<void> {
-  const { ledger, steering, settings, strategy } = upgrade;
+  const { ledger, steering, settings, strategy, estimates } = upgrade;
   const { state } = ledger;
   const aheads = (settings.notices ?? []).map(milliseconds);
   if (aheads.length === 0) return async () => {};
@@ -81,6 +81,11 @@ export function announcing(upgrade: Upgrade): () => Promise<void> {
       `Users notice: ${plan && plan.impact.length > 0 ? plan.impact.join('; ') : 'nothing'}.`,
       `It takes at most about ${duration(cutover?.takesMs ?? 0)}${maxPause === undefined ? '' : `, and writes wait for at most ${maxPause} of it`}.`,
       ...(plan?.mayLose ?? []).map((line) => `May be lost: ${line}.`),
+      ...(estimates
+        ? [
+            `In its rehearsal it took ${duration(estimates.cutoverMs)}${estimates.backMs === null ? '' : `, and going back ${duration(estimates.backMs)}`}.`,
+          ]
+        : []),
       `Rollback plan: ${plan ? rollbackOf(plan) : ''}.`,
     ];
   }

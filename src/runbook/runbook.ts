@@ -25,6 +25,7 @@ import { now, openLedger } from './ledger.js';
 import { locks } from './locks.js';
 import { announcing } from './notices.js';
 import { PlannedAnew, planning } from './planning.js';
+import { readEstimates, withEstimates } from './rehearsed.js';
 import { steer } from './steering.js';
 import { undoStack } from './undo.js';
 import { waiting } from './waiting.js';
@@ -95,7 +96,7 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
   const upgrade: Upgrade = {
     strategy,
     settings,
-    body: (api) => body(settings, api),
+    body: (api) => body(settings, upgrade.estimates ? withEstimates(api, upgrade.estimates) : api),
     ledger,
     steering,
     undos,
@@ -106,6 +107,7 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
     blemishes: [...(carried?.blemishes ?? [])],
     plots: new Map(),
     wentOn: carried !== undefined,
+    estimates: null,
   };
   const { facts, blemishes } = upgrade;
   const plans = planning(upgrade);
@@ -118,6 +120,8 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
 
     if (!carried)
       try {
+        if (settings.rehearsed !== undefined)
+          upgrade.estimates = await readEstimates(settings.rehearsed, strategy);
         plans.adopt(await plans.makePlan());
       } catch (error) {
         throw await refused(error);

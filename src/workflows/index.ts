@@ -11,5 +11,6 @@ export { helmInPlace } from './helm-in-place.js';
 export { helmRolling } from './helm-rolling.js';
 export { redisCopy } from './redis-copy.js';
 export { redisSwitchover } from './redis-switchover.js';
+export { rehearsal } from './rehearsal.js';
 export { lock } from './lock.js';
 export { recover } from './recover.js';
