@@ -43,8 +43,10 @@ export interface Turn {
   noWayBack: string | null;
 }
 
-/** Milliseconds between two looks: short at first, longer while nothing happens. */
-const LOOKS = { first: 300, most: 3_000, growth: 1.2 };
+/** Milliseconds between two looks: short after news, and where it has to be asked to go back in time. */
+const FIRST_LOOK = 300;
+const LONGEST_LOOK = { back: 1_000, end: 5_000 };
+const GROWTH = 1.2;
 
 /** Approves every gate; with `back` up to the last step that can be undone, and then asks it to go back. Until it has ended. */
 export async function steerRehearsal(input: {
@@ -59,7 +61,8 @@ export async function steerRehearsal(input: {
     let noWayBack: string | null = null;
     let plan: Plan | null = null;
     let before = '';
-    for (let wait = LOOKS.first; ; wait = Math.min(LOOKS.most, wait * LOOKS.growth)) {
+    const longest = back ? LONGEST_LOOK.back : LONGEST_LOOK.end;
+    for (let wait = FIRST_LOOK; ; wait = Math.min(longest, wait * GROWTH)) {
       b.signal.throwIfAborted();
       const state = await stateOf(handle);
       plan = state ? ((await handle.query(queries.plan).catch(() => null)) ?? plan) : plan;
@@ -68,17 +71,14 @@ export async function steerRehearsal(input: {
       } else if (plan) {
         const { last, from } = turnOf(plan);
         const behind = plan.steps.slice(from).map(({ title }) => title);
-        const reached = state.steps.some(
-          (step) => behind.includes(step.title) && step.startedAt !== undefined,
-        );
+        const reached = state.steps.some(({ title, startedAt }) => behind.includes(title) && startedAt);
         const gate = state.gates.find(({ status }) => status === 'open');
-        if (back && reached && noWayBack === null) {
-          if (state.wayBack.possible) await goBack(handle, by);
-          else noWayBack = `${state.wayBack.loses || 'there is no way back'} (after "${last}")`;
-        } else if (gate) await approve(handle, gate.name, by);
+        if (back && !state.wayBack.possible) noWayBack ??= `after "${last}": ${state.wayBack.loses}`;
+        if (back && reached && noWayBack === null) await goBack(handle, by);
+        else if (gate) await approve(handle, gate.name, by);
       }
       const now = JSON.stringify([state?.phase, state?.step]);
-      if (now !== before) wait = LOOKS.first;
+      if (now !== before) wait = FIRST_LOOK;
       before = now;
       await pause(wait, undefined, { signal: b.signal });
     }
@@ -133,7 +133,9 @@ export async function readRehearsal({
 }): Promise<Estimates> {
   return border(async () => {
     const workflowId = workflowIdOf('rehearsal', name);
-    const known = (await lastCompleted(workflowId)) ?? (await readReceipts(pathFor(workflowId)))[0];
+    const known =
+      (await lastCompleted(workflowId)) ??
+      (await readReceipts(pathFor(workflowId))).find(({ outcome }) => outcome === 'Completed');
     const estimates = Estimates.safeParse(known?.facts['estimates']).data;
     if (!estimates)
       throw new FerryError(

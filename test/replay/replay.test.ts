@@ -15,7 +15,16 @@ import { Worker } from '@temporalio/worker';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { workflowIdOf, type State, type Strategy } from '../../src/contract.js';
 import type { RedisCopyInput } from '../../src/inputs/redis-copy.js';
-import { broken, failed, passed, quiet, stage, type Play, type Stage } from '../runbook/stage.js';
+import {
+  broken,
+  failed,
+  passed,
+  quiet,
+  quietSource,
+  stage,
+  type Play,
+  type Stage,
+} from '../runbook/stage.js';
 import { CLUSTER, clusterWorld, R80 } from '../support/cluster.js';
 import { CLI, herokuWorld, type HerokuWorld } from '../support/heroku-world.js';
 import { sleep } from '../support/world.js';
@@ -154,6 +163,43 @@ describe.runIf(process.env['FERRY_RECORD'])('recording', () => {
     await play.approve('cutover');
     await play.ended();
     await save(play, 'notices');
+  });
+
+  test('rehearsal', async () => {
+    let watches = 0;
+    const checkpoint = { ...quietSource };
+    const play = await s.rehearse('rehearsal', {
+      watchStragglers: async () => {
+        if ((watches += 1) > 1) return { done: true, checkpoint };
+        await s.cancelled();
+        return { done: false, checkpoint };
+      },
+    });
+    const { facts } = await play.ended();
+    expect(facts['estimates']).toMatchObject({ of: 'upgrade/redis/rehearsal-staging' });
+    await save(play, 'rehearsal');
+  });
+
+  test('rehearsed', async () => {
+    const estimates = {
+      rehearsal: 'rehearsal',
+      strategy: 'redisCopy',
+      of: 'upgrade/redis/rehearsal-staging',
+      at: new Date().toISOString(),
+      steps: [{ title: 'Copy every key', ms: 60_000 }],
+      cutoverMs: 60_000,
+      backMs: 5_000,
+      downtime: null,
+    };
+    const play = await s.play(
+      { name: 'rehearsed', rehearsed: 'rehearsal', window: { opensAt: at(0), closesAt: at(30_000) } },
+      { readRehearsal: () => estimates },
+    );
+    await play.until('NeedsDecision');
+    await play.say('adjust', { by: 'ada', window: { opensAt: at(0), closesAt: at(3_600_000) } });
+    await play.say('retry', { by: 'ada' });
+    await play.ended();
+    await save(play, 'rehearsed');
   });
 });
 

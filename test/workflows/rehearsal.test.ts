@@ -1,29 +1,21 @@
 /* Rehearsals on real servers: there, back and to the end; what they measured in the plan of the upgrade itself; and rehearsals that fail. */
+import { cp } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Plan, Receipt } from '../../src/contract.js';
 import { queries } from '../../src/contract.js';
 import { Estimates, type RehearsalInput } from '../../src/inputs/rehearsal.js';
+import { safeName } from '../../src/platform/home.js';
 import { ferry } from '../cli/io.js';
 import { quickly, replaceWorker } from '../faults/support.js';
+import { CLI, herokuWorld } from '../support/heroku-world.js';
+import { NO_POSTGRES, query, startServers } from '../support/postgres.js';
+import { expectOrdinary, postgresWorld, SMALL } from '../support/postgres-world.js';
 import { upgradeOf, world, type Upgrade, type World } from '../support/world.js';
 import { ferryConnections, hook, locks, seed, soon, standing } from './support.js';
 
 let w: World;
 let staging: string;
-beforeEach(async () => {
-  w = await world();
-  staging = `${w.name}-staging`;
-  await w.startWorker();
-});
-afterEach(async () => {
-  for (const id of [`upgrade/rehearsal/${w.name}`, `upgrade/redis/${staging}`])
-    await w.client.workflow
-      .getHandle(id)
-      .terminate('the test is over')
-      .catch(() => undefined);
-  await w.close();
-});
-
 const at = (ms: number): string => new Date(Date.now() + ms).toISOString();
 const CHECK = 'The window is long enough';
 
@@ -74,7 +66,21 @@ async function nothingLeft(): Promise<void> {
   await soon(async () => (await ferryConnections(w)).length === 0 && (await locks(w)).length === 0);
 }
 
-describe('rehearsal', () => {
+describe('rehearsal', { timeout: 300_000 }, () => {
+  beforeEach(async () => {
+    w = await world();
+    staging = `${w.name}-staging`;
+    await w.startWorker();
+  });
+  afterEach(async () => {
+    for (const id of [`upgrade/rehearsal/${w.name}`, `upgrade/redis/${staging}`])
+      await w.client.workflow
+        .getHandle(id)
+        .terminate('the test is over')
+        .catch(() => undefined);
+    await w.close();
+  });
+
   test('redisCopy there, back and to the end; the upgrade itself is planned with what it took', async () => {
     await seed(w, 'source', 500);
     const { settings } = await standing(w);
@@ -295,5 +301,92 @@ describe('rehearsal', () => {
     );
     expect(said.code).toBe(2);
     expect(said.err).toMatch(/`input` is no input of redisCopy: .*`source` is missing/);
+  });
+
+  test('what a newer rehearsal did not measure, and what Temporal has forgotten, is read where it is kept', async () => {
+    await seed(w, 'source', 50);
+    const first = estimatesOf(await (await rehearse({}, { complete: false })).ended());
+    const failed = await rehearse({
+      repoint: { kind: 'command', command: 'test "$FERRY_DIRECTION" = back' },
+    });
+    expect((await failed.ended()).outcome).toBe('RolledBack');
+    const planned = async (rehearsed: string): Promise<string> => {
+      const { facts } = await (await w.start({ rehearsed, dryRun: true })).ended();
+      return JSON.stringify((facts['plan'] as Plan).steps);
+    };
+    const took = `in the rehearsal \\"${w.name}\\" of ${first.at.slice(0, 10)}`;
+    expect(await planned(w.name)).toContain(took);
+    const home = (name: string) => join(w.env['FERRY_HOME'] ?? '', safeName(`upgrade/rehearsal/${name}`));
+    await cp(home(w.name), home(`${w.name}-long-ago`), { recursive: true });
+    expect(await planned(`${w.name}-long-ago`)).toContain(took);
+  });
+});
+
+describe.skipIf(NO_POSTGRES)('rehearsal of postgresMove', { timeout: 300_000 }, () => {
+  test('there, back and to the end', async ({ onTestFinished }) => {
+    const s = await startServers();
+    onTestFinished(() => s.stop());
+    const p = await postgresWorld(s);
+    onTestFinished(() => p.close());
+    await query(p.source, SMALL);
+    await p.startWorker();
+    const id = `upgrade/rehearsal/${p.name}`;
+    const handle = await p.client.workflow.start('rehearsal', {
+      taskQueue: p.taskQueue,
+      workflowId: id,
+      args: [
+        {
+          name: p.name,
+          strategy: 'postgresMove',
+          input: {
+            name: `${p.name}-staging`,
+            source: { env: 'OLD_DATABASE_URL' },
+            target: { env: 'NEW_DATABASE_URL' },
+            repoint: { kind: 'file', path: p.addressFile },
+            soak: '1s',
+          },
+          gates: { start: 'auto' },
+        },
+      ],
+    });
+    const receipt = await upgradeOf(handle, id).ended();
+    expect(receipt).toMatchObject({ outcome: 'Completed', clean: true, blemishes: [] });
+    const { steps, cutoverMs, backMs } = estimatesOf(receipt);
+    const of = (title: string): number => steps.find((step) => step.title === title)?.ms ?? Number.NaN;
+    // The applications can't write from the moment that the window opens: all of that is the cutover.
+    expect(cutoverMs).toBeGreaterThanOrEqual(
+      of('Dump the source') + of('Restore into the target') + of('Compare both sides'),
+    );
+    expect(backMs).toBeGreaterThan(0);
+    await expectOrdinary(p.source);
+    await expectOrdinary(p.target);
+  });
+});
+
+describe.skipIf(CLI === null)('rehearsal of herokuInPlace', { timeout: 300_000 }, () => {
+  test('it has no way back: it goes to its end at once, and the estimates say so', async () => {
+    const h = await herokuWorld();
+    const rehearsed = await h.start('rehearsal', {
+      strategy: 'herokuInPlace',
+      input: {
+        name: `${h.name}-staging`,
+        app: 'shop',
+        addon: 'redis-curly-1',
+        targetVersion: '7.2',
+        confirmed: ['schedulerOff', 'writersPaused', 'clientsSpeakTls'],
+        snapshot: false,
+      },
+      gates: { start: 'auto' },
+    });
+    const receipt = await rehearsed.ended(200_000);
+    expect(receipt.outcome).toBe('Completed');
+    expect(receipt.warnings.join()).toMatch(
+      /It could not go back: after "Run the upgrade": .*can't be taken back/,
+    );
+    expect(receipt.steps.find(({ title }) => title === 'To the end')?.status).toBe('skipped');
+    const estimates = estimatesOf(receipt);
+    expect(estimates.backMs).toBeNull();
+    expect(estimates.downtime).toContain('applications at rest');
+    expect(estimates.cutoverMs).toBeGreaterThan(0);
   });
 });
