@@ -16,6 +16,8 @@ import { now } from '../runbook/ledger.js';
 
 export interface Pass {
   receipt: Receipt;
+  /** It ended as it was meant to. */
+  well: boolean;
   /** Titles of the steps of the cutover. */
   cutover: string[];
   noWayBack: string | null;
@@ -67,9 +69,14 @@ export async function rehearse(
       const { type, message } = problemOf(error);
       throw ending(type, `${workflowId}: ${message}`);
     }
-    end(row, receipt);
+    // Of going back, only that which it was asked for by the rehearsal.
+    const well =
+      back && noWayBack === null
+        ? receipt.outcome === 'RolledBack' && receipt.reason === `asked by ${speaker(input)}`
+        : receipt.outcome === 'Completed';
+    end(row, receipt, well);
     const backMs = backSince === null ? null : Math.max(0, Date.parse(receipt.endedAt) - backSince);
-    return { receipt, cutover, noWayBack, backMs };
+    return { receipt, well, cutover, noWayBack, backMs };
   } catch (error) {
     if (r.leaving()?.how === 'rollback')
       await CancellationScope.nonCancellable(async () => {
@@ -77,7 +84,7 @@ export async function rehearse(
           .signal(signals.rollback, { by: speaker(input), note: 'its rehearsal goes back', acceptLoss: true })
           .catch(() => {});
         const { receipt } = await over;
-        if (receipt) end(row, receipt);
+        if (receipt) end(row, receipt, false);
       });
     if (row.status === 'running') Object.assign(row, { status: 'failed', endedAt: now() });
     throw error;
@@ -88,14 +95,9 @@ export async function rehearse(
 export async function mustBeWell(
   r: Runbook,
   title: string,
-  { receipt, noWayBack }: Pass,
-  input: RehearsalSettings,
+  { receipt, well, noWayBack }: Pass,
 ): Promise<void> {
   const { outcome, reason, workflowId } = receipt;
-  const back = title === 'There and back' && noWayBack === null;
-  const well = back
-    ? outcome === 'RolledBack' && reason === `asked by ${speaker(input)}`
-    : outcome === 'Completed';
   if (!well) {
     const says = `${title}: ${workflowId} ended as ${outcome}: ${reason}`;
     r.blemish(says);
@@ -103,12 +105,25 @@ export async function mustBeWell(
     await r.goBack(says);
   }
   if (noWayBack !== null) r.warn(`It could not go back: ${noWayBack}`);
-  for (const flaw of receipt.blemishes) if (!flaw.startsWith('It ended as')) r.blemish(`${title}: ${flaw}`);
+  for (const flaw of flawsOf(receipt)) r.blemish(`${title}: ${flaw}`);
 }
 
-function end(row: FleetRow, { outcome, clean, reason }: Receipt): void {
+/** That it went back is none. */
+function flawsOf({ blemishes }: Receipt): string[] {
+  return blemishes.filter((flaw) => !flaw.startsWith('It ended as'));
+}
+
+function end(row: FleetRow, receipt: Receipt, well: boolean): void {
+  const { outcome, reason } = receipt;
+  const [flaw] = flawsOf(receipt);
   delete row.phase;
-  Object.assign(row, { status: 'done', outcome, clean, reason, endedAt: now() } satisfies Partial<FleetRow>);
+  Object.assign(row, {
+    status: well ? 'done' : 'failed',
+    outcome,
+    clean: well && flaw === undefined,
+    reason: well ? (flaw ?? reason) : reason,
+    endedAt: now(),
+  } satisfies Partial<FleetRow>);
 }
 
 /** How long what comes behind the cutover lasts at least, so that it can be taken back in it. */

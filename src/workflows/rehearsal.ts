@@ -29,7 +29,7 @@ export async function rehearsal(raw: unknown): Promise<Receipt> {
       do: () => rehearse(r, { row: rows[0], input, back: true }),
       note: (pass) => (pass ? say.outcomeOf(pass) : ''),
     });
-    if (forth) await mustBeWell(r, 'There and back', forth, input);
+    if (forth) await mustBeWell(r, 'There and back', forth);
 
     let whole = null;
     // Where there was no way back it went to its end at once.
@@ -41,7 +41,7 @@ export async function rehearsal(raw: unknown): Promise<Receipt> {
         do: () => rehearse(r, { row: rows[1], input, back: false }),
         note: (pass) => (pass ? say.outcomeOf(pass) : ''),
       });
-    if (whole) await mustBeWell(r, 'To the end', whole, input);
+    if (whole) await mustBeWell(r, 'To the end', whole);
     if (!forth) return;
     const { receipt, cutover, backMs } = forth;
     r.record({

@@ -180,6 +180,41 @@ describe.concurrent('advance notices', () => {
     }
   });
 
+  test('a cutover that is postponed between two of its tries: it is said that it moved, once it holds', async ({
+    onTestFinished,
+  }) => {
+    const h = await hook();
+    onTestFinished(() => h.close());
+    let through = false;
+    const outcome = { pausedMs: 5, drainMs: 1, pausesGivenUp: 0, droppedClients: 0, slipped: 0 };
+    const play = await s.switchover(
+      {
+        notify: { webhook: h.url },
+        notices: ['1h'],
+        window: { opensAt: at(-1_000), closesAt: at(4 * HOUR) },
+        gates: { cutover: 'auto', commit: 'auto' },
+      },
+      {
+        notify: notify as never,
+        handOverForward: async () => {
+          if (through) return { done: true, outcome: { ...outcome, partial: true, durable: true } };
+          await s.cancelled();
+          return { done: false, checkpoint: { pausesGivenUp: 2 } };
+        },
+      },
+    );
+    await play.until(({ step }) => step === 'Switch the applications over');
+    await heard(h, 'announced');
+    await play.say('postpone', { by: 'ada', for: '2h' });
+    await play.until('AwaitingWindow');
+    const [, moved] = await heard(h, 'announced', 'moved');
+    expect(moved).toContain('was moved by ada');
+    through = true;
+    await play.say('postpone', { by: 'ada', for: '2s' });
+    expect((await play.ended()).outcome).toBe('Completed');
+    expect(kinds(h)).toEqual(['announced', 'moved', 'moved']);
+  });
+
   test('its worker is killed before one is due: it is sent late, and once', async ({ onTestFinished }) => {
     const h = await hook();
     onTestFinished(() => h.close());

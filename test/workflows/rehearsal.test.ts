@@ -88,10 +88,13 @@ describe('rehearsal', { timeout: 300_000 }, () => {
     const receipt = await rehearsed.ended();
     expect(receipt).toMatchObject({ outcome: 'Completed', clean: true, blemishes: [] });
     const rows = receipt.facts['fleet'] as { wave: string; status: string; outcome: string }[];
-    expect(rows.map(({ wave, outcome }) => [wave, outcome])).toEqual([
-      ['There and back', 'RolledBack'],
-      ['To the end', 'Completed'],
+    expect(rows.map(({ wave, outcome, status }) => [wave, outcome, status])).toEqual([
+      ['There and back', 'RolledBack', 'done'],
+      ['To the end', 'Completed', 'done'],
     ]);
+    const shown = await ferry(['state', `upgrade/rehearsal/${w.name}`], { env: w.env });
+    expect(shown.out).toMatch(/There and back {2}1 of 1 done\n/);
+    expect(shown.out).not.toContain('not clean');
     expect(await w.redis('target').dbsize()).toBe(500);
     expect((await standing(w)).settings).toEqual(settings);
     const estimates = estimatesOf(receipt);
