@@ -47,6 +47,17 @@ const EXAMPLES = {
       },
     ],
   },
+  rehearsal: {
+    name: 'sessions',
+    strategy: 'redisCopy',
+    input: {
+      name: 'sessions-staging',
+      source: { env: 'STAGING_OLD_REDIS_URL' },
+      target: { env: 'STAGING_NEW_REDIS_URL' },
+      writes: 'running',
+      repoint: { kind: 'file', path: '/etc/app-staging/redis-url' },
+    },
+  },
   redisCopy: {
     name: 'sessions',
     source: { env: 'OLD_REDIS_URL' },
@@ -538,7 +549,11 @@ function cli() {
       ],
     ),
     '## Verbs',
-    ...program.commands.flatMap((command) => [`### ferry ${command.name()}`, help(command)]),
+    ...program.commands.flatMap((command) => [
+      `### ferry ${command.name()}`,
+      help(command),
+      ...command.commands.map((one) => help(one)),
+    ]),
   ].join('\n\n');
 }
 

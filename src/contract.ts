@@ -23,6 +23,7 @@ export const STRATEGIES = {
   postgresMove: 'postgres',
   fleetRollout: 'fleet',
   providerMove: 'window',
+  rehearsal: 'rehearsal',
 } as const;
 export type Strategy = keyof typeof STRATEGIES;
 
@@ -30,6 +31,17 @@ export type Strategy = keyof typeof STRATEGIES;
 export function workflowIdOf(strategy: Strategy, name: string): string {
   return `upgrade/${STRATEGIES[strategy]}/${name}`;
 }
+
+/** Workflow type of a pre-flight by itself, as a schedule starts it. */
+export const PREFLIGHT = 'preflight';
+
+/** `preflight/<provider>/<name>`: the schedule's ID. Its workflows have the time behind it. */
+export function preflightIdOf(strategy: Strategy, name: string): string {
+  return `preflight/${STRATEGIES[strategy]}/${name}`;
+}
+
+/** Of Temporal's list filter: upgrades, and not the plans that pre-flights make. */
+export const UPGRADES_ONLY = "WorkflowId STARTS_WITH 'upgrade/'";
 
 export type Phase =
   | 'Running'
@@ -320,7 +332,7 @@ export interface State {
   planHash: string;
   /** Who to call. */
   contact?: string;
-  /** Of `fleetRollout`: every target, in order. Of `providerMove`: every store. */
+  /** Of `fleetRollout`: every target, in order. Of `providerMove`: every store. Of `rehearsal`: every pass. */
   fleet?: FleetRow[];
   /** Notifications that could not be delivered, and other troubles that did not stop the upgrade. */
   warnings: string[];
@@ -382,6 +394,16 @@ export interface Diagnosis {
   findings: Finding[];
   /** Servers that were asked, and what they run. */
   servers: string[];
+}
+
+/** What a pre-flight by itself answers; one that fails fails its workflow. */
+export interface Preflight {
+  strategy: Strategy;
+  name: string;
+  /** "Skipped": the upgrade itself runs. */
+  outcome: 'Passed' | 'Skipped';
+  reason: string;
+  planHash: string;
 }
 
 /** What an upgrade leaves behind. */

@@ -5,6 +5,7 @@
 import type { Strategy } from './contract.js';
 import { FleetRolloutInput } from './inputs/fleet-rollout.js';
 import { ProviderMoveInput } from './inputs/provider-move.js';
+import { RehearsalInput } from './inputs/rehearsal.js';
 import { TARGET_SCHEMAS } from './inputs/schemas.js';
 
 export {
@@ -76,6 +77,7 @@ export {
 export { POSTGRES_MOVE_GATES, PostgresMoveInput, type PostgresMoveSettings } from './inputs/postgres-move.js';
 export { PROVIDER_MOVE_GATES, ProviderMoveInput, type ProviderMoveSettings } from './inputs/provider-move.js';
 export { REDIS_COPY_GATES, RedisCopyInput, type RedisCopySettings } from './inputs/redis-copy.js';
+export { RehearsalInput, type RehearsalSettings } from './inputs/rehearsal.js';
 export {
   REDIS_SWITCHOVER_GATES,
   RedisSwitchoverInput,
@@ -87,4 +89,5 @@ export const SCHEMAS = {
   ...TARGET_SCHEMAS,
   fleetRollout: FleetRolloutInput,
   providerMove: ProviderMoveInput,
+  rehearsal: RehearsalInput,
 } as const satisfies Record<Strategy, unknown>;

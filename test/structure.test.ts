@@ -125,6 +125,7 @@ describe('structure', () => {
     'helm-dump-restore',
     'postgres-move',
     'provider-move',
+    'rehearsal',
   ])('the steps of %s are the headings of its runbook page, in order', (strategy) => {
     const text = readFileSync(join(SRC, `workflows/${strategy}.ts`), 'utf8');
     const titles = [

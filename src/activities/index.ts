@@ -23,7 +23,8 @@ export {
   startReplication,
   stopReplication,
 } from './replicating.js';
-export { lookAtTargets } from './upgrades.js';
+export { lookAtStaging, readRehearsal, steerRehearsal } from './rehearsing.js';
+export { isUpgrading, lookAtTargets } from './upgrades.js';
 export { closeStores, lookAtStores, rollBackStores } from './stores.js';
 export { readCanary } from './canary.js';
 export { measureServer, soakReplication, validateCouple } from './soaking.js';

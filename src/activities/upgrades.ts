@@ -43,7 +43,11 @@ export async function lookAtTargets({ waves }: { waves: FleetWave[] }): Promise<
   });
 }
 
-async function lastUpgrade(workflowId: string): Promise<LastUpgrade> {
+export async function isUpgrading({ workflowId }: { workflowId: string }): Promise<boolean> {
+  return border(async () => (await lastUpgrade(workflowId)) === 'running');
+}
+
+export async function lastUpgrade(workflowId: string): Promise<LastUpgrade> {
   const handle = Context.current().client.workflow.getHandle(workflowId);
   try {
     const { status } = await handle.describe();

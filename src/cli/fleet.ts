@@ -81,9 +81,10 @@ function tally(rows: readonly FleetRow[]): string {
 
 /** What became of targets since `old`. */
 export function fleetChanges({ fleet = [] }: State, old: State | null): string[] {
-  const before = new Map(old?.fleet?.map((row) => [row.workflowId, row]));
+  // A rehearsal has one target in each of its passes.
+  const before = new Map(old?.fleet?.map((row) => [`${row.wave} ${row.workflowId}`, row]));
   return fleet.flatMap((row) => {
-    const was = before.get(row.workflowId);
+    const was = before.get(`${row.wave} ${row.workflowId}`);
     if (
       row.status === 'planned' ||
       (was?.status === row.status && was.phase === row.phase && was.at === row.at)

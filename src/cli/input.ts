@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import type { z } from 'zod';
 import { STRATEGIES, workflowIdOf, type Strategy } from '../contract.js';
+import { commonProblems, type CommonInput } from '../inputs/common.js';
 import { SCHEMAS } from '../index.js';
 import { CliError, EXIT } from './exit.js';
 import { problemsOf, type Problem } from './explain.js';
@@ -41,9 +42,14 @@ export async function readInput(options: {
       : {}),
     ...(options.dryRun ? { dryRun: true } : {}),
   };
-  const schema: z.ZodType<{ name: string }> = SCHEMAS[strategy];
+  const schema: z.ZodType<{ name: string } & CommonInput> = SCHEMAS[strategy];
   const parsed = schema.safeParse(input);
-  const problems = parsed.success ? await problemsWithin(strategy, input) : problemsOf(input, schema);
+  const problems = parsed.success
+    ? [
+        ...commonProblems(parsed.data).map((problem) => ({ problem, help: '' })),
+        ...(await problemsWithin(strategy, input)),
+      ]
+    : problemsOf(input, schema);
   if (!parsed.success || problems.length > 0) {
     throw new CliError(`The input of ${strategy} is not right (${from}); nothing was started.`, {
       code: EXIT.usage,
@@ -56,8 +62,17 @@ export async function readInput(options: {
   return { strategy, input, workflowId: workflowIdOf(strategy, parsed.data.name) };
 }
 
-/** What a fleet or a window starts has inputs of its own. */
+/** What a fleet or a window starts, and what is rehearsed, has inputs of its own. */
 async function problemsWithin(strategy: Strategy, input: Record<string, unknown>): Promise<Problem[]> {
+  if (strategy === 'rehearsal') {
+    const { RehearsalInput } = await import('../inputs/rehearsal.js');
+    const { problemOfTarget } = await import('../inputs/schemas.js');
+    const rehearsed = RehearsalInput.parse(input);
+    const problem = problemOfTarget(rehearsed);
+    return problem === ''
+      ? []
+      : [{ problem: `\`input\` is no input of ${rehearsed.strategy}: ${problem}`, help: '' }];
+  }
   if (strategy !== 'fleetRollout' && strategy !== 'providerMove') return [];
   const { problemsOfInputs } = await import('../inputs/schemas.js');
   const { FleetRolloutInput, wavesOf } = await import('../inputs/fleet-rollout.js');

@@ -22,6 +22,7 @@ import { reject } from './verbs/reject.js';
 import { resume } from './verbs/resume.js';
 import { retry } from './verbs/retry.js';
 import { rollback } from './verbs/rollback.js';
+import { schedule } from './verbs/schedule.js';
 import { skip } from './verbs/skip.js';
 import { start } from './verbs/start.js';
 import { state } from './verbs/state.js';
@@ -31,7 +32,7 @@ import { withdraw } from './verbs/withdraw.js';
 import { worker } from './verbs/worker.js';
 
 const GROUPS = [
-  { title: 'To begin and to look:', verbs: [start, list, state, plan, receipt, history] },
+  { title: 'To begin and to look:', verbs: [start, list, state, plan, receipt, history, schedule] },
   { title: 'To answer:', verbs: [approve, withdraw, reject, decide, waive, tick] },
   { title: 'To steer:', verbs: [pause, resume, postpone, retry, skip, adjust, rollback, abort, recover] },
   { title: 'To run:', verbs: [worker, codecServer, codecKeys, doctor, diagnose] },

@@ -1,6 +1,7 @@
 /** The fields that every strategy's input has. */
 import { z } from 'zod';
 import { Bucket } from './bucket.js';
+import { Delay } from './limits.js';
 import { Duration, PostgresEndpoint, Probe, WebhookSpec } from './refs.js';
 
 /** How a gate is answered: by itself, or by one or two different people. */
@@ -55,16 +56,17 @@ const History = z.strictObject({
 });
 export type History = z.output<typeof History>;
 
+const Name = z
+  .string()
+  .regex(
+    /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/,
+    'must be 1 to 100 letters, digits, dots, dashes or underscores',
+  );
+
 export const commonFields = {
-  name: z
-    .string()
-    .regex(
-      /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/,
-      'must be 1 to 100 letters, digits, dots, dashes or underscores',
-    )
-    .meta({
-      description: 'Names the target; the workflow ID is made of it, so one target has one upgrade at a time',
-    }),
+  name: Name.meta({
+    description: 'Names the target; the workflow ID is made of it, so one target has one upgrade at a time',
+  }),
   dryRun: z
     .boolean()
     .default(false)
@@ -85,6 +87,19 @@ export const commonFields = {
     description: 'The maintenance window. The cutover waits for it, and is refused where it no longer fits',
   }),
   notify: WebhookSpec.optional().meta({ description: 'Gets a Slack-compatible message at each phase' }),
+  notices: z
+    .array(Delay)
+    .max(10)
+    .optional()
+    .meta({
+      description:
+        'Advance notices to `notify`, so long before `window` opens: when, what users notice and for how long, how it goes back, whom to call. They follow a window that is moved',
+      examples: [['24h', '1h', '15m']],
+    }),
+  rehearsed: Name.optional().meta({
+    description:
+      'Name of a `rehearsal` that has completed: its durations are shown in the plan, and a window that is too short for them is a failed check',
+  }),
   contact: z.string().optional().meta({ description: 'Who to call, shown in plan and notifications' }),
   probes: z.array(Probe).default([]).meta({
     description: "The application's own tests, run after the cutover and before anything is destroyed",
@@ -97,3 +112,18 @@ export const commonFields = {
       'What is left to do by hand afterwards (for example: record the new address in Terraform); ticked by name',
   }),
 };
+
+export interface CommonInput {
+  notices?: readonly string[] | undefined;
+  notify?: unknown;
+  window?: unknown;
+}
+
+/** What is wrong with several common fields together, a sentence each. */
+export function commonProblems(input: CommonInput): string[] {
+  if ((input.notices ?? []).length === 0) return [];
+  return [
+    ...(input.notify === undefined ? ['`notices` needs `notify`, the webhook that they are sent to'] : []),
+    ...(input.window === undefined ? ['`notices` needs `window`, which they are given ahead of'] : []),
+  ];
+}

@@ -5,11 +5,14 @@ import { commonFields, GatePolicy } from './common.js';
 import { Duration } from './refs.js';
 
 /** What upgrades or moves one thing. */
-export type TargetStrategy = Exclude<Strategy, 'fleetRollout' | 'providerMove'>;
+export type TargetStrategy = Exclude<Strategy, (typeof OF_OTHERS)[number]>;
 
-const StrategyName = z.enum(
+/** Those that start others. */
+const OF_OTHERS = ['fleetRollout', 'providerMove', 'rehearsal'] as const satisfies Strategy[];
+
+export const StrategyName = z.enum(
   (Object.keys(STRATEGIES) as Strategy[]).filter(
-    (name): name is TargetStrategy => name !== 'fleetRollout' && name !== 'providerMove',
+    (name): name is TargetStrategy => !(OF_OTHERS as readonly Strategy[]).includes(name),
   ),
 );
 const Fields = z.record(z.string(), z.unknown());
@@ -65,7 +68,7 @@ export interface FleetWave {
 }
 
 /** A fleet switches nothing itself: each target has a window of its own. */
-const { window: _, ...fleetFields } = commonFields;
+const { window: _, notices: __, rehearsed: ___, ...fleetFields } = commonFields;
 
 export const FleetRolloutInput = z
   .strictObject({

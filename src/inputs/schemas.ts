@@ -1,4 +1,5 @@
 /** The zod schema of each strategy that upgrades or moves one thing. Hundreds of inputs take seconds inside a workflow: not for there. */
+import { commonProblems } from './common.js';
 import type { TargetStrategy } from './fleet-rollout.js';
 import { HelmBlueGreenInput } from './helm-blue-green.js';
 import { HelmDumpRestoreInput } from './helm-dump-restore.js';
@@ -23,12 +24,18 @@ export const TARGET_SCHEMAS = {
   postgresMove: PostgresMoveInput,
 } as const satisfies Record<TargetStrategy, unknown>;
 
+/** What is wrong with an input of the strategy, in sentences; empty when nothing is. */
+export function problemOfTarget({ strategy, input }: { strategy: TargetStrategy; input: unknown }): string {
+  const parsed = TARGET_SCHEMAS[strategy].safeParse(input, { reportInput: true });
+  return parsed.success ? commonProblems(parsed.data).join('; ') : sentences(parsed.error);
+}
+
 /** What is wrong with the inputs of upgrades that another one starts, a sentence each, with its place. */
 export function problemsOfInputs(
   upgrades: readonly { strategy: TargetStrategy; input: Record<string, unknown>; path: string }[],
 ): string[] {
   return upgrades.flatMap(({ strategy, input, path }) => {
-    const parsed = TARGET_SCHEMAS[strategy].safeParse(input, { reportInput: true });
-    return parsed.success ? [] : [`${path}.input is no input of ${strategy}: ${sentences(parsed.error)}`];
+    const problem = problemOfTarget({ strategy, input });
+    return problem === '' ? [] : [`${path}.input is no input of ${strategy}: ${problem}`];
   });
 }

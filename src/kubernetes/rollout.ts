@@ -49,7 +49,11 @@ export async function endPod(on: Namespace & { pod: string; uid: string }): Prom
     args: ['get', 'pod', pod, '--ignore-not-found', '-o', 'jsonpath={.metadata.uid}'],
   });
   if (now.trim() !== uid) return;
-  await kubectl({ ...where, changes: true, args: ['delete', 'pod', pod, '--ignore-not-found', '--wait=false'] });
+  await kubectl({
+    ...where,
+    changes: true,
+    args: ['delete', 'pod', pod, '--ignore-not-found', '--wait=false'],
+  });
 }
 
 export interface Awaited extends Namespace {

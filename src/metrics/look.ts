@@ -7,7 +7,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from '@temporalio/client';
 import type { MetricMeter } from '@temporalio/common';
-import { OPEN, STRATEGIES, phaseOf, queries, type State, type Strategy } from '../contract.js';
+import { OPEN, STRATEGIES, UPGRADES_ONLY, phaseOf, queries, type State, type Strategy } from '../contract.js';
 import { HELM_DUMP_RESTORE_GATES } from '../inputs/helm-dump-restore.js';
 import { HELM_BLUE_GREEN_GATES } from '../inputs/helm-blue-green.js';
 import { HELM_IN_PLACE_GATES } from '../inputs/helm-in-place.js';
@@ -18,6 +18,7 @@ import { POSTGRES_MOVE_GATES } from '../inputs/postgres-move.js';
 import { PROVIDER_MOVE_GATES } from '../inputs/provider-move.js';
 import { REDIS_COPY_GATES } from '../inputs/redis-copy.js';
 import { REDIS_SWITCHOVER_GATES } from '../inputs/redis-switchover.js';
+import { REHEARSAL_GATES } from '../inputs/rehearsal.js';
 
 /** Milliseconds between two looks; more where a look takes long, so that it takes a tenth of the time at most. */
 const EVERY = 5_000;
@@ -39,6 +40,7 @@ const GATES: Record<Strategy, readonly string[]> = {
   // Those of its waves are told once they are waited at.
   fleetRollout: ['start'],
   providerMove: PROVIDER_MOVE_GATES,
+  rehearsal: REHEARSAL_GATES,
 };
 const STRATEGY_NAMES = Object.keys(STRATEGIES) as Strategy[];
 
@@ -112,7 +114,7 @@ async function look({
 }): Promise<Map<string, Seen>> {
   const all = new Map<string, Seen>(STRATEGY_NAMES.map((strategy) => [strategy, nothingSeen(strategy)]));
   const types = STRATEGY_NAMES.map((strategy) => `'${strategy}'`).join(', ');
-  const query = `TaskQueue = '${taskQueue.replaceAll("'", "''")}' AND ExecutionStatus = 'Running' AND WorkflowType IN (${types})`;
+  const query = `TaskQueue = '${taskQueue.replaceAll("'", "''")}' AND ExecutionStatus = 'Running' AND WorkflowType IN (${types}) AND ${UPGRADES_ONLY}`;
   for await (const info of client.workflow.list({ query })) {
     const seen = all.get(info.type);
     // An upgrade says its phase with its first task.

@@ -51,13 +51,24 @@ export async function readHistory(folder: string): Promise<HistoryEntry[]> {
   const entries = new Map<string, HistoryEntry>();
   for (const name of names.filter((each) => each.endsWith('.json'))) {
     const receipt = receiptIn(await readFile(join(folder, name), 'utf8'));
-    if (receipt) entries.set(receipt.runId, entryOf(receipt));
+    // A plan moved nothing.
+    if (receipt && receipt.outcome !== 'Planned') entries.set(receipt.runId, entryOf(receipt));
   }
   return newestFirst(entries.values());
 }
 
 export function newestFirst(entries: Iterable<HistoryEntry>): HistoryEntry[] {
   return [...entries].toSorted((a, b) => b.at.localeCompare(a.at));
+}
+
+/** The receipts in a folder, the newest first; none where there is no such folder. */
+export async function readReceipts(folder: string): Promise<Receipt[]> {
+  const names = await readdir(folder).catch(() => []);
+  const texts = names
+    .filter((name) => name.endsWith('.json'))
+    .map((name) => readFile(join(folder, name), 'utf8'));
+  const receipts = (await Promise.all(texts)).flatMap((text) => receiptIn(text) ?? []);
+  return receipts.toSorted((a, b) => b.endedAt.localeCompare(a.endedAt));
 }
 
 /** Null: it is none. */

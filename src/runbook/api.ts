@@ -16,6 +16,7 @@ import type {
 } from '../contract.js';
 import type { GatePolicy, History, MaintenanceWindow } from '../inputs/common.js';
 import type { WebhookSpec } from '../inputs/refs.js';
+import type { Estimates } from '../inputs/rehearsal.js';
 import type { Ledger } from './ledger.js';
 import type { Steering } from './wishes.js';
 import type { Undo, UndoStack } from './undo.js';
@@ -29,6 +30,8 @@ export interface CommonSettings {
   decideWithin: string;
   window?: MaintenanceWindow | undefined;
   notify?: WebhookSpec | undefined;
+  notices?: string[] | undefined;
+  rehearsed?: string | undefined;
   contact?: string | undefined;
   followUps: string[];
   history?: History | undefined;
@@ -225,6 +228,8 @@ export interface Upgrade {
   wentOn: boolean;
   /** The upgrade that this one is a part of answers these gates. */
   hold: Hold | null;
+  /** What its rehearsal measured, if it names one. */
+  estimates: Estimates | null;
 }
 
 /** What the next run of an upgrade goes on with. Plain data. */

@@ -21,6 +21,7 @@ import {
   type StepStatus,
   type ToldHeld,
 } from '../contract.js';
+import type { Notice } from '../activities/outside.js';
 import type { WebhookSpec } from '../inputs/refs.js';
 import { acts, reads } from './acts.js';
 import { details } from './details.js';
@@ -32,6 +33,9 @@ const KEPT_REFUSALS = 10;
 const KEPT_WARNINGS = 20;
 /** Long enough for a webhook that answers at the second try. */
 const SETTLE_MS = 5_000;
+
+type Asks = Pick<Notice, 'question' | 'choices' | 'impact' | 'breakGlass'>;
+const NOTHING_ASKED: Asks = { question: null, choices: [], impact: [], breakGlass: [] };
 
 export type Ledger = ReturnType<typeof openLedger>;
 
@@ -82,24 +86,30 @@ export function openLedger(strategy: string) {
     else if (attribute === false) upsertMemo({ phase: state.phase });
   }
 
-  /** Sent in the background: a webhook that is down must not hold an upgrade. */
   function tell(): void {
+    const gate = state.gates.find((candidate) => candidate.status === 'open');
+    announce(state.phase, state.reason, {
+      question: gate ? { gate: gate.name, question: gate.question } : null,
+      choices: state.decision ? Object.keys(state.decision.choices) : [],
+      impact: state.impact.map((impact) => impact.what),
+      breakGlass: state.breakGlass,
+    });
+  }
+
+  /** Sent in the background: a webhook that is down must not hold an upgrade. */
+  function announce(phase: string, reason: string, asks: Asks = NOTHING_ASKED): void {
     if (!webhook) return;
     const spec = webhook;
-    const gate = state.gates.find((candidate) => candidate.status === 'open');
     // Leaving the way forward must not take the news of it back.
     const notice = CancellationScope.nonCancellable(() =>
-      acts({ ...reads, startToCloseTimeout: '2m' }, `Notify: ${state.phase}`).notify({
+      acts({ ...reads, startToCloseTimeout: '2m' }, `Notify: ${phase}`).notify({
         webhook: spec,
         name: state.name,
         strategy,
         workflowId: state.workflowId,
-        phase: state.phase,
-        reason: state.reason,
-        question: gate ? { gate: gate.name, question: gate.question } : null,
-        choices: state.decision ? Object.keys(state.decision.choices) : [],
-        impact: state.impact.map((impact) => impact.what),
-        breakGlass: state.breakGlass,
+        phase,
+        reason,
+        ...asks,
         ...(state.contact === undefined ? {} : { contact: state.contact }),
       }),
     ).catch((error: unknown) => warn(`A notification was not delivered: ${problemOf(error).message}`));
@@ -193,6 +203,7 @@ export function openLedger(strategy: string) {
     state,
     phase,
     tell,
+    announce,
     warn,
     refuse,
     stepOf,

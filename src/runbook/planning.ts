@@ -2,6 +2,7 @@
 import type { Check, GateState, Plan, PlanStep, StepState } from '../contract.js';
 import { carriedOver, counted, gateTitle, HELD_POINTS, holderOf, type Runbook, type Upgrade } from './api.js';
 import { ending, problemOf, whole } from './failure.js';
+import { notesOf } from './rehearsed.js';
 import { planChanges, planHash } from './plan.js';
 
 /** Unwinds the body, which then begins again with what was found anew. */
@@ -146,11 +147,13 @@ export function planning(upgrade: Upgrade) {
       onLeaveOut: () => {},
     };
     await body(planner);
+    const { estimates } = upgrade;
+    const measured = (title: string) => (estimates ? notesOf(estimates, title) : []);
     gatesOfPlan = planned.gates;
     const plan: Omit<Plan, 'hash'> = {
       strategy,
       name: settings.name,
-      steps: planned.steps,
+      steps: planned.steps.map((step) => ({ ...step, notes: [...step.notes, ...measured(step.title)] })),
       impact: planned.impact,
       mayLose: planned.mayLose,
       checks: planned.checks,

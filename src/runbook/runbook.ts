@@ -13,6 +13,7 @@ import {
 } from '@temporalio/workflow';
 import type { z } from 'zod';
 import { HOLD_MEMO, workflowIdOf, type Hold, type Phase, type Receipt, type Strategy } from '../contract.js';
+import { commonProblems } from '../inputs/common.js';
 import { sentences } from '../inputs/messages.js';
 import { buildReceipt } from '../receipt/build.js';
 import { acts, keeps, locally, reads } from './acts.js';
@@ -22,7 +23,9 @@ import { doing, GoingOnAsNew } from './doing.js';
 import { ending, problemOf, whole } from './failure.js';
 import { now, openLedger } from './ledger.js';
 import { locks } from './locks.js';
+import { announcing } from './notices.js';
 import { PlannedAnew, planning } from './planning.js';
+import { readEstimates, withEstimates } from './rehearsed.js';
 import { steer } from './steering.js';
 import { undoStack } from './undo.js';
 import { waiting } from './waiting.js';
@@ -49,6 +52,12 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
       `The input of ${strategy} can't be used: ${sentences(parsed.error)}. Nothing was changed.`,
     );
   const settings = parsed.data;
+  const problems = commonProblems(settings);
+  if (problems.length > 0)
+    throw ending(
+      'InvalidInput',
+      `The input of ${strategy} can't be used: ${problems.join('; ')}. Nothing was changed.`,
+    );
   const properId = workflowIdOf(strategy, settings.name);
   if (info.workflowId !== properId && !info.parent) {
     throw ending(
@@ -56,6 +65,8 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
       `This workflow's ID is "${info.workflowId}", but an upgrade of "${settings.name}" must be "${properId}", so that one target has one upgrade at a time. Start it again under that ID. Nothing was changed.`,
     );
   }
+  // A pre-flight by itself: it keeps nobody out, and leaves no receipt among those of upgrades.
+  const aside = settings.dryRun && info.workflowId !== properId;
   state.name = settings.name;
   if (settings.window) state.settings.window = settings.window;
   const { rate, maxPause, maxLag } = settings;
@@ -88,22 +99,24 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
   const upgrade: Upgrade = {
     strategy,
     settings,
-    body: (api) => body(settings, api),
+    body: (api) => body(settings, upgrade.estimates ? withEstimates(api, upgrade.estimates) : api),
     ledger,
     steering,
     undos,
     waiting: asking,
-    lock: locks(),
+    lock: aside ? async () => {} : locks(),
     seen: new Map(),
     facts: { ...carried?.facts },
     blemishes: [...(carried?.blemishes ?? [])],
     plots: new Map(),
     wentOn: carried !== undefined,
     hold,
+    estimates: null,
   };
   const { facts, blemishes } = upgrade;
   const plans = planning(upgrade);
   const forwards = doing(upgrade, plans);
+  let endNotices = async (): Promise<void> => {};
 
   async function run(): Promise<Receipt> {
     const surroundings = await locally('Look at what this worker and this Temporal can do').surroundings();
@@ -111,6 +124,8 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
 
     if (!carried)
       try {
+        if (settings.rehearsed !== undefined)
+          upgrade.estimates = await readEstimates(settings.rehearsed, strategy);
         plans.adopt(await plans.makePlan());
       } catch (error) {
         throw await refused(error);
@@ -119,6 +134,7 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
       facts['plan'] = steering.plan;
       return finish('Planned', 'The plan was made; nothing was changed');
     }
+    endNotices = announcing(upgrade);
     try {
       const forward = new CancellationScope({ cancellable: true });
       steering.forward = forward;
@@ -200,6 +216,7 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
 
   async function finish(outcome: Receipt['outcome'], reason: string): Promise<Receipt> {
     state.progress = null;
+    await endNotices();
     await ledger.settle();
     const receipt = buildReceipt({
       state,
@@ -222,10 +239,11 @@ export async function runbook<S extends z.ZodType<CommonSettings>>(
     }
     if (outcome !== 'Planned') await keepElsewhere(receipt);
     try {
-      receipt.files = await acts({ ...reads, startToCloseTimeout: '1m' }, 'Write the receipt').saveReceipt({
-        receipt,
-        ...(settings.history === undefined || outcome === 'Planned' ? {} : { history: settings.history }),
-      });
+      if (!aside)
+        receipt.files = await acts({ ...reads, startToCloseTimeout: '1m' }, 'Write the receipt').saveReceipt({
+          receipt,
+          ...(settings.history === undefined || outcome === 'Planned' ? {} : { history: settings.history }),
+        });
     } catch (error) {
       receipt.warnings.push(`The receipt's files could not be written: ${problemOf(error).message}`);
     }

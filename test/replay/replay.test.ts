@@ -15,7 +15,16 @@ import { Worker } from '@temporalio/worker';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { workflowIdOf, type State, type Strategy } from '../../src/contract.js';
 import type { RedisCopyInput } from '../../src/inputs/redis-copy.js';
-import { broken, failed, passed, quiet, stage, type Play, type Stage } from '../runbook/stage.js';
+import {
+  broken,
+  failed,
+  passed,
+  quiet,
+  quietSource,
+  stage,
+  type Play,
+  type Stage,
+} from '../runbook/stage.js';
 import { CLUSTER, clusterWorld, R80 } from '../support/cluster.js';
 import { CLI, herokuWorld, type HerokuWorld } from '../support/heroku-world.js';
 import { NO_POSTGRES, query, startServers, type Servers } from '../support/postgres.js';
@@ -141,6 +150,58 @@ describe.runIf(process.env['FERRY_RECORD'])('recording', () => {
     await play.until('AwaitingWindow');
     await play.ended();
     await save(play, 'window');
+  });
+
+  test('notices', async () => {
+    const play = await s.play({
+      name: 'notices',
+      window: { opensAt: at(3_600_000), closesAt: at(7_200_000) },
+      notify: { webhook: { env: 'HOOK' } },
+      notices: ['2h', '1s'],
+      gates: { start: 'auto' },
+    });
+    await play.until('AwaitingApproval');
+    await play.say('adjust', { by: 'ada', window: { opensAt: at(4_000), closesAt: at(7_200_000) } });
+    await play.approve('cutover');
+    await play.ended();
+    await save(play, 'notices');
+  });
+
+  test('rehearsal', async () => {
+    let watches = 0;
+    const checkpoint = { ...quietSource };
+    const play = await s.rehearse('rehearsal', {
+      watchStragglers: async () => {
+        if ((watches += 1) > 1) return { done: true, checkpoint };
+        await s.cancelled();
+        return { done: false, checkpoint };
+      },
+    });
+    const { facts } = await play.ended();
+    expect(facts['estimates']).toMatchObject({ of: 'upgrade/redis/rehearsal-staging' });
+    await save(play, 'rehearsal');
+  });
+
+  test('rehearsed', async () => {
+    const estimates = {
+      rehearsal: 'rehearsal',
+      strategy: 'redisCopy',
+      of: 'upgrade/redis/rehearsal-staging',
+      at: new Date().toISOString(),
+      steps: [{ title: 'Copy every key', ms: 60_000 }],
+      cutoverMs: 60_000,
+      backMs: 5_000,
+      downtime: null,
+    };
+    const play = await s.play(
+      { name: 'rehearsed', rehearsed: 'rehearsal', window: { opensAt: at(0), closesAt: at(30_000) } },
+      { readRehearsal: () => estimates },
+    );
+    await play.until('NeedsDecision');
+    await play.say('adjust', { by: 'ada', window: { opensAt: at(0), closesAt: at(3_600_000) } });
+    await play.say('retry', { by: 'ada' });
+    await play.ended();
+    await save(play, 'rehearsed');
   });
 });
 

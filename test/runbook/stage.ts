@@ -47,6 +47,8 @@ export interface Stage {
    * ends so, and of the fleet itself as ''.
    */
   fleet(input: (name: string) => Record<string, unknown>, parts?: (target: string) => Parts): Promise<Play>;
+  /** `rehearsal` of a `redisCopy`, which plays with its own parts, and whose hand is the real one. */
+  rehearse(name: string, parts?: Parts): Promise<Play>;
   /** To be changed while it plays. */
   partsOf(play: Play): Parts;
   /** Inside of an activity: when it is cancelled. */
@@ -321,7 +323,7 @@ export async function stage(): Promise<Stage> {
     port += 2;
     const name = input.name ?? `s${randomBytes(5).toString('hex')}`;
     const whole =
-      strategy === 'fleetRollout'
+      strategy === 'fleetRollout' || strategy === 'rehearsal'
         ? input
         : {
             name,
@@ -376,6 +378,23 @@ export async function stage(): Promise<Stage> {
         lookAtTargets: () => ({}),
         saveReceipt: () => ({ json: 'receipt.json', html: 'receipt.html' }),
         ...parts(''),
+      }));
+    },
+    rehearse(name, parts = {}) {
+      casts.push((workflowId) => (workflowId === `upgrade/redis/${name}-staging` ? parts : null));
+      const input = {
+        name: `${name}-staging`,
+        source: { env: 'A' },
+        target: { env: 'B' },
+        writes: 'running',
+        repoint: { kind: 'file', path: '/somewhere' },
+      };
+      const whole = { name, strategy: 'redisCopy', input, gates: { start: 'auto' } };
+      return begin('rehearsal', whole, () => ({
+        surroundings: () => ({ phaseAttribute: true }),
+        lookAtStaging: () => ({ last: 'none', byPeople: false }),
+        steerRehearsal: real.steerRehearsal as never,
+        saveReceipt: () => ({ json: 'receipt.json', html: 'receipt.html' }),
       }));
     },
     partsOf(play) {

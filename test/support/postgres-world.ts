@@ -15,6 +15,7 @@ import { killAll, sleep, spawnWorker, temporalFor, upgradeOf, type Upgrade } fro
 export interface PostgresWorld {
   folder: string;
   client: Temporal;
+  taskQueue: string;
   name: string;
   source: string;
   target: string;
@@ -47,6 +48,7 @@ export async function postgresWorld(
   const self: PostgresWorld = {
     folder,
     client,
+    taskQueue,
     name: `t${randomBytes(5).toString('hex')}`,
     source,
     target,

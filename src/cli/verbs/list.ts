@@ -21,7 +21,7 @@ export function list(program: Command, cli: Cli): void {
       const [
         { withSession },
         { clean },
-        { phaseOf, STRATEGIES },
+        { phaseOf, STRATEGIES, UPGRADES_ONLY },
         { duration },
         { pad, width },
         { phaseWords },
@@ -41,7 +41,7 @@ export function list(program: Command, cli: Cli): void {
         // Running ones first, whatever their age: those are what a limit must not cut off.
         for (const which of ["ExecutionStatus = 'Running'", "ExecutionStatus != 'Running'"]) {
           for await (const info of session.client.workflow.list({
-            query: `WorkflowType IN (${types.join(', ')}) AND ${which}`,
+            query: `WorkflowType IN (${types.join(', ')}) AND ${UPGRADES_ONLY} AND ${which}`,
           })) {
             if (rows.length >= limit) break;
             if (options.all !== true && seen.has(info.workflowId)) continue;

@@ -17,7 +17,7 @@ export function start(program: Command, cli: Cli): void {
     .description('start an upgrade; its target names it, so a second one on the same target is refused')
     .argument(
       '<strategy>',
-      'redisCopy, redisSwitchover, herokuInPlace, herokuFork, helmInPlace, helmRolling, helmBlueGreen, helmDumpRestore, postgresMove, providerMove, fleetRollout',
+      'redisCopy, redisSwitchover, herokuInPlace, herokuFork, helmInPlace, helmRolling, helmBlueGreen, helmDumpRestore, postgresMove, providerMove, fleetRollout, rehearsal',
     )
     .requiredOption(
       '-i, --input <file>',
