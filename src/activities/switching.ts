@@ -60,7 +60,16 @@ export interface SwitchOutcome extends SwitchResult {
 
 /** How far it got, and the run of the server that is left: a fence that is gone after a restart says nothing. */
 interface Standing {
-  standing: 'begun' | 'sealed' | 'back begun' | 'back sealed' | 'home';
+  standing:
+    | 'begun'
+    | 'sealed'
+    | 'called back'
+    /** That it ended so was said, and a person has looked. */
+    | 'called back, said'
+    | 'back begun'
+    | 'back sealed'
+    | 'back called back'
+    | 'home';
   runId: string;
 }
 
@@ -73,6 +82,13 @@ export async function switchForward(input: SwitchInput): Promise<SwitchOutcome> 
     const confirm = await takeHold(b, [source, target]);
     const runId = await runIdOf(source, b.hand);
     const seal = fence === null ? 'none' : await standingOn(b, source);
+    if (last?.standing === 'called back') {
+      b.beat({ standing: 'called back, said', runId });
+      throw new FerryError(
+        'Unclear',
+        `${halfBack({ stayed: source, moved: target })}. Compare both by hand. Retried, ${shown(source)} goes over as it is, and what only ${shown(target)} has is replaced`,
+      );
+    }
     const sealed = seal === 'sealed' || last?.standing === 'sealed';
     await b.stillCurrent({ standing: sealed ? 'sealed' : 'begun', runId });
     // Told first that nobody was sent away: the undo relies on it.
@@ -171,6 +187,15 @@ export async function switchBack(input: SwitchBackInput): Promise<UndoResult> {
     const told = standingOf(input.told);
     dropTracker(b.workflowId);
     const confirm = await takeHold(b, [source, target]);
+    const before = b.last ?? told;
+    if (before?.standing.includes('called back')) {
+      const forth = !before.standing.startsWith('back ');
+      b.beat({ ...before, standing: forth ? 'begun' : 'back begun' });
+      throw new FerryError(
+        'WouldLose',
+        halfBack(forth ? { stayed: source, moved: target } : { stayed: target, moved: source }),
+      );
+    }
 
     // Where writes are given up nothing is carried over anything, so it matters less.
     const where = switched && !keepWrites ? 'target' : await whereabouts(b, { source, target, input, told });
@@ -325,6 +350,11 @@ async function whereabouts(
       throw unclear(`${shown(source)} was restarted during the switch`);
     }
   }
+}
+
+/** The worker ended between letting writes in again and carrying over what had been written on the other side. */
+function halfBack({ stayed, moved }: { stayed: ServerAddress; moved: ServerAddress }): string {
+  return `The applications could not all be told, and were sent back to ${shown(stayed)} after some had written to ${shown(moved)}; the worker that carried those writes back ended meanwhile, so some of them may be on ${shown(moved)} only`;
 }
 
 function unclear(why: string): FerryError {

@@ -43,8 +43,11 @@ export interface SwitchOptions {
   fence: FenceBefore | null;
   name: string;
   signal: AbortSignal;
-  /** Tells durably that the switch is sealed; throws when another attempt has taken over. */
-  stillCurrent: (standing: 'begun' | 'sealed') => Promise<void>;
+  /**
+   * Tells durably how far it is; throws when another attempt has taken over. "called back": who had moved is sent back, and what they wrote
+   * may for a moment be on the other side only.
+   */
+  stillCurrent: (standing: 'begun' | 'sealed' | 'called back') => Promise<void>;
   /**
    * Milliseconds since 1970. Writes were stopped then, by the fence: it is not lifted on the way, and stays where something fails, so
    * that it can be tried again.
@@ -246,6 +249,7 @@ async function callBack(
     else await breakSeal({ client: control });
     return;
   }
+  await options.stillCurrent('called back');
   await unfence({ client: control, before: on.fence });
   // What has been written here since is newer.
   const newer: Tracker = {
@@ -268,6 +272,7 @@ async function callBack(
   });
   // What was let in meanwhile is known to the tracker, and goes over with the next try.
   if (stoppedAt !== undefined) await fence({ client: control, before: on.fence });
+  await options.stillCurrent('begun');
 }
 
 async function sendBack({ databases, lateMs }: SwitchOptions, client: Redis): Promise<void> {

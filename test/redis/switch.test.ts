@@ -17,6 +17,7 @@ async function stopped({ from: name, to }: { from: string; to: string }) {
   await fence({ client, before });
   const tracker = await startTracking({ address: address(old), match: '*' });
   const standings: string[] = [];
+  const fences: Record<string, string> = {};
   const over = async (more: Pick<SwitchOptions, 'repoint' | 'repointBack'>) =>
     switchOver({
       from: address(old),
@@ -30,13 +31,16 @@ async function stopped({ from: name, to }: { from: string; to: string }) {
       fence: before,
       name: 'ferry:test:1.1',
       signal: new AbortController().signal,
-      stillCurrent: async (standing) => void standings.push(standing),
+      stillCurrent: async (standing) => {
+        standings.push(standing);
+        fences[standing] = await fenceStanding({ client });
+      },
       stoppedAt: Date.now(),
       lateMs: 3_000,
       sealedBefore: false,
       ...more,
     });
-  return { old, next, client, before, standings, over, end: () => tracker.close() };
+  return { old, next, client, before, standings, fences, over, end: () => tracker.close() };
 }
 
 const repoint = async () => undefined;
@@ -66,7 +70,7 @@ for (const { name } of SERVERS.filter((server) => ['r60', 'r70', 'v81'].includes
   });
 
 test('who was told and wrote there comes back, and so does what was written; it is on both sides in the end', async () => {
-  const { old, next, client, over, end } = await stopped({ from: 'r70', to: 'r80' });
+  const { old, next, client, standings, fences, over, end } = await stopped({ from: 'r70', to: 'r80' });
   const app = next.client();
   const half = async () => {
     expect(await app.set('moved', '1')).toBe('OK');
@@ -75,6 +79,9 @@ test('who was told and wrote there comes back, and so does what was written; it 
   await expect(over({ repoint: half, repointBack: repoint })).rejects.toThrow('could not be told');
   expect(app.status).not.toBe('ready');
   expect(await client.get('moved')).toBe('1');
+  // Should the worker die while that is carried back, whoever goes on knows: it was told before anybody could write here again.
+  expect(standings.slice(-2)).toEqual(['called back', 'begun']);
+  expect(fences['called back']).not.toBe('none');
   expect(await fenceStanding({ client })).toBe('fenced');
   await expect(old.client().set('k', '1')).rejects.toThrow('NOREPLICAS');
   await over({ repoint, repointBack: fails });
