@@ -1,4 +1,5 @@
 /** After a pod was made anew: whether everything is as it was, but for the version. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Check } from '../contract.js';
 import { redact } from '../platform/redact.js';
 import type { ServerAddress } from '../redis/address.js';
@@ -28,8 +29,8 @@ export async function validateAfter(on: AfterRestart): Promise<Check[]> {
   const { where, release, address, name, before } = on;
   const server = await describe({ address, name, signal: where.signal });
   const { keys, lasting } = await countKeys({ address, name, signal: where.signal });
-  const behind = await podsBehind(where, on.service);
   const pod = release.pods[0]?.name ?? '';
+  const behind = await settledBehind(where, on.service, pod);
   const warnings = await warningsOf(where, { pod, container: release.statefulSet.container });
   const fewer = lasting < before.lasting;
   const saves =
@@ -104,6 +105,18 @@ function savingSays({ aof, save }: ServerFacts['persistence']): string {
       .filter(Boolean)
       .join(', ') || 'nothing is saved'
   );
+}
+
+/** A pod counts as not ready for a moment when its node's agent was restarted. */
+const READY_AGAIN_WITHIN_MS = 15_000;
+
+/** Once the Service leads to this pod alone; what it leads to instead, where it does not come to that. */
+async function settledBehind(where: AfterRestart['where'], service: string, pod: string): Promise<string[]> {
+  for (const until = Date.now() + READY_AGAIN_WITHIN_MS; ;) {
+    const behind = await podsBehind(where, service);
+    if ((behind.length === 1 && behind[0] === pod) || Date.now() > until) return behind;
+    await sleep(1_000, undefined, { signal: where.signal });
+  }
 }
 
 /** Pods that the Service leads to now. */
