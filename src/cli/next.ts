@@ -39,6 +39,21 @@ function givingUp({ progress }: State): boolean {
   return (progress?.counts['pausesGivenUp'] ?? 0) > 0;
 }
 
+/** What can be said at an open gate. */
+function answers(id: string, { name, heldBy, items = [] }: GateState, wayBack: boolean): NextCommand[] {
+  if (heldBy !== undefined)
+    return [
+      { command: `ferry state ${shortId(heldBy)}`, does: 'see what this one waits for' },
+      { command: `ferry rollback ${id}`, does: 'take this one back, by itself' },
+    ];
+  const left = items.filter(({ tickedBy }) => tickedBy === undefined);
+  return [
+    ...left.map(({ item }) => ({ command: `ferry tick ${id} ${quote(item)}`, does: 'say that it is so' })),
+    ...(left.length > 0 ? [] : [{ command: `ferry approve ${id} ${quote(name)}`, does: 'go on' }]),
+    { command: `ferry reject ${id} ${quote(name)}`, does: wayBack ? 'roll back' : 'stop' },
+  ];
+}
+
 /** The commands that make sense in this phase, the most likely one first. */
 export function nextCommands(state: State): NextCommand[] {
   const id = shortId(state.workflowId);
@@ -57,13 +72,7 @@ export function nextCommands(state: State): NextCommand[] {
       return [
         ...state.gates
           .filter((gate) => gate.status === 'open')
-          .flatMap((gate) => [
-            { command: `ferry approve ${id} ${quote(gate.name)}`, does: 'go on' },
-            {
-              command: `ferry reject ${id} ${quote(gate.name)}`,
-              does: state.wayBack.possible ? 'roll back' : 'stop',
-            },
-          ]),
+          .flatMap((gate) => answers(id, gate, state.wayBack.possible)),
         ...state.gates.filter((gate) => gate.status === 'open').flatMap((gate) => withdrawing(id, gate)),
         { command: `ferry plan ${id}`, does: 'see what it will do' },
       ];

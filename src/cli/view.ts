@@ -268,6 +268,12 @@ function gates({ state, now, cutOff }: Seen, { colours, columns }: Theme): strin
           (line) => `  ${colours.yellow(colours.bold(line))}`,
         ),
         ...(aside.length > 0 ? [`  ${aside.join('; ')}`] : []),
+        ...(gate.heldBy === undefined ? [] : [`  answered by ${gate.heldBy}, of which this is a part`]),
+        ...(gate.items ?? []).map(({ item, tickedBy }) =>
+          tickedBy === undefined
+            ? `  ☐ ${item}`
+            : `  ${colours.green('☑')} ${item} ${colours.dim(`(${tickedBy})`)}`,
+        ),
       ];
     });
 }

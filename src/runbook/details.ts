@@ -64,7 +64,10 @@ export function details(state: State, plan: Plan | null): string {
     .slice(0, 18_000);
 }
 
-function gate({ name, question, approvals, needs, deadline }: GateState): string[] {
+function gate({ name, question, approvals, needs, deadline, heldBy, items = [] }: GateState): string[] {
+  if (heldBy !== undefined)
+    return [`### Gate "${name}" waits for ${heldBy}`, `**${question}**`, `It is answered there.`];
+  const left = items.find(({ tickedBy }) => tickedBy === undefined);
   const so =
     needs > 1
       ? ` (${approvals.length} of ${needs} so far${approvals.map(({ by }) => `, ${by}`).join('')})`
@@ -72,6 +75,21 @@ function gate({ name, question, approvals, needs, deadline }: GateState): string
   return [
     `### Gate "${name}" waits for ${needs > 1 ? `${needs} approvals${so}` : 'an approval'}`,
     `**${question}**`,
+    ...(items.length > 0
+      ? [
+          items
+            .map(({ item, tickedBy }) =>
+              tickedBy === undefined ? `☐ ${item}` : `☑ ${item} (ticked by ${tickedBy})`,
+            )
+            .join('\n'),
+        ]
+      : []),
+    ...(left === undefined
+      ? []
+      : [
+          `First each is ticked: ${SEND} → \`tick\`:`,
+          fenced('json', `{"item": ${JSON.stringify(left.item)}, "by": "your name"}`),
+        ]),
     `To approve: ${SEND} → \`approve\`. To go back: \`reject\`. Both take${deadline ? `, before ${deadline}` : ''}:`,
     fenced('json', `{"gate": ${JSON.stringify(name)}, "by": "your name"}`),
   ];

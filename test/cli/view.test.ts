@@ -77,6 +77,27 @@ describe('the whole view', () => {
     `);
   });
 
+  it('shows what is ticked before a gate, and who answers one that another upgrade holds', () => {
+    const with_ = (more: object): State => ({
+      ...AT_GATE,
+      gates: AT_GATE.gates.map((gate) => (gate.status === 'open' ? { ...gate, ...more } : gate)),
+    });
+    const listed = with_({
+      items: [{ item: 'The buddy is here', tickedBy: 'Ana Lima' }, { item: 'Dashboards are open' }],
+    });
+    expect(lines(listed)).toEqual(
+      expect.arrayContaining(['  ☑ The buddy is here (Ana Lima)', '  ☐ Dashboards are open']),
+    );
+    expect(nextCommands(listed).map(({ command }) => command)).toContain(
+      "ferry tick upgrade/redis/sessions 'Dashboards are open'",
+    );
+    const held = with_({ heldBy: 'upgrade/window/shop' });
+    expect(lines(held)).toContain('  answered by upgrade/window/shop, of which this is a part');
+    expect(nextCommands(held).map(({ command }) => command)).not.toContain(
+      'ferry approve upgrade/redis/sessions cutover',
+    );
+  });
+
   it('shows a decision with a command for each choice', () => {
     expect(lines(DECIDING).join('\n')).toMatchInlineSnapshot(`
       "sessions  redisCopy  upgrade/redis/sessions
