@@ -29,6 +29,7 @@ import { CLUSTER, clusterWorld, R80 } from '../support/cluster.js';
 import { CLI, herokuWorld, type HerokuWorld } from '../support/heroku-world.js';
 import { NO_POSTGRES, query, startServers, type Servers } from '../support/postgres.js';
 import { postgresWorld, SMALL } from '../support/postgres-world.js';
+import { windowWorld } from '../support/window-world.js';
 import { sleep, type Upgrade } from '../support/world.js';
 
 const { History } = temporal.api.history.v1;
@@ -524,12 +525,57 @@ describe.runIf(process.env['FERRY_RECORD'] && !NO_POSTGRES)('recording postgresM
     ));
 });
 
+/* The window and one of its stores, which is held by it. */
+describe.runIf(process.env['FERRY_RECORD'] && !NO_POSTGRES)('recording providerMove', () => {
+  let s: Servers;
+  beforeAll(async () => {
+    s = await startServers();
+  });
+  afterAll(() => s.stop());
+
+  async function recorded(name: string, steer: (play: Upgrade) => Promise<unknown>): Promise<void> {
+    const w = await windowWorld(['sessions', 'cache', 'orders'], { postgres: s });
+    await w.startWorker();
+    const play = await w.start({ checklist: ['The commands are ready'] });
+    await play.approve('start');
+    await play.until(({ gates }) =>
+      gates.some((gate) => gate.name === 'checklist' && gate.status === 'open'),
+    );
+    await play.say('tick', { item: 'The commands are ready', by: 'ada' });
+    await play.approve('checklist');
+    await steer(play);
+    await play.ended();
+    const where = { folder: w.folder, secrets: [s.old.password, s.new.password] };
+    await save(play, name, where);
+    // Those that go back by themselves are recorded elsewhere.
+    if (name === 'provider-move')
+      for (const [at, store] of w.upgrades().entries()) await save(store, `${name}-store-${at + 1}`, where);
+  }
+
+  test('a window, all over', () =>
+    recorded('provider-move', async (play) => {
+      for (const by of ['ada', 'grace']) await play.approve('cutover', by);
+      await play.approve('close');
+    }));
+  test('a window, back before the switch', () =>
+    recorded('provider-move-rolled-back', async (play) => {
+      await play.until(({ gates }) =>
+        gates.some((gate) => gate.name === 'cutover' && gate.status === 'open'),
+      );
+      await play.say('rollback', { by: 'ada' });
+    }));
+});
+
 /** Without what tells of the machine. @throws where one of the secrets is in it */
 async function save(
   play: Pick<Play, 'handle'>,
   name: string,
   { folder, secrets = [] }: { folder?: string; secrets?: string[] } = {},
 ): Promise<void> {
+  const elsewhere = (text: string): string =>
+    folder === undefined
+      ? text
+      : text.replaceAll(join(folder, 'home'), '/somewhere').replaceAll(folder, '/somewhere');
   // The SDK's own historyToJSON needs that one copy of protobufjs is installed, which npm doesn't see to.
   const { events } = History.fromObject(await play.handle.fetchHistory()).toJSON() as { events: unknown[] };
   const lines = events.map((event) =>
@@ -539,7 +585,7 @@ async function save(
       .replaceAll(/"data":"([A-Za-z0-9+/=]+)"/g, (_, data: string) => {
         const text = Buffer.from(data, 'base64').toString('utf8');
         for (const secret of secrets) expect(text.includes(secret)).toBe(false);
-        return `"data":"${Buffer.from(folder === undefined ? text : text.replaceAll(folder, '/somewhere')).toString('base64')}"`;
+        return `"data":"${Buffer.from(elsewhere(text)).toString('base64')}"`;
       }),
   );
   for (const secret of secrets) expect(lines.some((line) => line.includes(secret))).toBe(false);
