@@ -91,6 +91,6 @@ describe.skipIf(NO_POSTGRES || CLI === null)('a whole window', { timeout: 420_00
   }
 
   slow('goes back at the barrier, and the worker dies on the way', () => back('checklist'));
-  test('goes back before the switch, and the worker dies on the way', () => back('cutover'));
+  slow('goes back before the switch, and the worker dies on the way', () => back('cutover'));
   slow('goes back after it was verified, and the worker dies on the way', () => back('close'));
 });

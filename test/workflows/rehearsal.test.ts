@@ -11,6 +11,7 @@ import { quickly, replaceWorker } from '../faults/support.js';
 import { CLI, herokuWorld } from '../support/heroku-world.js';
 import { NO_POSTGRES, query, startServers } from '../support/postgres.js';
 import { expectOrdinary, postgresWorld, SMALL } from '../support/postgres-world.js';
+import { slow } from '../support/slow.js';
 import { upgradeOf, world, type Upgrade, type World } from '../support/world.js';
 import { ferryConnections, hook, locks, seed, soon, standing } from './support.js';
 
@@ -326,7 +327,7 @@ describe('rehearsal', { timeout: 300_000 }, () => {
 });
 
 describe.skipIf(NO_POSTGRES)('rehearsal of postgresMove', { timeout: 300_000 }, () => {
-  test('there, back and to the end', async ({ onTestFinished }) => {
+  slow('there, back and to the end', async ({ onTestFinished }) => {
     const s = await startServers();
     onTestFinished(() => s.stop());
     const p = await postgresWorld(s);
@@ -367,7 +368,7 @@ describe.skipIf(NO_POSTGRES)('rehearsal of postgresMove', { timeout: 300_000 }, 
 });
 
 describe.skipIf(CLI === null)('rehearsal of herokuInPlace', { timeout: 300_000 }, () => {
-  test('it has no way back: it goes to its end at once, and the estimates say so', async () => {
+  slow('it has no way back: it goes to its end at once, and the estimates say so', async () => {
     const h = await herokuWorld();
     const rehearsed = await h.start('rehearsal', {
       strategy: 'herokuInPlace',
