@@ -18,7 +18,7 @@ import { ending, problemOf } from '../runbook/failure.js';
 import { runbook } from '../runbook/runbook.js';
 import { preflight, type Found } from './heroku-fork-preflight.js';
 import * as say from './heroku-fork-words.js';
-import { maintenanceImpact, maintenanceOff, maintenanceOn, workersBack, workersDown } from './heroku-rest.js';
+import { maintenanceOffForNow, maintenanceOn, workersBackForNow, workersDown } from './heroku-rest.js';
 import { compareBoth, mustBeEqual } from './comparing.js';
 import { probed } from './probes.js';
 
@@ -185,24 +185,8 @@ export async function herokuFork(raw: unknown): Promise<Receipt> {
     });
     if (maintained) {
       await r.held('maintenance');
-      const impact = maintenanceImpact(use);
-      await r.step('Scale the workers back', {
-        ...workersBack(use.before),
-        undo: {
-          says: 'scale them to 0 while it goes back',
-          call: call('scaleDownWorkers', { apps: use.before }),
-          byHand: [],
-        },
-      });
-      await r.step('Turn maintenance mode off', {
-        ...maintenanceOff(use.before),
-        undo: {
-          says: 'turn it on while it goes back',
-          call: call('ensureMaintenanceMode', { apps }),
-          byHand: [],
-          ...(impact === null ? {} : { brings: { what: impact, step: 'Turn maintenance mode on' } }),
-        },
-      });
+      await r.step('Scale the workers back', workersBackForNow(use.before));
+      await r.step('Turn maintenance mode off', maintenanceOffForNow(use));
     }
 
     // ---- Afterwards.

@@ -72,6 +72,32 @@ export function maintenanceOff(apps: AppBefore[]): Back {
   };
 }
 
+/** "Scale the workers back", while it can still go back. */
+export function workersBackForNow(apps: AppBefore[]): WriteStep<UndoResult | null> {
+  return {
+    ...workersBack(apps),
+    undo: {
+      says: 'scale them to 0 while it goes back',
+      call: call('scaleDownWorkers', { apps }),
+      byHand: [],
+    },
+  };
+}
+
+/** "Turn maintenance mode off", while it can still go back. */
+export function maintenanceOffForNow(found: Resting): WriteStep<UndoResult | null> {
+  const impact = maintenanceImpact(found);
+  return {
+    ...maintenanceOff(found.before),
+    undo: {
+      says: 'turn it on while it goes back',
+      call: call('ensureMaintenanceMode', { apps: found.before.map(({ name }) => name) }),
+      byHand: [],
+      ...(impact === null ? {} : { brings: { what: impact, step: 'Turn maintenance mode on' } }),
+    },
+  };
+}
+
 /** What is off, by the sentences of its plan, of which an approval would be void. */
 export function atRest(found: Apps): Record<string, string[]> {
   return { 'Turn maintenance mode on': maintenanceSays(found), 'Scale down the workers': workersSay(found) };
@@ -85,7 +111,7 @@ export function workersNoted({ apps }: Apps): string[] {
 }
 
 /** Null where every app is in maintenance mode already. */
-export function maintenanceImpact({ apps }: Apps): string | null {
+function maintenanceImpact({ apps }: Apps): string | null {
   const running = apps.filter(({ maintenance }) => !maintenance);
   return running.length > 0 ? `visitors of ${names({ apps: running })} get the maintenance page` : null;
 }

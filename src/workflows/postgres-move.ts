@@ -14,7 +14,7 @@ import { acts, call, changes, inspects, looks, moves, switches } from '../runboo
 import { ending } from '../runbook/failure.js';
 import { runbook } from '../runbook/runbook.js';
 import { keptElsewhere, notesElsewhere, saysElsewhere } from './backup-step.js';
-import { maintenanceImpact, maintenanceOff, maintenanceOn, workersBack, workersDown } from './heroku-rest.js';
+import { maintenanceOffForNow, maintenanceOn, workersBackForNow, workersDown } from './heroku-rest.js';
 import * as say from './postgres-move-words.js';
 import { probed } from './probes.js';
 import { stopTheApplication } from './stop-writes.js';
@@ -235,24 +235,8 @@ export async function postgresMove(raw: unknown): Promise<Receipt> {
     if (stops || apps.length > 0) await r.held('maintenance');
     if (stops) await r.step('Let the application write again', stops.start);
     if (resting && apps.length > 0) {
-      const impact = maintenanceImpact(resting);
-      await r.step('Scale the workers back', {
-        ...workersBack(apps),
-        undo: {
-          says: 'scale them to 0 while it goes back',
-          call: call('scaleDownWorkers', { apps }),
-          byHand: [],
-        },
-      });
-      await r.step('Turn maintenance mode off', {
-        ...maintenanceOff(apps),
-        undo: {
-          says: 'turn it on while it goes back',
-          call: call('ensureMaintenanceMode', { apps: apps.map((app) => app.name) }),
-          byHand: [],
-          ...(impact === null ? {} : { brings: { what: impact, step: 'Turn maintenance mode on' } }),
-        },
-      });
+      await r.step('Scale the workers back', workersBackForNow(apps));
+      await r.step('Turn maintenance mode off', maintenanceOffForNow(resting));
     }
 
     // ---- Afterwards.

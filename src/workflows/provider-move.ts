@@ -9,7 +9,7 @@ import { milliseconds } from '../inputs/refs.js';
 import { ProviderMoveInput } from '../inputs/provider-move.js';
 import { acts, call, looks } from '../runbook/acts.js';
 import { runbook } from '../runbook/runbook.js';
-import { maintenanceImpact, maintenanceOff, maintenanceOn, workersBack, workersDown } from './heroku-rest.js';
+import { maintenanceOffForNow, maintenanceOn, workersBackForNow, workersDown } from './heroku-rest.js';
 import { probed } from './probes.js';
 import * as say from './provider-move-words.js';
 import {
@@ -98,7 +98,6 @@ export async function providerMove(raw: unknown): Promise<Receipt> {
     await r.window('Maintenance window', milliseconds(input.takes));
 
     // ---- In the window: nobody writes where that is asked for, and every store stands before its switch.
-    const apps = resting?.before ?? [];
     if (resting) {
       await r.step('Turn maintenance mode on', maintenanceOn(resting));
       await r.step('Scale down the workers', workersDown(resting));
@@ -161,24 +160,8 @@ export async function providerMove(raw: unknown): Promise<Receipt> {
     });
     if (stops) await r.step('Let the application write again', stops.start);
     if (resting) {
-      const brings = maintenanceImpact(resting);
-      await r.step('Scale the workers back', {
-        ...workersBack(apps),
-        undo: {
-          says: 'scale them to 0 while it goes back',
-          call: call('scaleDownWorkers', { apps }),
-          byHand: [],
-        },
-      });
-      await r.step('Turn maintenance mode off', {
-        ...maintenanceOff(apps),
-        undo: {
-          says: 'turn it on while it goes back',
-          call: call('ensureMaintenanceMode', { apps: apps.map(({ name }) => name) }),
-          byHand: [],
-          ...(brings === null ? {} : { brings: { what: brings, step: 'Turn maintenance mode on' } }),
-        },
-      });
+      await r.step('Scale the workers back', workersBackForNow(resting.before));
+      await r.step('Turn maintenance mode off', maintenanceOffForNow(resting));
     }
 
     // ---- Afterwards.

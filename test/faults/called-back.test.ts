@@ -29,7 +29,7 @@ test(
       },
     });
     const target = new Redis(w.targetUrl);
-    onTestFinished(() => void target.disconnect());
+    onTestFinished(() => target.disconnect());
     await expect.poll(() => target.get('moved'), { interval: 3, timeout: 60_000 }).toBe('1');
     // Writes are refused, or held, until its fence is lifted.
     for (;;) {
