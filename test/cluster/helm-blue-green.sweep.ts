@@ -174,7 +174,8 @@ describe.skipIf(!CLUSTER)('helmBlueGreen under faults', { timeout: 900_000 }, ()
       (state) => state.phase === 'NeedsDecision' && state.step === 'Save green to disk',
       PATIENCE,
     );
-    expect(decision?.problem).toContain('could not save to its disk');
+    // Redis 8.0.2 does not survive a snapshot that finds no room (signal 11): it comes up again, empty.
+    expect(decision?.problem).toMatch(/could not save to its disk|was restarted each time.*log and disk/);
     await volume.enlarge();
     await upgrade.say('decide', { choice: 'retry', by: 'ada' });
     expect(await ended(upgrade)).toMatchObject({ outcome: 'Completed' });
