@@ -87,7 +87,8 @@ export function openLedger(strategy: string) {
   }
 
   function tell(): void {
-    const gate = state.gates.find((candidate) => candidate.status === 'open');
+    // One that another upgrade answers asks nobody here.
+    const gate = state.gates.find(({ status, heldBy }) => status === 'open' && heldBy === undefined);
     announce(state.phase, state.reason, {
       question: gate ? { gate: gate.name, question: gate.question } : null,
       choices: state.decision ? Object.keys(state.decision.choices) : [],

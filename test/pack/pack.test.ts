@@ -58,8 +58,8 @@ describe('the package', () => {
     for (const unwanted of ['dist/demo', 'dist/bundle.js', 'dist/.ferry-build', 'docs/sweeps'])
       expect(rooms).not.toContain(unwanted);
     expect(files.filter((name) => /\.map$|\.png$|^(src|test|scripts|bench)\//.test(name))).toEqual([]);
-    // 2 MB would be more than all of it: something came along that should not.
-    expect(packed.size).toBeLessThan(2_000_000);
+    // 2.5 MB would be more than all of it: something came along that should not.
+    expect(packed.size).toBeLessThan(2_500_000);
   });
 
   test('imports only what it holds and what it depends on', () => {

@@ -26,15 +26,26 @@ describe.skipIf(NO_POSTGRES)('providerMove', { timeout: 180_000 }, () => {
   test('two Redis and a PostgreSQL: prepared ahead, ticked, approved by two, switched over, verified', async () => {
     const w = await windowWorld(['sessions', 'cache', 'orders'], { postgres });
     await w.startWorker();
-    const upgrade = await w.start(TICKED);
+    const opensAt = Date.now() + 25_000;
+    const upgrade = await w.start({
+      ...TICKED,
+      checklistBefore: '5s',
+      takes: '1m',
+      window: {
+        opensAt: new Date(opensAt).toISOString(),
+        closesAt: new Date(opensAt + 600_000).toISOString(),
+      },
+    });
     await upgrade.approve('start');
     const ticking = await open(upgrade, 'checklist');
+    expect(Date.now()).toBeGreaterThan(opensAt - 5_500);
     expect(ticking.impact).toEqual([]);
     expect(ticking.fleet?.map(({ at }) => at)).toEqual(['ready', 'ready', 'prepared']);
     await refused(upgrade.approve('checklist'), 'nobody has ticked: The commands are ready');
     await upgrade.say('tick', { item: 'The commands are ready', by: 'ada' });
     await upgrade.approve('checklist');
     const asked = await open(upgrade, 'cutover');
+    expect(Date.now()).toBeGreaterThan(opensAt);
     expect(asked.fleet?.map(({ at }) => at)).toEqual(['ready', 'ready', 'ready']);
     expect(asked.impact).not.toEqual([]);
     await upgrade.approve('cutover', 'ada');
