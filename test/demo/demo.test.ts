@@ -15,8 +15,8 @@ import { isAlive, run as execute } from '../../src/setup/run.js';
 
 const DEMO = new URL('../../dist/demo/main.js', import.meta.url).href;
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
-/** Alone it takes under a minute; beside three other files of tests half as long again. In milliseconds. */
-const TOO_LONG = 170_000;
+/** Alone it takes a minute; on a machine that is half as fast, beside a Kubernetes under load, several. In milliseconds. */
+const TOO_LONG = 280_000;
 
 interface Started {
   child: ChildProcess;
