@@ -17,7 +17,7 @@ export interface Fleet {
   pairs: { name: string; source: RunningRedis; target: RunningRedis; file: string }[];
   /** Waves of so many targets each. */
   start(sizes: Record<string, number>, more?: Partial<FleetRolloutInput>): Promise<Upgrade>;
-  startWorker(): Promise<ChildProcess>;
+  startWorker(env?: Record<string, string>): Promise<ChildProcess>;
   /** Of each target: how many of its keys the target server holds, and where its applications were sent. */
   standing(): Promise<{ name: string; keys: number; sent: 'target' | 'source' }[]>;
 }
@@ -67,8 +67,8 @@ export async function fleetOf(size: number): Promise<Fleet> {
   const self: Fleet = {
     workers: [],
     pairs,
-    async startWorker() {
-      const worker = await spawnWorker({ env: { HOME: folder, ...reach }, children });
+    async startWorker(more = {}) {
+      const worker = await spawnWorker({ env: { HOME: folder, ...reach, ...more }, children });
       self.workers.push(worker);
       return worker;
     },
