@@ -2,10 +2,19 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { Context } from '@temporalio/activity';
 import { WorkflowNotFoundError, type WorkflowHandle } from '@temporalio/client';
-import { ENDED, queries, updates, workflowIdOf, type Plan, type Receipt, type State } from '../contract.js';
+import {
+  ENDED,
+  queries,
+  updates,
+  workflowIdOf,
+  type GateState,
+  type Plan,
+  type Receipt,
+  type State,
+} from '../contract.js';
 import { FerryError } from '../errors.js';
 import { Estimates, type RehearsalSettings } from '../inputs/rehearsal.js';
-import { problemOfTarget } from '../inputs/schemas.js';
+import { problemOfRehearsed } from '../inputs/schemas.js';
 import { pathFor } from '../platform/home.js';
 import { readReceipts } from '../receipt/write.js';
 import { border } from './border.js';
@@ -24,7 +33,7 @@ export async function lookAtStaging({
   input,
 }: Pick<RehearsalSettings, 'strategy' | 'input'>): Promise<Staging> {
   return border(async () => {
-    const problem = problemOfTarget({ strategy, input });
+    const problem = problemOfRehearsed({ strategy, input });
     if (problem !== '')
       throw new FerryError('InvalidInput', `\`input\` is no input of ${strategy}: ${problem}`);
     const workflowId = workflowIdOf(strategy, input.name);
@@ -75,7 +84,7 @@ export async function steerRehearsal(input: {
         const gate = state.gates.find(({ status }) => status === 'open');
         if (back && !state.wayBack.possible) noWayBack ??= `after "${last}": ${state.wayBack.loses}`;
         if (back && reached && noWayBack === null) await goBack(handle, by);
-        else if (gate) await approve(handle, gate.name, by);
+        else if (gate) await approve(handle, gate, by);
       }
       const now = JSON.stringify([state?.phase, state?.step]);
       if (now !== before) wait = FIRST_LOOK;
@@ -92,9 +101,15 @@ async function stateOf(handle: WorkflowHandle): Promise<State | null> {
   return client.withDeadline(Date.now() + 5_000, () => handle.query(queries.state)).catch(() => null);
 }
 
-/** A refusal is that of somebody who was faster: the next look shows. */
-async function approve(handle: WorkflowHandle, gate: string, by: string): Promise<void> {
-  await handle.executeUpdate(updates.approve, { args: [{ gate, by }] }).catch(() => '');
+/** Its checklist is ticked first. A refusal is that of somebody who was faster: the next look shows. */
+async function approve(handle: WorkflowHandle, gate: GateState, by: string): Promise<void> {
+  const { name, needs, approvals, items = [] } = gate;
+  for (const { item, tickedBy } of items)
+    if (tickedBy === undefined)
+      await handle.executeUpdate(updates.tick, { args: [{ item, by }] }).catch(() => '');
+  // On a staging target nobody else is needed.
+  const speaker = needs > 1 && approvals.length > 0 ? `${by}, for another person` : by;
+  await handle.executeUpdate(updates.approve, { args: [{ gate: name, by: speaker }] }).catch(() => '');
 }
 
 async function goBack(handle: WorkflowHandle, by: string): Promise<void> {

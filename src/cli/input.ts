@@ -66,9 +66,9 @@ export async function readInput(options: {
 async function problemsWithin(strategy: Strategy, input: Record<string, unknown>): Promise<Problem[]> {
   if (strategy === 'rehearsal') {
     const { RehearsalInput } = await import('../inputs/rehearsal.js');
-    const { problemOfTarget } = await import('../inputs/schemas.js');
+    const { problemOfRehearsed } = await import('../inputs/schemas.js');
     const rehearsed = RehearsalInput.parse(input);
-    const problem = problemOfTarget(rehearsed);
+    const problem = problemOfRehearsed(rehearsed);
     return problem === ''
       ? []
       : [{ problem: `\`input\` is no input of ${rehearsed.strategy}: ${problem}`, help: '' }];

@@ -3,6 +3,10 @@ import { z } from 'zod';
 import { commonFields, gatesField } from './common.js';
 import { StrategyName } from './fleet-rollout.js';
 
+/** A whole window is rehearsed too; a fleet is not, whose first wave is its rehearsal. */
+const Rehearsed = z.enum([...StrategyName.options, 'providerMove']);
+export type Rehearsed = z.infer<typeof Rehearsed>;
+
 /** It switches nothing itself, and is about another target than that of users. */
 const { window: _, notices: __, probes: ___, rehearsed: ____, ...rehearsalFields } = commonFields;
 
@@ -11,7 +15,7 @@ export const REHEARSAL_GATES = ['start'] as const;
 export const RehearsalInput = z
   .strictObject({
     ...rehearsalFields,
-    strategy: StrategyName.meta({ description: 'The strategy that is rehearsed' }),
+    strategy: Rehearsed.meta({ description: 'The strategy that is rehearsed' }),
     input: z.looseObject({ name: z.string().min(1) }).meta({
       description:
         "The strategy's input, of a staging target or a throwaway copy. Its gates are approved by the rehearsal; without `onFailure` it rolls back by itself",

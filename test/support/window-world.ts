@@ -50,6 +50,8 @@ export interface WindowWorld {
   worker: ChildProcess | null;
   startWorker(): Promise<ChildProcess>;
   start(input?: Partial<ProviderMoveInput>): Promise<Upgrade>;
+  /** The same as a rehearsal. */
+  rehearse(more?: object): Promise<Upgrade>;
   /** The upgrades of the stores, in order. */
   upgrades(): Upgrade[];
   /** Answers the next question of a store. */
@@ -241,6 +243,17 @@ export async function windowWorld(
         taskQueue,
         workflowId: id,
         args: [whole],
+      });
+      return upgradeOf(handle, id);
+    },
+    async rehearse(more = {}) {
+      const id = workflowIdOf('rehearsal', name);
+      ids.push(id);
+      const input = { name, stores: Object.values(stores).map(({ store }) => store) };
+      const handle = await client.workflow.start('rehearsal', {
+        taskQueue,
+        workflowId: id,
+        args: [{ name, strategy: 'providerMove', input, gates: { start: 'auto' }, ...more }],
       });
       return upgradeOf(handle, id);
     },

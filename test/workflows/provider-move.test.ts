@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Estimates } from '../../src/inputs/rehearsal.js';
 import type { Moment } from '../../src/receipt/stores.js';
 import { NO_POSTGRES, startServers, type Servers } from '../support/postgres.js';
 import { open, windowWorld } from '../support/window-world.js';
@@ -176,6 +177,20 @@ describe.skipIf(NO_POSTGRES)('providerMove', { timeout: 180_000 }, () => {
     await open(upgrade, 'cutover');
     await upgrade.handle.terminate('by mistake');
     await w.recover(upgrade);
+    await w.expectAll('old');
+  });
+
+  test('a whole window is rehearsed on staging: there, and back', async () => {
+    const w = await windowWorld(['sessions', 'cache']);
+    await w.startWorker();
+    const rehearsal = await w.rehearse({ complete: false });
+    const receipt = await rehearsal.ended(120_000);
+    expect(receipt).toMatchObject({ outcome: 'Completed', clean: true });
+    const { steps, backMs } = receipt.facts['estimates'] as Estimates;
+    expect(steps.map(({ title }) => title)).toEqual(
+      expect.arrayContaining(['Prepare the stores', 'Switch the stores over']),
+    );
+    expect(backMs).toBeGreaterThan(0);
     await w.expectAll('old');
   });
 });
