@@ -6,7 +6,7 @@ import { ApplicationFailure } from '@temporalio/common';
 import { queries, releaseSignal, signals, type Receipt, type UndoResult } from '../contract.js';
 import { FerryError } from '../errors.js';
 import { storeFacts, timeline } from '../receipt/stores.js';
-import { problemsOfInputs } from '../inputs/schemas.js';
+import { problemsOfStores } from '../inputs/schemas.js';
 import type { StoreSettings } from '../inputs/provider-move.js';
 import { border, type Border } from './border.js';
 import { restingApps, type Resting } from './heroku-apps.js';
@@ -24,7 +24,7 @@ export async function lookAtStores(input: {
   maintenance: string[];
 }): Promise<{ resting: Resting | null }> {
   return border(async (b) => {
-    const problems = problemsOfInputs(input.stores.map((store, at) => ({ ...store, path: `stores.${at}` })));
+    const problems = problemsOfStores(input.stores);
     if (problems.length > 0) throw new FerryError('InvalidInput', problems.join('; '));
     return { resting: input.maintenance.length > 0 ? await restingApps(b, input.maintenance) : null };
   });

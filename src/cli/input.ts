@@ -74,14 +74,14 @@ async function problemsWithin(strategy: Strategy, input: Record<string, unknown>
       : [{ problem: `\`input\` is no input of ${rehearsed.strategy}: ${problem}`, help: '' }];
   }
   if (strategy !== 'fleetRollout' && strategy !== 'providerMove') return [];
-  const { problemsOfInputs } = await import('../inputs/schemas.js');
+  const { problemsOfInputs, problemsOfStores } = await import('../inputs/schemas.js');
   const { FleetRolloutInput, wavesOf } = await import('../inputs/fleet-rollout.js');
   const { ProviderMoveInput } = await import('../inputs/provider-move.js');
-  const within =
+  const problems =
     strategy === 'fleetRollout'
-      ? wavesOf(FleetRolloutInput.parse(input)).flatMap(({ targets }) => targets)
-      : ProviderMoveInput.parse(input).stores.map((store, at) => ({ ...store, path: `stores.${at}` }));
-  return problemsOfInputs(within).map((problem) => ({ problem, help: '' }));
+      ? problemsOfInputs(wavesOf(FleetRolloutInput.parse(input)).flatMap(({ targets }) => targets))
+      : problemsOfStores(ProviderMoveInput.parse(input).stores);
+  return problems.map((problem) => ({ problem, help: '' }));
 }
 
 async function textOf(io: Io, input: string): Promise<{ text: string; from: string }> {

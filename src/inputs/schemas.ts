@@ -7,7 +7,7 @@ import { HelmInPlaceInput } from './helm-in-place.js';
 import { HelmRollingInput } from './helm-rolling.js';
 import { HerokuForkInput } from './heroku-fork.js';
 import { HerokuInPlaceInput } from './heroku-in-place.js';
-import { ProviderMoveInput } from './provider-move.js';
+import { ProviderMoveInput, type StoreSettings } from './provider-move.js';
 import type { Rehearsed } from './rehearsal.js';
 import { PostgresMoveInput } from './postgres-move.js';
 import { RedisCopyInput } from './redis-copy.js';
@@ -42,11 +42,15 @@ export function problemsOfInputs(
   });
 }
 
+/** The same for the stores of a window. */
+export function problemsOfStores(stores: readonly StoreSettings[]): string[] {
+  return problemsOfInputs(stores.map((store, at) => ({ ...store, path: `stores.${at}` })));
+}
+
 /** The same for what may be rehearsed: a window is as right as each of its stores. */
 export function problemOfRehearsed({ strategy, input }: { strategy: Rehearsed; input: unknown }): string {
   if (strategy !== 'providerMove') return problemOfTarget({ strategy, input });
   const parsed = ProviderMoveInput.safeParse(input, { reportInput: true });
   if (!parsed.success) return sentences(parsed.error);
-  const stores = parsed.data.stores.map((store, at) => ({ ...store, path: `stores.${at}` }));
-  return [...commonProblems(parsed.data), ...problemsOfInputs(stores)].join('; ');
+  return [...commonProblems(parsed.data), ...problemsOfStores(parsed.data.stores)].join('; ');
 }
