@@ -20,7 +20,8 @@ RUN apt-get update \
 COPY --from=build /app /app
 RUN ln -s /app/dist/cli/main.js /usr/local/bin/ferry && chmod 755 /app/dist/cli/main.js \
  && install -d -o node -g node -m 700 /var/lib/redis-ferry
-ENV NODE_ENV=production FERRY_HOME=/var/lib/redis-ferry FERRY_METRICS=0.0.0.0:9464 NODE_OPTIONS=--max-old-space-size=300
+ENV NODE_ENV=production FERRY_HOME=/var/lib/redis-ferry FERRY_METRICS=0.0.0.0:9464 \
+    NODE_OPTIONS="--max-old-space-size=300 --max-semi-space-size=1" MALLOC_ARENA_MAX=2 MALLOC_TRIM_THRESHOLD_=131072
 # Journals, break-glass cards and receipts: they have to outlive the container.
 VOLUME /var/lib/redis-ferry
 EXPOSE 9464

@@ -1,6 +1,5 @@
 /** Files that are whole or not there, also after a crash. */
 import { createHash, randomBytes } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { FerryError } from '../errors.js';
@@ -62,13 +61,28 @@ export function fileFailure(path: string, error: unknown): FerryError {
   return new FerryError('FileFailed', `${path} can not be written or read: ${CAUSES[code] ?? code}`);
 }
 
+/** Used again: a stream makes one for each read, and those of large files are tens of megabytes before they are collected. */
+const spare: Buffer[] = [];
+
 /** Of the whole file, in hexadecimal. @throws FerryError FileFailed */
 export async function sha256Of(path: string): Promise<string> {
   const hash = createHash('sha256');
+  const buffer = spare.pop() ?? Buffer.allocUnsafeSlow(256 * 1024);
   try {
-    for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
+    const file = await open(path, 'r');
+    try {
+      for (;;) {
+        const { bytesRead } = await file.read(buffer, 0, buffer.length);
+        if (bytesRead === 0) break;
+        hash.update(buffer.subarray(0, bytesRead));
+      }
+    } finally {
+      await file.close();
+    }
   } catch (error) {
     throw fileFailure(path, error);
+  } finally {
+    spare.push(buffer);
   }
   return hash.digest('hex');
 }

@@ -29,6 +29,9 @@ export interface DumpProgress {
 /** Beside the dump itself, which pg_dump wants to have a folder of its own for. */
 const DUMP = 'dump';
 
+/** A dump of many tables is many files: looking at all of them every second would be most of what the worker's memory is used for. */
+const LOOK_EVERY_MS = 5_000;
+
 /** Of pg_dump's folder, or of Heroku's file. */
 export function dumpIn(folder: string): string {
   return join(folder, DUMP);
@@ -57,7 +60,7 @@ export async function dumpDatabase(
       (files) => onProgress({ tables, bytes: files.reduce((sum, { bytes }) => sum + bytes, 0) }),
       () => undefined,
     );
-  }, 1_000);
+  }, LOOK_EVERY_MS);
   const started = performance.now();
   try {
     await follow({

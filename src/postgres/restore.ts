@@ -164,13 +164,15 @@ export function chosen(
   return { list, items: list.filter((line) => /^\d+;/.test(line)).length, leftOut };
 }
 
+const HEROKUS = new RegExp(`^(?:SCHEMA )?${HEROKU} `);
+
 /** In its schema, the schema itself, one of its event triggers, or a comment or a right on one of these. */
 function isOfHeroku(line: string, eventTriggers: readonly string[]): boolean {
   const [, kind = '', name = ''] = /^\d+; \d+ \d+ ([A-Z]+(?: [A-Z]+)*(?: -)?) (\S.*)$/.exec(line) ?? [];
   const rest = `${name.replaceAll('"', '')} `;
   if (!kind.endsWith('-')) return rest.startsWith(`${HEROKU} `);
   return (
-    new RegExp(`^(?:SCHEMA )?${HEROKU} `).test(rest) ||
+    HEROKUS.test(rest) ||
     eventTriggers.some((each) => rest.startsWith(`${each} `) || rest.startsWith(`EVENT TRIGGER ${each} `))
   );
 }

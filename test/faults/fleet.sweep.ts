@@ -2,12 +2,10 @@
 import { readFile } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
 import { queries, type FleetRow } from '../../src/contract.js';
+import { memorySettings } from '../support/deployed.js';
 import { sleep, type Upgrade } from '../support/world.js';
 import { fleetOf } from './fleet.js';
 import { kill9 } from './support.js';
-
-/** See docs/workers.md: garbage is collected before it has grown to three times of what is in use. */
-const AS_DEPLOYED = '--max-old-space-size=300';
 
 async function megabytesOf(pid: number): Promise<number> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
@@ -41,7 +39,7 @@ function percentile(values: number[], part: number): number {
 describe('a large fleet', { timeout: 3_600_000 }, () => {
   test('a hundred targets on one worker', async () => {
     const fleet = await fleetOf(100);
-    const worker = await fleet.startWorker({ NODE_OPTIONS: AS_DEPLOYED });
+    const worker = await fleet.startWorker(await memorySettings());
     const gates = { start: 'auto' as const, staging: 'auto' as const };
     const upgrade = await fleet.start({ dev: 10, staging: 20, production: 70 }, { maxParallel: 10, gates });
     await upgrade.until('AwaitingApproval', 600_000);
