@@ -16,7 +16,7 @@ import { chooseServer, loadBackup, redisServers, type Loaded } from '../platform
 import { productOf, takeBackup, type BackupFacts, type BackupFiles } from '../redis/backup/take.js';
 import { refusalOf } from '../redis/describe.js';
 import { parseInfo } from '../redis/info.js';
-import { backupChecks, savedOf } from '../redis/preflight/backup.js';
+import { backupChecks, savedOf, type Elsewhere } from '../redis/preflight/backup.js';
 import { atEndpoint } from './asking.js';
 import { border, type Border } from './border.js';
 import { takeHold } from './holding.js';
@@ -93,17 +93,19 @@ export async function preflightBackup(input: { source: RedisEndpoint; backup: Ba
     return backupChecks({
       saved,
       plan: input.backup === false ? null : { folder, ...(await roomAt(folder)), refusal },
-      ...(typeof input.backup === 'object' ? await elsewhere(b, input.backup, product) : {}),
+      ...(await elsewhere(b, input.backup, product)),
     });
   });
 }
 
 /** What the checklist wants to know of copies, and of a server to try a backup with. */
-async function elsewhere(
+export async function elsewhere(
   { workflowId, signal }: Pick<Border<never>, 'workflowId' | 'signal'>,
-  { copies = [], verify = false }: Exclude<Backup, boolean>,
+  backup: Backup,
   product: string,
-): Promise<Pick<Parameters<typeof backupChecks>[0], 'copies' | 'loads'>> {
+): Promise<Elsewhere> {
+  if (typeof backup !== 'object') return {};
+  const { copies = [], verify = false } = backup;
   const found = verify ? chooseServer(await redisServers(signal), product) : null;
   const places = [];
   for (const copy of copies) {
@@ -127,7 +129,7 @@ async function elsewhere(
   };
 }
 
-function folderOf(backup: Backup): string | null {
+export function folderOf(backup: Backup): string | null {
   return typeof backup === 'object' ? (backup.folder ?? null) : null;
 }
 

@@ -25,9 +25,11 @@ import {
 import { validateInPlace } from '../heroku/validate.js';
 import type { HerokuInPlaceSettings } from '../inputs/heroku-in-place.js';
 import { milliseconds } from '../inputs/refs.js';
+import { backupsOf, roomAt } from '../platform/backup-folder.js';
 import { takeKeys, type KeysFile } from '../redis/backup/keys.js';
 import { countKeys } from '../redis/keyspace.js';
-import { intoFolder } from './backing-up.js';
+import { snapshotChecks } from '../redis/preflight/backup.js';
+import { elsewhere, folderOf, intoFolder } from './backing-up.js';
 import { border, type Border } from './border.js';
 import { addressOf, factsOf, STARTING_MS, type HerokuFacts } from './heroku-apps.js';
 
@@ -90,14 +92,30 @@ export async function preflightUpgrade(input: {
   facts: InPlaceFacts;
 }): Promise<Check[]> {
   const { settings, facts } = input;
-  return border(async () =>
-    preflightInPlace({
+  return border(async (b) => [
+    ...preflightInPlace({
       ...settings,
       notified: settings.notify !== undefined,
       snapshot: settings.snapshot !== false,
       facts,
     }),
-  );
+    ...(await forSnapshot(b, settings.snapshot, facts)),
+  ]);
+}
+
+/** Where the store can't be reached, another check says that there is no snapshot. */
+async function forSnapshot(
+  b: Pick<Border<never>, 'workflowId' | 'signal'>,
+  snapshot: HerokuInPlaceSettings['snapshot'],
+  { keyspace }: InPlaceFacts,
+): Promise<Check[]> {
+  if (snapshot === false || keyspace === null) return [];
+  const folder = backupsOf(b.workflowId, folderOf(snapshot));
+  return snapshotChecks({
+    usedMemory: keyspace.usedMemory,
+    plan: { folder, ...(await roomAt(folder)) },
+    ...(await elsewhere(b, snapshot, keyspace.product)),
+  });
 }
 
 /** Begins anew each time. */

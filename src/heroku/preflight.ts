@@ -27,6 +27,10 @@ export interface Keyspace {
   keys: number;
   /** Those that don't expire: with no writes their number stays. */
   lasting: number;
+  /** Bytes. */
+  usedMemory: number;
+  /** "Redis 7.0.15" */
+  product: string;
 }
 
 /** Plans without maintenances: https://devcenter.heroku.com/articles/upgrading-heroku-redis-version */

@@ -4,17 +4,6 @@ import { Bucket, shownBucket } from './bucket.js';
 
 const Folder = z.string().startsWith('/', 'must be an absolute path on the worker');
 
-/** One that stays on the worker alone. */
-export const Snapshot = z.union([
-  z.boolean(),
-  z.strictObject({
-    folder: Folder.meta({
-      description: 'Where backups are kept on the worker; default: the folder of the upgrade',
-    }),
-  }),
-]);
-export type Snapshot = z.output<typeof Snapshot>;
-
 const BackupCopy = z
   .union([
     z.strictObject({
@@ -53,29 +42,29 @@ export const backupFields = {
   }),
 };
 
-export const Backup = z
-  .union([
-    z.boolean(),
-    z.strictObject({
-      folder: Folder.optional().meta({
-        description: 'Where backups are kept on the worker; default: the folder of the upgrade',
-      }),
-      ...backupFields,
-      verify: z.boolean().optional().meta({
-        description:
-          'A backup counts only when a throwaway server on the worker (redis-server or valkey-server) has loaded it; default: its length and checksums are enough',
-      }),
+/** Whether it is taken, and what is done with it. */
+export const BackupChoice = z.union([
+  z.boolean(),
+  z.strictObject({
+    folder: Folder.optional().meta({
+      description: 'Where backups are kept on the worker; default: the folder of the upgrade',
     }),
-  ])
-  .default(true)
-  .meta({
-    description:
-      'Read a snapshot (RDB), the settings and the users of the old server before anything is changed, and of the new one after the cutover, into a folder on the worker. false leaves it out',
-    examples: [
-      true,
-      false,
-      { folder: '/var/backups/redis' },
-      { copies: [{ folder: '/mnt/backups' }, { bucket: { bucket: 'backups' } }], keep: {}, verify: true },
-    ],
-  });
+    ...backupFields,
+    verify: z.boolean().optional().meta({
+      description:
+        'A backup counts only when a throwaway server on the worker (redis-server or valkey-server) has loaded it; default: its length and checksums are enough',
+    }),
+  }),
+]);
+
+export const Backup = BackupChoice.default(true).meta({
+  description:
+    'Read a snapshot (RDB), the settings and the users of the old server before anything is changed, and of the new one after the cutover, into a folder on the worker. false leaves it out',
+  examples: [
+    true,
+    false,
+    { folder: '/var/backups/redis' },
+    { copies: [{ folder: '/mnt/backups' }, { bucket: { bucket: 'backups' } }], keep: {}, verify: true },
+  ],
+});
 export type Backup = z.output<typeof Backup>;

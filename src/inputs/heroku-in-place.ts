@@ -1,6 +1,6 @@
 /** Input of `herokuInPlace`. */
 import { z } from 'zod';
-import { Snapshot } from './backup.js';
+import { BackupChoice } from './backup.js';
 import { commonFields, gatesField } from './common.js';
 import { herokuFields } from './heroku.js';
 import { Duration } from './refs.js';
@@ -28,9 +28,10 @@ export const HerokuInPlaceInput = z
           .join(', ')}. The rest is ticked by a person, by its name`,
         examples: [['schedulerOff', 'writersPaused', 'clientsSpeakTls']],
       }),
-    snapshot: Snapshot.default(true).meta({
+    snapshot: BackupChoice.default(true).meta({
       description:
         'Read every key (DUMP, with its expiry) into a file on the worker before anything is changed, which `redis-cli --pipe` puts back. It is not of one moment: the apps go on. false leaves it out',
+      examples: [true, false, { copies: [{ bucket: { bucket: 'backups' } }], keep: {}, verify: true }],
     }),
     prepareWithin: Duration.default('1h').meta({
       description: 'How long Heroku may take to prepare the maintenance. About 15 minutes are usual',

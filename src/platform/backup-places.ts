@@ -132,12 +132,13 @@ interface Kept {
   manifest: Manifest;
 }
 
-const NAME = /^(?:backup-([0-9a-f]{8})-(?:before|after)|postgres-([0-9a-f]{8})-target-before)$/;
+const NAME =
+  /^(?:backup-(?<redis>[0-9a-f]{8})-(?:before|after)|snapshot-(?<keys>[0-9a-f]{8})|postgres-(?<postgres>[0-9a-f]{8})-target-before)$/;
 
 /** Of the run that made it, by the name of its folder; null: it is none of ours. */
 function runOf(name: string): string | null {
-  const [, redis, postgres] = NAME.exec(name) ?? [];
-  return redis ?? postgres ?? null;
+  const { redis, keys, postgres } = NAME.exec(name)?.groups ?? {};
+  return redis ?? keys ?? postgres ?? null;
 }
 
 const DAY = 86_400_000;

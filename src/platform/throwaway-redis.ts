@@ -5,6 +5,8 @@ import { createServer } from 'node:net';
 import { delimiter, dirname, join } from 'node:path';
 import { FerryError } from '../errors.js';
 import { MANIFEST, redisManifestIn, type RedisManifest } from '../redis/backup/manifest.js';
+import { KEYS_FILE } from '../redis/backup/keys.js';
+import { putKeys } from '../redis/backup/put-keys.js';
 import { RDB } from '../redis/backup/take.js';
 import { withClient } from '../redis/connect.js';
 import { allOf, atLeast, keyspaceIn, parseInfo } from '../redis/info.js';
@@ -78,7 +80,8 @@ const REFUSED =
   /^.*(?:Short read|Unrecoverable|Bad file format|Wrong signature|Can't handle RDB format|Wrong RDB checksum|RDB CRC error|Internal error in RDB|Fatal error loading|can't load|FATAL).*$/m;
 
 /**
- * Loads the backup in `folder`, looks how many keys there are, and ends the server again. Nothing is written to the backup.
+ * Loads the backup in `folder`, a snapshot or a file of keys, looks how many keys there are, and ends the server again. Nothing is written to
+ * the backup.
  * @throws FerryError BackupFailed where it is not as it was written, or is refused; the signal's reason when aborted
  */
 export async function loadBackup(on: {
@@ -94,10 +97,13 @@ export async function loadBackup(on: {
     throw fileFailure(folder, error);
   });
   try {
-    await link(join(folder, RDB), join(scratch, RDB)).catch((error: unknown) => {
-      throw fileFailure(join(folder, RDB), error);
-    });
-    const keys = await keysLoaded({ scratch, manifest, server, signal });
+    const byKey = manifest.files.some(({ name }) => name === KEYS_FILE);
+    if (!byKey)
+      await link(join(folder, RDB), join(scratch, RDB)).catch((error: unknown) => {
+        throw fileFailure(join(folder, RDB), error);
+      });
+    const file = byKey ? join(folder, KEYS_FILE) : null;
+    const keys = await keysLoaded({ scratch, manifest, server, file, signal });
     const { product, version } = server;
     return {
       by: `${product} ${version}`,
@@ -132,9 +138,11 @@ async function keysLoaded(on: {
   scratch: string;
   manifest: RedisManifest;
   server: RedisServer;
+  /** Of keys, for a server that has begun empty. */
+  file: string | null;
   signal: AbortSignal | undefined;
 }): Promise<number> {
-  const { scratch, manifest, server, signal } = on;
+  const { scratch, manifest, server, file, signal } = on;
   const [port, password] = [await freePort(), randomBytes(24).toString('hex')];
   const numbers = Object.keys(manifest.keys.databases).map(Number);
   const settings = [
@@ -149,10 +157,10 @@ async function keysLoaded(on: {
     'daemonize no',
     `databases ${Math.max(16, ...numbers.map((number) => number + 1))}`,
   ];
-  const file = join(scratch, 'server.conf');
-  await writeFile(file, `${settings.join('\n')}\n`, { mode: 0o600 });
+  const config = join(scratch, 'server.conf');
+  await writeFile(config, `${settings.join('\n')}\n`, { mode: 0o600 });
   signal?.throwIfAborted();
-  const running = background({ label: server.path, command: [server.path, file] });
+  const running = background({ label: server.path, command: [server.path, config] });
   const stop = (): void => running.stop();
   signal?.addEventListener('abort', stop, { once: true });
   try {
@@ -167,9 +175,18 @@ async function keysLoaded(on: {
         'BackupFailed',
         `${server.product} ${server.version} does not load the backup: ${line.replace(/^.*?[#*.-] /, '').trim()}`,
       );
-    return await withClient(
-      { address: { host: '127.0.0.1', port, password }, name: 'ferry:backup', signal },
-      async (client) => allOf(keyspaceIn(parseInfo(String(await client.call('INFO', 'keyspace'))))),
+    const address = { host: '127.0.0.1', port, password };
+    if (file !== null)
+      await putKeys({ address, path: file, signal }).catch((error: unknown) => {
+        signal?.throwIfAborted();
+        if (!(error instanceof FerryError)) throw error;
+        throw new FerryError(
+          'BackupFailed',
+          `${server.product} ${server.version} does not take the snapshot: ${error.message}`,
+        );
+      });
+    return await withClient({ address, name: 'ferry:backup', signal }, async (client) =>
+      allOf(keyspaceIn(parseInfo(String(await client.call('INFO', 'keyspace'))))),
     );
   } finally {
     signal?.removeEventListener('abort', stop);

@@ -1,9 +1,10 @@
-/** How many keys a server holds, by one INFO. */
+/** What a server is and how much it holds, by one INFO. */
 import type { ServerAddress } from './address.js';
+import { productOf } from './backup/take.js';
 import { withClient } from './connect.js';
 import { allOf, keyspaceIn, parseInfo } from './info.js';
 
-/** `lasting`: those that don't expire. @throws FerryError as `withClient` */
+/** `lasting`: those that don't expire; `usedMemory`: bytes. @throws FerryError as `withClient` */
 export async function countKeys({
   address,
   name,
@@ -12,10 +13,16 @@ export async function countKeys({
   address: ServerAddress;
   name: string;
   signal: AbortSignal;
-}): Promise<{ keys: number; lasting: number }> {
-  const keyspace = await withClient({ address, name, signal, commandTimeoutMs: 10_000 }, async (client) =>
-    keyspaceIn(parseInfo(String(await client.call('INFO', 'keyspace')))),
+}): Promise<{ product: string; keys: number; lasting: number; usedMemory: number }> {
+  const info = await withClient({ address, name, signal, commandTimeoutMs: 10_000 }, async (client) =>
+    parseInfo(String(await client.call('INFO'))),
   );
+  const keyspace = keyspaceIn(info);
   const keys = allOf(keyspace);
-  return { keys, lasting: keys - allOf(keyspace, 'expires') };
+  return {
+    product: productOf(info),
+    keys,
+    lasting: keys - allOf(keyspace, 'expires'),
+    usedMemory: Number(info['used_memory'] ?? 0),
+  };
 }

@@ -32,8 +32,8 @@ interface Elsewhere {
   removed?: string[];
 }
 
-/** What counts as one, where the input asks for more than the files on the worker. */
-interface Counted extends BackupFacts, Elsewhere {
+/** What was done with one, where the input asks for more than the files on the worker. */
+interface Proven extends Elsewhere {
   loaded?: Loaded;
 }
 
@@ -42,47 +42,73 @@ type Wanted = Pick<Exclude<Backup, boolean>, 'copies' | 'keep' | 'verify'>;
 function backupStep(
   r: Runbook,
   on: Which & { title: string; about: number; backup: Backup },
-): WriteStep<Counted | null> {
+): WriteStep<(BackupFacts & Proven) | null> {
   const { title, endpoint, side, shown, about, backup } = on;
-  const wanted: Wanted = typeof backup === 'object' ? backup : {};
-  // A copy that failed is tried again with the backup that is there.
-  let taken: Counted | null = null;
   return {
     does: [
       `read a snapshot (RDB) of ${shown}, as a replica would: the server forks once for it, and writes it to its own disk first`,
       'keep it on the worker with the settings and the users, without passwords; check its length and checksum',
-      ...saysMore(wanted),
+      ...saysProof(backup),
     ],
     notes: [`at most about ${megabytes(about)}, which is what the server takes in memory`],
     foresee: null,
     undo: { none: 'nothing was changed; the files stay' },
     skippable: true,
-    do: async () => {
-      taken ??= await acts(fewTries, title).backUp({
-        endpoint,
-        side,
-        label: LABELS[side],
-        backup,
-        step: title,
-      });
-      const facts: Counted = { ...taken };
-      if (wanted.verify && !facts.loaded) {
-        // One that is refused is of no use: the next try takes another.
-        taken = null;
-        const { folder, product } = facts;
-        const { loaded, why } = await acts(twoTries, 'Try the backup').tryBackup({ folder, product });
-        if (loaded) facts.loaded = loaded;
-        else r.warn(`The backup of ${shown} was not tried: ${why ?? 'no reason is known'}.`);
-        taken = { ...facts };
-      }
-      const elsewhere = { folder: facts.folder, bytes: sizeOf(facts), title, backup };
-      return { ...facts, ...(await keptElsewhere(r, elsewhere)) };
-    },
+    do: proven(r, {
+      take: () => acts(fewTries, title).backUp({ endpoint, side, label: LABELS[side], backup, step: title }),
+      bytes: sizeOf,
+      title,
+      shown,
+      backup,
+    }),
     note: (result) =>
       result
-        ? `${megabytes(sizeOf(result))} in ${result.seconds} s, ${result.checksum === 'right' ? 'checksum right' : 'without a checksum (rdbchecksum no)'}${noteMore(result)}`
+        ? `${megabytes(sizeOf(result))} in ${result.seconds} s, ${result.checksum === 'right' ? 'checksum right' : 'without a checksum (rdbchecksum no)'}${noteProof(result)}`
         : '',
   };
+}
+
+/**
+ * Takes one, tries it, copies it, and removes old ones, as the input asks: then it counts. A copy that failed is made again of the backup that
+ * is there.
+ */
+export function proven<T extends { folder: string; product: string }>(
+  r: Runbook,
+  on: {
+    take: () => Promise<T>;
+    bytes: (taken: T) => number;
+    title: string;
+    /** What it is of. */
+    shown: string;
+    backup: Backup;
+  },
+): () => Promise<T & Proven> {
+  const { take, bytes, title, shown, backup } = on;
+  let taken: (T & Proven) | null = null;
+  return async () => {
+    taken ??= await take();
+    const facts: T & Proven = { ...taken };
+    if (wantedOf(backup).verify && !facts.loaded) {
+      // One that is refused is of no use: the next try takes another.
+      taken = null;
+      const { folder, product } = facts;
+      const { loaded, why } = await acts(twoTries, 'Try the backup').tryBackup({ folder, product });
+      if (loaded) facts.loaded = loaded;
+      else r.warn(`The backup of ${shown} was not tried: ${why ?? 'no reason is known'}.`);
+      taken = { ...facts };
+    }
+    const elsewhere = { folder: facts.folder, bytes: bytes(facts), title, backup };
+    return { ...facts, ...(await keptElsewhere(r, elsewhere)) };
+  };
+}
+
+function wantedOf(backup: Backup): Wanted {
+  return typeof backup === 'object' ? backup : {};
+}
+
+/** For the receipt. */
+export function proofOf({ loaded, copies, removed }: Proven): Record<string, unknown> {
+  return { ...(loaded ? { loaded } : {}), ...(copies ? { copies } : {}), ...(removed ? { removed } : {}) };
 }
 
 /** Copies of a backup that stands in `folder`, and what goes for it. */
@@ -91,7 +117,7 @@ export async function keptElsewhere(
   on: { folder: string; bytes: number; title: string; backup: Backup },
 ): Promise<Elsewhere> {
   const { folder, bytes, title, backup } = on;
-  const { copies, keep }: Wanted = typeof backup === 'object' ? backup : {};
+  const { copies, keep } = wantedOf(backup);
   const kept: Elsewhere = {};
   for (const copy of copies ?? []) {
     await acts(fewTries, 'Copy the backup').copyBackup({ folder, copy, bytes, step: title });
@@ -112,7 +138,9 @@ const fewTries = { ...moves, retry: { ...moves.retry, maximumAttempts: 5 } };
 /** What a server refuses once it refuses again. */
 const twoTries = { ...moves, retry: { ...moves.retry, maximumAttempts: 2 } };
 
-function saysMore(wanted: Wanted): string[] {
+/** What the plan says of it. */
+export function saysProof(backup: Backup): string[] {
+  const wanted = wantedOf(backup);
   return [
     ...(wanted.verify ? ['load it into a throwaway server on the worker, which is ended again'] : []),
     ...saysElsewhere(wanted),
@@ -130,7 +158,8 @@ export function saysElsewhere({ copies = [], keep }: Omit<Wanted, 'verify'>): st
   ];
 }
 
-function noteMore({ loaded, ...elsewhere }: Counted): string {
+/** Behind what else is noted. */
+export function noteProof({ loaded, ...elsewhere }: Proven): string {
   return [
     ...(loaded ? [`${loaded.keys.toLocaleString('en')} keys loaded by ${loaded.by}`] : []),
     ...notesElsewhere(elsewhere),
@@ -146,12 +175,10 @@ export function notesElsewhere({ copies = [], removed = [] }: Elsewhere): string
   ];
 }
 
-function forReceipt(facts: Counted) {
-  const { folder, takenAt, server, product, keys, offset, files, loaded, copies, removed } = facts;
+function forReceipt(facts: BackupFacts & Proven) {
+  const { folder, takenAt, server, product, keys, offset, files } = facts;
   return {
-    ...(loaded ? { loaded } : {}),
-    ...(copies ? { copies } : {}),
-    ...(removed ? { removed } : {}),
+    ...proofOf(facts),
     folder,
     takenAt,
     server,

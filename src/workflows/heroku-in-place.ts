@@ -7,8 +7,9 @@
 import { isCancellation, sleep } from '@temporalio/workflow';
 import type { Receipt } from '../contract.js';
 import type { HerokuFacts } from '../activities/heroku-apps.js';
-import type { Hour } from '../activities/heroku-in-place.js';
+import type { Hour, KeysFile } from '../activities/heroku-in-place.js';
 import { HerokuInPlaceInput } from '../inputs/heroku-in-place.js';
+import { noteProof, proofOf, proven, saysProof } from './backup-step.js';
 import { acts, call, changes, follows, inspects, moves, reads } from '../runbook/acts.js';
 import { ending, problemOf } from '../runbook/failure.js';
 import { runbook } from '../runbook/runbook.js';
@@ -48,20 +49,27 @@ export async function herokuInPlace(raw: unknown): Promise<Receipt> {
     if (input.snapshot !== false && uses) {
       const { snapshot } = input;
       const taken = await r.step('Take a snapshot', {
-        does: say.snapshotSays(facts),
+        does: [...say.snapshotSays(facts), ...saysProof(snapshot)],
         notes: facts.keyspace ? [`about ${facts.keyspace.keys.toLocaleString('en')} keys`] : [],
         foresee: null,
         undo: { none: 'nothing was changed; the file stays' },
         skippable: true,
-        do: () =>
-          acts({ ...moves, retry: changes.retry ?? {} }, 'Take a snapshot').snapshotStore({
-            uses,
-            snapshot,
-            step: 'Take a snapshot',
-          }),
-        note: (result) => (result ? `${result.keys.toLocaleString('en')} keys, ${result.bytes} bytes` : ''),
+        do: proven<KeysFile>(r, {
+          take: () =>
+            acts({ ...moves, retry: changes.retry ?? {} }, 'Take a snapshot').snapshotStore({
+              uses,
+              snapshot,
+              step: 'Take a snapshot',
+            }),
+          bytes: (result) => result.bytes,
+          title: 'Take a snapshot',
+          shown: of.addon,
+          backup: snapshot,
+        }),
+        note: (result) =>
+          result ? `${result.keys.toLocaleString('en')} keys, ${result.bytes} bytes${noteProof(result)}` : '',
       });
-      if (taken) r.record({ snapshot: say.snapshotOf(taken) });
+      if (taken) r.record({ snapshot: { ...say.snapshotOf(taken), ...proofOf(taken) } });
     }
 
     // ---- The point of no return for the version: what Heroku is asked for, nothing withdraws.

@@ -1,4 +1,5 @@
 /* An upgrade in place at the emulated Heroku, by the real CLI: from the JSON that a person types to the receipt. */
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { State } from '../../src/contract.js';
@@ -6,7 +7,8 @@ import { ask, customer } from '../heroku/support.js';
 import { CLI, herokuWorld, type HerokuWorld } from '../support/heroku-world.js';
 import { files, legible, spellings, watchProcesses } from '../support/leaks.js';
 import { slow } from '../support/slow.js';
-import type { Upgrade } from '../support/world.js';
+import { redisBin } from '../support/redis-bin.js';
+import { binaryOf, type Upgrade } from '../support/world.js';
 
 const CONFIRMED = ['schedulerOff', 'writersPaused', 'clientsSpeakTls'];
 const INPUT = { app: 'shop', addon: 'redis-curly-1', targetVersion: '7.2' };
@@ -49,8 +51,10 @@ async function begun(
 
 describe.skipIf(CLI === null)('herokuInPlace', () => {
   test('a production plan, from JSON to receipt', { timeout: 180_000 }, async () => {
-    const w = await herokuWorld();
+    const w = await herokuWorld({ worker: false });
+    await w.startWorker({ FERRY_REDIS_BIN: await redisBin(w.folder, binaryOf('r70') ?? '') });
     await fill(w);
+    const copies = join(w.folder, 'copies');
     const { name, password } = w.heroku.redis('redis-curly-1');
     const before = w.apps();
     const seen = watchProcesses();
@@ -58,6 +62,7 @@ describe.skipIf(CLI === null)('herokuInPlace', () => {
     const upgrade = await w.start('herokuInPlace', {
       ...INPUT,
       confirmed: ['schedulerOff', 'writersPaused'],
+      snapshot: { copies: [{ folder: copies }], keep: {}, verify: true },
     });
     const { decision, checks } = await upgrade.until('NeedsDecision', 90_000);
     expect(decision?.waivable).toEqual(['Clients speak TLS']);
@@ -73,6 +78,11 @@ describe.skipIf(CLI === null)('herokuInPlace', () => {
     expect(run.wayBack).toMatchObject({ possible: true, keepsWrites: true });
     expect(run.wayBack.takes).toContain('stays');
     // Nothing was done to the apps yet.
+    const [copy = ''] = await readdir(join(copies, `upgrade+heroku+${w.name}`));
+    expect((await readdir(join(copies, `upgrade+heroku+${w.name}`, copy))).toSorted()).toEqual([
+      'keys.resp',
+      'manifest.json',
+    ]);
     expect(w.apps()).toEqual(before);
     await upgrade.approve('run');
 
@@ -102,7 +112,12 @@ describe.skipIf(CLI === null)('herokuInPlace', () => {
       left: [],
       facts: {
         heroku: { addon: name, from: '7.0', to: '7.2', account: 'ada@example.com' },
-        snapshot: { keys: 4 },
+        snapshot: {
+          keys: 4,
+          loaded: { by: expect.stringMatching(/^Redis 7\.0/) as string, keys: 4 },
+          copies: [copies],
+          removed: [],
+        },
         upgrade: { version: '7.2' },
         after: { version: '7.2', maxmemoryPolicy: 'noeviction' },
       },

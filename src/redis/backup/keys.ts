@@ -4,14 +4,17 @@
  */
 import { createHash } from 'node:crypto';
 import type { Redis } from 'ioredis';
-import type { ServerAddress } from '../address.js';
+import { shown, type ServerAddress } from '../address.js';
 import { withClient } from '../connect.js';
 import { allOf, keyspaceIn, parseInfo } from '../info.js';
 import { isOurs } from '../our-keys.js';
-import type { BackupFiles } from './take.js';
+import { MANIFEST } from './manifest.js';
+import { productOf, type BackupFiles } from './take.js';
 
 export interface KeysFile {
   folder: string;
+  /** "Redis 7.0.15" */
+  product: string;
   name: string;
   keys: number;
   bytes: number;
@@ -37,8 +40,10 @@ export async function takeKeys(options: {
   const began = Date.now();
   const digest = createHash('sha256');
   const count = { keys: 0, bytes: 0 };
-  await withClient({ address, name, signal, commandTimeoutMs: 60_000 }, async (client) => {
-    const databases = keyspaceIn(parseInfo(String(await client.call('INFO', 'keyspace'))));
+  const takenAt = new Date(began).toISOString();
+  const product = await withClient({ address, name, signal, commandTimeoutMs: 60_000 }, async (client) => {
+    const info = parseInfo(String(await client.call('INFO')));
+    const databases = keyspaceIn(info);
     const total = allOf(databases);
     async function* chunks(): AsyncGenerator<Buffer> {
       for (const database of Object.keys(databases)) {
@@ -60,9 +65,19 @@ export async function takeKeys(options: {
       }
     }
     await files.receive(KEYS_FILE, counted());
+    const sha256 = digest.copy().digest('hex');
+    const manifest = {
+      takenAt,
+      server: { address: shown(address), product: productOf(info), runId: info['run_id'] ?? '' },
+      keys: { asOf: 'as it was begun; it is not of one moment', databases },
+      files: [{ name: KEYS_FILE, bytes: count.bytes, sha256 }],
+    };
+    await files.write(MANIFEST, `${JSON.stringify(manifest, null, 2)}\n`);
+    return productOf(info);
   });
   return {
     folder: files.folder,
+    product,
     name: KEYS_FILE,
     ...count,
     sha256: digest.digest('hex'),

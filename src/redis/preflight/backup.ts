@@ -40,29 +40,48 @@ export interface Planned {
   refusal: string | null;
 }
 
-/** `plan`: of the backup that is going to be taken; null: none is. `copies`, `loads`: where the input wants that. */
-export function backupChecks(on: {
-  saved: Saved;
-  plan: Planned | null;
-  copies?: (Pick<Planned, 'free' | 'why'> & { shown: string })[];
+type Room = Pick<Planned, 'free' | 'why'>;
+
+/** What an input wants of its backups beyond the files on the worker. */
+export interface Elsewhere {
+  copies?: (Room & { shown: string })[];
   /** The server that a backup is tried with; or why there is none. */
   loads?: { by: string; why: null } | { by: null; why: string };
-}): Check[] {
-  const { saved, plan, copies = [], loads } = on;
+}
+
+/** `plan`: of the backup that is going to be taken; null: none is. */
+export function backupChecks(on: { saved: Saved; plan: Planned | null } & Elsewhere): Check[] {
+  const { saved, plan, ...elsewhere } = on;
   if (plan === null) return [ownSave(saved)];
+  // One of each side; a snapshot is rarely larger than what the server takes in memory.
+  const needs = { field: 'backup', needed: 2 * saved.usedMemory };
+  return [readable(plan), roomFor(needs, plan, saved.status), ...elsewhereChecks(needs, elsewhere)];
+}
+
+/** Of the keys of a server that gives no snapshot away. `usedMemory`: bytes that it takes. */
+export function snapshotChecks(
+  on: { usedMemory: number; plan: Room & { folder: string } } & Elsewhere,
+): Check[] {
+  const { usedMemory, plan, ...elsewhere } = on;
+  const needs = { field: 'snapshot', needed: usedMemory };
+  return [roomFor(needs, plan), ...elsewhereChecks(needs, elsewhere)];
+}
+
+interface Needs {
+  /** Of the input. */
+  field: string;
+  /** Bytes. */
+  needed: number;
+}
+
+function elsewhereChecks(needs: Needs, { copies = [], loads }: Elsewhere): Check[] {
   return [
-    readable(plan),
-    roomFor(saved, plan),
-    ...(copies.length > 0 ? [copiesOf(saved, copies)] : []),
-    ...(loads ? [loadable(loads)] : []),
+    ...(copies.length > 0 ? [copiesOf(needs, copies)] : []),
+    ...(loads ? [loadable(needs, loads)] : []),
   ];
 }
 
-function copiesOf(
-  { usedMemory }: Saved,
-  copies: readonly (Pick<Planned, 'free' | 'why'> & { shown: string })[],
-): Check {
-  const needed = 2 * usedMemory;
+function copiesOf({ field, needed }: Needs, copies: readonly (Room & { shown: string })[]): Check {
   const trouble = copies.flatMap(({ shown, free, why }) =>
     why !== null
       ? [why.includes(shown) ? why : `${shown}: ${why}`]
@@ -71,29 +90,29 @@ function copiesOf(
         : [],
   );
   return check({
-    name: 'Places for copies of the backups',
+    name: `Places for copies of the ${field}s`,
     expected: `each can be reached, and takes about ${bytes(needed)} at most`,
     actual: trouble.join('; ') || copies.map(({ shown }) => shown).join(', '),
     ...(trouble.length > 0
       ? {
           status: 'fail',
           waivable: true,
-          next: 'Make room, or correct what `backup.copies` names: a backup counts only when every copy is there.',
+          next: `Make room, or correct what \`${field}.copies\` names: a ${field} counts only when every copy is there.`,
         }
       : {}),
   });
 }
 
-function loadable({ by, why }: { by: string | null; why: string | null }): Check {
+function loadable({ field }: Needs, { by, why }: { by: string | null; why: string | null }): Check {
   return check({
-    name: 'The backup can be tried',
-    expected: 'a server on the worker that reads it (backup.verify)',
+    name: `The ${field} can be tried`,
+    expected: `a server on the worker that reads it (${field}.verify)`,
     actual: by ?? why ?? 'not known',
     ...(by === null
       ? {
           status: 'fail',
           waivable: true,
-          next: 'Install it, or leave `backup.verify` out. Waived, a backup counts by its checksums, and the receipt warns of it.',
+          next: `Install it, or leave \`${field}.verify\` out. Waived, a ${field} counts by its checksums, and the receipt warns of it.`,
         }
       : {}),
   });
@@ -114,19 +133,22 @@ function readable({ refusal }: Planned): Check {
   });
 }
 
-function roomFor({ usedMemory, status }: Saved, { folder, free, why }: Planned): Check {
-  // One of each side; a snapshot is rarely larger than what the server takes in memory.
-  const needed = 2 * usedMemory;
+/** `status`: of the last save of the server itself. */
+function roomFor(
+  { field, needed }: Needs,
+  { folder, free, why }: Room & { folder: string },
+  status = 'ok',
+): Check {
   const fits = free !== null && free >= needed;
   return check({
-    name: 'Room for the backups',
-    expected: `about ${bytes(needed)} at most, for two`,
+    name: `Room for the ${field}s`,
+    expected: `about ${bytes(needed)} at most`,
     actual: `${free === null ? (why ?? 'not known') : `${bytes(free)} free`} (${folder})${status === 'err' ? "; the source's last save to its own disk failed" : ''}`,
     ...(!fits
       ? {
           status: 'fail',
           waivable: true,
-          next: 'Make room, give another place as `backup`: {"folder": …}, or leave it out with `backup`: false.',
+          next: `Make room, give another place as \`${field}\`: {"folder": …}, or leave it out with \`${field}\`: false.`,
         }
       : status === 'err'
         ? {

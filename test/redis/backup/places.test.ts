@@ -13,6 +13,7 @@ import {
   type RedisServer,
 } from '../../../src/platform/throwaway-redis.js';
 import type { Manifest } from '../../../src/redis/backup/manifest.js';
+import { takeKeys, type KeysFile } from '../../../src/redis/backup/keys.js';
 import { takeBackup, type BackupFacts } from '../../../src/redis/backup/take.js';
 import { redisBin } from '../../support/redis-bin.js';
 import { NO_S3, S3_ENV, startBuckets, type Buckets } from '../../support/s3.js';
@@ -47,6 +48,27 @@ async function serverOf(name: string): Promise<RedisServer> {
   return found;
 }
 
+/** Of a server that gives no snapshot away. */
+async function keysTaken(name: string): Promise<KeysFile> {
+  const from = await server(name, {});
+  const [client, third] = [from.client(), from.client({ db: 3 })];
+  await client.mset('a', '1', 'b', '2', 'big', randomBytes(400_000).toString('hex'));
+  await client.set('short', '3', 'EX', 1_000);
+  for (let n = 0; n < 500; n += 1) await third.hset(`many:${n}`, { n });
+  return inBackupFolder({
+    path: join(temporaryFolder(), UPGRADE, 'snapshot-0a1b2c3d'),
+    hand: '1.1',
+    work: (files) =>
+      takeKeys({
+        address: from.address,
+        name: 'ferry:test:1.1',
+        files,
+        signal: new AbortController().signal,
+        onProgress: () => undefined,
+      }),
+  });
+}
+
 /** As if it had been taken so: the checksum of the manifest is that of what is there. */
 async function rewrite(folder: string): Promise<void> {
   const path = join(folder, 'manifest.json');
@@ -65,6 +87,28 @@ beforeEach(() => {
 afterEach(() => vi.unstubAllEnvs());
 
 describe('a backup is tried', () => {
+  test.for(versionsHere(['r60', 'r70', 'v81']))('key by key: %s', async (name) => {
+    const { folder, product } = await keysTaken(name);
+    const loaded = await loadBackup({ folder, server: await serverOf(name) });
+    expect(loaded).toMatchObject({ by: product, keys: 504 });
+    expect(await readdir(dirname(folder))).toEqual(['snapshot-0a1b2c3d']);
+  });
+
+  test('key by key, by a server that is too old for it, and with a byte that is another', async () => {
+    const { folder } = await keysTaken('r80');
+    await expect(loadBackup({ folder, server: await serverOf('r62') })).rejects.toThrow(
+      /^Redis 6\.2\.\d+ does not take the snapshot: ERR DUMP payload version or checksum are wrong$/,
+    );
+    const file = join(folder, 'keys.resp');
+    const bytes = await readFile(file);
+    bytes[bytes.length - 20] = (bytes.at(-20) ?? 0) ^ 1;
+    await writeFile(file, bytes);
+    const same = await serverOf('r80');
+    await expect(loadBackup({ folder, server: same })).rejects.toThrow(/keys\.resp is not as it was written/);
+    await rewrite(folder);
+    await expect(loadBackup({ folder, server: same })).rejects.toThrow(/does not take the snapshot: ERR/);
+  });
+
   test.for(versionsHere(['r62', 'r70', 'r80', 'v81']))('by the server that wrote it: %s', async (name) => {
     const facts = await taken(name, ['--databases', '32']);
     const before = await readdir(facts.folder);
@@ -274,7 +318,7 @@ describe('old backups are removed', () => {
     };
     const { names, manifest } = await manyRuns(put);
     await put('backup-by-hand', 'manifest.json', manifest(90));
-    await put('snapshot-55555555', 'manifest.json', manifest(90));
+    await put('evidence-55555555', 'manifest.json', manifest(90));
     await put('backup-66666666-before', 'dump.rdb', 'without a manifest');
     await put('backup-77777777-before', 'manifest.json', '{"files": [{"name": "../../escape"}]}');
     await put(names[4] ?? '', 'notes.txt', 'of a person');
@@ -289,7 +333,7 @@ describe('old backups are removed', () => {
         'backup-66666666-before',
         'backup-77777777-before',
         'backup-by-hand',
-        'snapshot-55555555',
+        'evidence-55555555',
       ].toSorted(),
     );
     expect(await readdir(join(root, names[4] ?? ''))).toEqual(['notes.txt']);
