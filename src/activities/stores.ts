@@ -90,12 +90,16 @@ export async function rollBackStores(input: {
   });
 }
 
-/** Whoever takes a move back that would lose writes has said so; one that was terminated nobody took back. */
+/** Whoever takes a move back that would lose writes has said so; one that was terminated, or is forgotten, nobody took back. */
 async function lossIsAccepted(workflowId: string): Promise<boolean> {
-  const { phase, wayBack } = await Context.current()
+  const state = await Context.current()
     .client.workflow.getHandle(workflowId)
-    .query(queries.state);
-  return phase === 'RollingBack' && !wayBack.keepsWrites;
+    .query(queries.state)
+    .catch((error: unknown) => {
+      if (error instanceof WorkflowNotFoundError) return null;
+      throw error;
+    });
+  return state !== null && state.phase === 'RollingBack' && !state.wayBack.keepsWrites;
 }
 
 /** What is left to do once the way back is closed: no store waits for its window any more. */

@@ -105,12 +105,18 @@ export async function mustBeWell(
     await r.goBack(says);
   }
   if (noWayBack !== null) r.warn(`It could not go back: ${noWayBack}`);
+  for (const todo of todosOf(receipt)) r.warn(`${title}: ${todo}`);
   for (const flaw of flawsOf(receipt)) r.blemish(`${title}: ${flaw}`);
 }
 
-/** That it went back is none. */
-function flawsOf({ blemishes }: Receipt): string[] {
-  return blemishes.filter((flaw) => !flaw.startsWith('It ended as'));
+/** That it went back is none, and what a person is to do behind it is not about how it went. */
+function flawsOf(receipt: Receipt): string[] {
+  const todos = todosOf(receipt);
+  return receipt.blemishes.filter((flaw) => !flaw.startsWith('It ended as') && !todos.includes(flaw));
+}
+
+function todosOf({ blemishes, followUps }: Receipt): string[] {
+  return blemishes.filter((flaw) => followUps.some(({ item }) => flaw === `To do by hand: ${item}`));
 }
 
 function end(row: FleetRow, receipt: Receipt, well: boolean): void {

@@ -361,7 +361,8 @@ describe.skipIf(!CLUSTER)('helmDumpRestore under faults', { timeout: 900_000 }, 
       const { w, writers } = await begun();
       const volume = await smallVolume(w, { megabytes: 4 });
       const blue = await w.redis({ service: 'redis' });
-      for (let n = 0; n < 6; n += 1) await blue.set(`big:${n}`, randomBytes(1_000_000));
+      // Far more than fits: kubectl still sends as it is refused.
+      for (let n = 0; n < 24; n += 1) await blue.set(`big:${n}`, randomBytes(1_000_000));
       const upgrade = await w.start(
         'helmDumpRestore',
         input({ values: { persistence: { storageClass: volume.storageClass } } }),

@@ -38,6 +38,8 @@ export interface ClusterWorld {
   writers(options?: { service?: string; clients?: number; password?: string }): Promise<Writers>;
   /** By the JSON that a person types: what isn't given is the namespace and the chart of this world. */
   start(strategy: Strategy, input: Record<string, unknown>): Promise<Upgrade>;
+  /** Its rehearsal, of what is here as the staging target. */
+  rehearse(strategy: Strategy, input: Record<string, unknown>): Promise<Upgrade>;
   /** The same as it is: of what isn't a release. */
   startCopy(input: Record<string, unknown> & { name: string }): Promise<Upgrade>;
 }
@@ -158,6 +160,12 @@ export async function clusterWorld(): Promise<ClusterWorld> {
     },
     start: (strategy, input) =>
       begin(strategy, { name: self.name, namespace, release: 'redis', chart: CHART, ...input }),
+    rehearse: (strategy, input) => {
+      const staging = `${self.name}-staging`;
+      handles.push(client.workflow.getHandle(workflowIdOf(strategy, staging)));
+      const whole = { name: staging, namespace, release: 'redis', chart: CHART, ...input };
+      return begin('rehearsal', { name: self.name, strategy, input: whole, gates: { start: 'auto' } });
+    },
     startCopy: (input) => begin('redisCopy', input),
   };
   return self;

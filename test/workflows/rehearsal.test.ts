@@ -8,6 +8,7 @@ import { Estimates, type RehearsalInput } from '../../src/inputs/rehearsal.js';
 import { safeName } from '../../src/platform/home.js';
 import { ferry } from '../cli/io.js';
 import { quickly, replaceWorker } from '../faults/support.js';
+import { customer } from '../heroku/support.js';
 import { CLI, herokuWorld } from '../support/heroku-world.js';
 import { NO_POSTGRES, query, startServers } from '../support/postgres.js';
 import { expectOrdinary, postgresWorld, SMALL } from '../support/postgres-world.js';
@@ -392,5 +393,45 @@ describe.skipIf(CLI === null)('rehearsal of herokuInPlace', { timeout: 300_000 }
     expect(estimates.backMs).toBeNull();
     expect(estimates.downtime).toContain('applications at rest');
     expect(estimates.cutoverMs).toBeGreaterThan(0);
+  });
+});
+
+describe.skipIf(CLI === null)('rehearsal of herokuFork', { timeout: 400_000 }, () => {
+  slow('there, with the fork gone again, and once more to the end of the old store', async () => {
+    const h = await herokuWorld({ trustsSelfSigned: true });
+    const redis = customer(h.heroku.redis('redis-curly-1').url);
+    await redis.mset({ cart: 'two apples', user: 'ada' });
+    redis.disconnect();
+    const before = h.apps();
+    const rehearsed = await h.start('rehearsal', {
+      strategy: 'herokuFork',
+      input: {
+        name: `${h.name}-staging`,
+        app: 'shop',
+        addon: 'redis-curly-1',
+        targetVersion: '7.2',
+        apps: ['shop-canary', 'shop'],
+        mode: 'maintenance',
+        stuckAfter: '30s',
+        keepOldFor: '1s',
+      },
+      gates: { start: 'auto' },
+    });
+    const receipt = await rehearsed.ended(380_000);
+    expect(receipt).toMatchObject({ outcome: 'Completed', clean: true, blemishes: [] });
+    const estimates = estimatesOf(receipt);
+    expect(estimates.backMs).toBeGreaterThan(0);
+    expect(estimates.cutoverMs).toBeGreaterThan(0);
+    // The fork of the first pass, and that of the second, which stays.
+    const { created, existing } = h.heroku.billing();
+    expect(created).toHaveLength(3);
+    const [fork = ''] = existing;
+    expect(existing).toEqual([fork]);
+    expect(fork).toBe(created[2]);
+    const after = customer(h.heroku.redis(fork).url);
+    expect(await after.mget('cart', 'user')).toEqual(['two apples', 'ada']);
+    after.disconnect();
+    for (const [app, was] of Object.entries(before))
+      expect(h.apps()[app]).toMatchObject({ maintenance: was.maintenance, formation: was.formation });
   });
 });
