@@ -26,6 +26,8 @@ const JournalEntry = z.object({
       activity: z.string(),
       args: z.unknown(),
       taskQueue: z.string().optional(),
+      /** It is tried for longer. */
+      patient: z.literal(true).optional(),
       says: z.string(),
       byHand: z.array(z.string()),
     })

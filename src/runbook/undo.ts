@@ -77,6 +77,7 @@ export function undoStack(
               activity: undo.call.activity,
               args: undo.call.args,
               ...(undo.call.taskQueue === undefined ? {} : { taskQueue: undo.call.taskQueue }),
+              ...(undo.call.patient ? { patient: undo.call.patient } : {}),
               says: undo.says,
               byHand: undo.byHand,
             },

@@ -1,6 +1,6 @@
 /** Undoes, by the journal, what a terminated upgrade left behind: a terminated workflow runs no undo of its own. */
 import { log } from '@temporalio/workflow';
-import { acts, locally, perform, reads, undoes, type Call } from '../runbook/acts.js';
+import { acts, locally, perform, reads, undoing, type Call } from '../runbook/acts.js';
 import { ending, problemOf, whole } from '../runbook/failure.js';
 import type { UndoResult } from '../contract.js';
 
@@ -38,11 +38,14 @@ export async function recover({
         recovery.kept.push(title);
       } else {
         try {
-          const result = (await perform(undoes, `Undo: ${title}`, {
-            activity: undo.activity as Call['activity'],
-            args: undo.args,
-            taskQueue: undo.taskQueue,
-          })) as UndoResult | null;
+          const { activity, args, taskQueue, patient } = undo;
+          const kept: Call = {
+            activity: activity as Call['activity'],
+            args,
+            taskQueue,
+            ...(patient ? { patient } : {}),
+          };
+          const result = (await perform(undoing(kept), `Undo: ${title}`, kept)) as UndoResult | null;
           for (const step of result?.keep?.steps ?? []) keep.add(step);
           recovery.undone.push({ title, note: result?.note ?? 'done' });
         } catch (error) {
