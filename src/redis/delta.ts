@@ -8,10 +8,11 @@ import { judgeBigKey, judgeKeys, sameStreamState } from './equal.js';
 import { compileGlob } from './glob.js';
 import { followKeys } from './keys.js';
 import { UNHURRIED } from './rate.js';
-import type { Connection } from './resp.js';
+import { keyspaceIn, parseInfo, type Keyspace } from './info.js';
+import { asText, ReplyError, type Connection } from './resp.js';
 import { dumpKeys } from './restore.js';
 import { cut, keySizes } from './scan.js';
-import { endingGently, openPair } from './session.js';
+import { endingGently, openPair, type Pair, type Session } from './session.js';
 import type { Tracker } from './tracker.js';
 import type { TargetKeys, Transfer, Way } from './transfer.js';
 
@@ -102,7 +103,10 @@ export async function copyChanged(options: ChangedOptions): Promise<ChangedResul
   async function follow(transfer: Transfer, keys: readonly Buffer[]): Promise<void> {
     const { source, target } = transfer.pair;
     counts.looked += keys.length;
-    for (const [from, to] of databases) {
+    const used = await databasesInUse({ pair: transfer.pair, databases });
+    // Where both sides have nothing, they have nothing of these.
+    if (verify) counts.verified += keys.length * (databases.length - used.length);
+    for (const [from, to] of used) {
       await source.select(from);
       await target.select(to);
       const sizes = await keySizes({ session: source, keys });
@@ -184,4 +188,24 @@ export async function copyChanged(options: ChangedOptions): Promise<ChangedResul
   }
 
   return endingGently({ signal, work, stopped: () => result(false) });
+}
+
+/**
+ * Those that hold anything on one of the sides. Nobody tells which database a changed key is in, and a server has sixteen: to look in each of
+ * them is most of the work. Asked after the keys were told of, so that what was written before is counted; what is written later is told of later.
+ * All of them, where a side may not be asked, or says of none that it holds anything.
+ */
+async function databasesInUse(on: { pair: Pair; databases: DatabaseMap }): Promise<DatabaseMap> {
+  const { pair, databases } = on;
+  if (databases.length === 1) return databases;
+  const [source, target] = await Promise.all([pair.source, pair.target].map(keyspaceOf));
+  if (!source || !target) return databases;
+  return databases.filter(([from, to]) => source[from] !== undefined || target[to] !== undefined);
+}
+
+async function keyspaceOf({ connection }: Session): Promise<Keyspace | null> {
+  const [reply] = await connection.pipeline([['INFO', 'keyspace']]);
+  if (reply instanceof ReplyError) return null;
+  const keyspace = keyspaceIn(parseInfo(asText(reply)));
+  return Object.keys(keyspace).length > 0 ? keyspace : null;
 }

@@ -80,6 +80,17 @@ export async function away(way: Link, ms = 30_000): Promise<void> {
   way.mend();
 }
 
+/** It is terminated, and what it left is undone by its journal. */
+export async function recovered(w: ClusterWorld, upgrade: Upgrade): Promise<unknown> {
+  await upgrade.handle.terminate('a test');
+  const recovery = await w.client.workflow.start('recover', {
+    taskQueue: w.taskQueue,
+    workflowId: `recover/${upgrade.id}`,
+    args: [{ workflowId: upgrade.id, by: 'ada' }],
+  });
+  return recovery.result();
+}
+
 /** Only the node that the tests brought up themselves has an agent that they may restart. */
 export const OWN_NODE = CLUSTER?.kubeconfig === join(homeOfNode(), 'admin.conf');
 

@@ -15,6 +15,7 @@ import {
   leftPending,
   OWN_NODE,
   PATIENCE,
+  recovered,
   restartKubelet,
   smallVolume,
   workerBehindLink,
@@ -282,7 +283,8 @@ describe.skipIf(!CLUSTER)('helmDumpRestore under faults', { timeout: 900_000 }, 
     const writers = await w.writers({ clients: 2 });
     const upgrade = await w.start('helmDumpRestore', input());
     const steps = await inEveryStep(upgrade, () => away(way));
-    expect(await ended(upgrade)).toMatchObject({ outcome: 'Completed' });
+    const receipt = await ended(upgrade);
+    expect(receipt.outcome, receipt.reason).toBe('Completed');
     expect(steps.size).toBeGreaterThan(12);
     await expectWhole({ w, writers, is: 'new', version: R80 });
   });
@@ -312,6 +314,20 @@ describe.skipIf(!CLUSTER)('helmDumpRestore under faults', { timeout: 900_000 }, 
     await upgrade.until('RollingBack', PATIENCE);
     await away(way);
     expect(await ended(upgrade)).toMatchObject({ outcome: 'RolledBack', left: [] });
+    await expectWhole({ w, writers, is: 'old', version: R70 });
+  });
+
+  test('the API server is away for 30 s while it is recovered, terminated in the soak', async () => {
+    const w = await clusterWorld();
+    await w.install({ image: { tag: R70 } });
+    const way = await workerBehindLink(w);
+    const writers = await w.writers({ clients: 2 });
+    const upgrade = await w.start('helmDumpRestore', input({ soak: '1h' }));
+    await reaches(upgrade, 'Soak');
+    await writers.more(200, 60_000);
+    const gone = away(way);
+    expect(await recovered(w, upgrade)).toMatchObject({ kept: [] });
+    await gone;
     await expectWhole({ w, writers, is: 'old', version: R70 });
   });
 

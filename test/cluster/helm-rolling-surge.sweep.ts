@@ -3,8 +3,8 @@ import { cp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { CHART, CLUSTER, R70, R80, type ClusterWorld } from '../support/cluster.js';
-import { sleep, type Upgrade } from '../support/world.js';
-import { away, ended, killedInEveryStep, PATIENCE, workerBehindLink } from './faults.js';
+import { sleep } from '../support/world.js';
+import { away, ended, killedInEveryStep, PATIENCE, recovered, workerBehindLink } from './faults.js';
 import { ALL, begun, expectWhole, readyPods, SHORT } from './rolling.js';
 
 const SURGE = { ...SHORT, surge: true, gates: ALL } as const;
@@ -26,16 +26,6 @@ async function otherChart(w: ClusterWorld, from: RegExp, to: string): Promise<st
 async function scaled(w: ClusterWorld, replicas: number): Promise<void> {
   await w.helm(['upgrade', 'redis', CHART, '--reuse-values', '--set', `replication.replicas=${replicas}`]);
   await w.kubectl(['rollout', 'status', 'statefulset/redis', '--timeout', '180s']);
-}
-
-async function recovered(w: ClusterWorld, upgrade: Upgrade): Promise<unknown> {
-  await upgrade.handle.terminate('a test');
-  const recovery = await w.client.workflow.start('recover', {
-    taskQueue: w.taskQueue,
-    workflowId: `recover/${upgrade.id}`,
-    args: [{ workflowId: upgrade.id, by: 'ada' }],
-  });
-  return recovery.result();
 }
 
 describe.skipIf(!CLUSTER)('helmRolling with a surge replica', () => {
