@@ -104,7 +104,7 @@ export async function tool(on: {
 
 /** Nobody answered, or not in time. */
 const GONE =
-  /Unable to connect to the server|connection refused|connection reset|no such host|i\/o timeout|TLS handshake timeout|context deadline exceeded|request canceled|ServiceUnavailable|InternalError|etcdserver|Too many requests|unexpected EOF|http2: |apiserver not ready|the server is currently unable|net\/http: |cluster unreachable/i;
+  /Unable to connect to the server|connection refused|connection reset|no such host|i\/o timeout|TLS handshake timeout|context deadline exceeded|request canceled|ServiceUnavailable|InternalError|etcdserver|Too many requests|\bEOF\b|http2: |apiserver not ready|the server is currently unable|net\/http: |cluster unreachable/i;
 
 /** What an end that wasn't 0 means, of kubectl and of helm. */
 export function failureOf(on: {
