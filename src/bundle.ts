@@ -19,6 +19,7 @@ for (const { file, converter } of [
       warn: console.warn,
       error: console.error,
     } as never,
+    // A map of lines alone is a fifth of the whole one, which a worker holds in memory; columns would be off behind what is escaped below.
     webpackConfigHook: (config) => ({ ...config, devtool: 'inline-cheap-module-source-map' }),
     ...converter,
   });

@@ -13,10 +13,10 @@ import {
 import { safeName } from '../platform/home.js';
 import { resolveEndpoint } from '../platform/secrets.js';
 import { chooseServer, loadBackup, redisServers, type Loaded } from '../platform/throwaway-redis.js';
-import { productOf, takeBackup, type BackupFacts, type BackupFiles } from '../redis/backup/take.js';
+import { takeBackup, type BackupFacts, type BackupFiles } from '../redis/backup/take.js';
 import { refusalOf } from '../redis/describe.js';
-import { parseInfo } from '../redis/info.js';
-import { backupChecks, savedOf, type Elsewhere } from '../redis/preflight/backup.js';
+import { parseInfo, productIn } from '../redis/info.js';
+import { backupChecks, savedOf, type Elsewhere, type Room } from '../redis/preflight/backup.js';
 import { atEndpoint } from './asking.js';
 import { border, type Border } from './border.js';
 import { takeHold } from './holding.js';
@@ -84,39 +84,38 @@ export async function preflightBackup(input: { source: RedisEndpoint; backup: Ba
       const micros = Number(info['server_time_usec'] ?? 0);
       return {
         saved: savedOf(info, micros > 0 ? micros / 1e6 : Date.now() / 1_000),
-        product: productOf(info),
+        product: productIn(info),
         // Not by PSYNC itself: an old server would fork, whatever the arguments.
         refusal: await refusalOf(client, ['REPLCONF', 'ferry', 'ferry']),
       };
     });
-    const folder = backupsOf(b.workflowId, folderOf(input.backup));
-    return backupChecks({
-      saved,
-      plan: input.backup === false ? null : { folder, ...(await roomAt(folder)), refusal },
-      ...(await elsewhere(b, input.backup, product)),
-    });
+    const { room, ...elsewhere } = await placesOf(b, input.backup, product);
+    return backupChecks({ saved, plan: input.backup === false ? null : { ...room, refusal }, ...elsewhere });
   });
 }
 
-/** What the checklist wants to know of copies, and of a server to try a backup with. */
-export async function elsewhere(
+/** What the checklist wants to know of where backups go, and of a server to try one with. */
+export async function placesOf(
   { workflowId, signal }: Pick<Border<never>, 'workflowId' | 'signal'>,
   backup: Backup,
   product: string,
-): Promise<Elsewhere> {
-  if (typeof backup !== 'object') return {};
+): Promise<{ room: Room } & Elsewhere> {
+  const folder = backupsOf(workflowId, folderOf(backup));
+  const room = { folder, ...(await roomAt(folder)) };
+  if (typeof backup !== 'object') return { room };
   const { copies = [], verify = false } = backup;
   const found = verify ? chooseServer(await redisServers(signal), product) : null;
   const places = [];
   for (const copy of copies) {
-    const room = 'folder' in copy ? await roomAt(copy.folder) : { free: null, why: null };
+    const there = 'folder' in copy ? await roomAt(copy.folder) : { free: null, why: null };
     places.push({
       shown: shownCopy(copy),
-      free: room.free,
-      why: room.why ?? (await whyNotReached(copy, safeName(workflowId))),
+      free: there.free,
+      why: there.why ?? (await whyNotReached(copy, safeName(workflowId))),
     });
   }
   return {
+    room,
     ...(places.length > 0 ? { copies: places } : {}),
     ...(found === null
       ? {}
@@ -129,7 +128,7 @@ export async function elsewhere(
   };
 }
 
-export function folderOf(backup: Backup): string | null {
+function folderOf(backup: Backup): string | null {
   return typeof backup === 'object' ? (backup.folder ?? null) : null;
 }
 

@@ -8,7 +8,7 @@ import { passwordOf, portOf } from '../kubernetes/release.js';
 import { redact } from '../platform/redact.js';
 import { resolveEndpoint } from '../platform/secrets.js';
 import { shown } from '../redis/address.js';
-import { parseInfo } from '../redis/info.js';
+import { parseInfo, productIn } from '../redis/info.js';
 import { troubleOn } from '../redis/trouble.js';
 import { onServer } from './asking.js';
 import { border, type Border } from './border.js';
@@ -51,12 +51,9 @@ async function ask(
   try {
     return await onServer(b, address, async (client) => {
       const info = parseInfo(String(await client.call('INFO', 'server')));
-      const version = info['valkey_version']
-        ? `Valkey ${info['valkey_version']}`
-        : `Redis ${info['redis_version']}`;
       return {
         shown: name,
-        servers: [`${name}: ${version}, up for ${info['uptime_in_seconds'] ?? '?'} s`],
+        servers: [`${name}: ${productIn(info)}, up for ${info['uptime_in_seconds'] ?? '?'} s`],
         findings: (await troubleOn({ client, shown: name })).map(clean),
       };
     });

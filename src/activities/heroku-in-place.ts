@@ -25,11 +25,10 @@ import {
 import { validateInPlace } from '../heroku/validate.js';
 import type { HerokuInPlaceSettings } from '../inputs/heroku-in-place.js';
 import { milliseconds } from '../inputs/refs.js';
-import { backupsOf, roomAt } from '../platform/backup-folder.js';
 import { takeKeys, type KeysFile } from '../redis/backup/keys.js';
 import { countKeys } from '../redis/keyspace.js';
 import { snapshotChecks } from '../redis/preflight/backup.js';
-import { elsewhere, folderOf, intoFolder } from './backing-up.js';
+import { intoFolder, placesOf } from './backing-up.js';
 import { border, type Border } from './border.js';
 import { addressOf, factsOf, STARTING_MS, type HerokuFacts } from './heroku-apps.js';
 
@@ -110,12 +109,8 @@ async function forSnapshot(
   { keyspace }: InPlaceFacts,
 ): Promise<Check[]> {
   if (snapshot === false || keyspace === null) return [];
-  const folder = backupsOf(b.workflowId, folderOf(snapshot));
-  return snapshotChecks({
-    usedMemory: keyspace.usedMemory,
-    plan: { folder, ...(await roomAt(folder)) },
-    ...(await elsewhere(b, snapshot, keyspace.product)),
-  });
+  const { usedMemory, product } = keyspace;
+  return snapshotChecks({ usedMemory, ...(await placesOf(b, snapshot, product)) });
 }
 
 /** Begins anew each time. */

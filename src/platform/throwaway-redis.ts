@@ -8,8 +8,8 @@ import { MANIFEST, redisManifestIn, type RedisManifest } from '../redis/backup/m
 import { KEYS_FILE } from '../redis/backup/keys.js';
 import { putKeys } from '../redis/backup/put-keys.js';
 import { RDB } from '../redis/backup/take.js';
-import { withClient } from '../redis/connect.js';
-import { allOf, atLeast, keyspaceIn, parseInfo } from '../redis/info.js';
+import { atLeast } from '../redis/info.js';
+import { countKeys } from '../redis/keyspace.js';
 import { background, capture } from './exec.js';
 import { fileFailure, sha256Of } from './files.js';
 
@@ -97,12 +97,11 @@ export async function loadBackup(on: {
     throw fileFailure(folder, error);
   });
   try {
-    const byKey = manifest.files.some(({ name }) => name === KEYS_FILE);
-    if (!byKey)
+    const file = manifest.files.some(({ name }) => name === KEYS_FILE) ? join(folder, KEYS_FILE) : null;
+    if (file === null)
       await link(join(folder, RDB), join(scratch, RDB)).catch((error: unknown) => {
         throw fileFailure(join(folder, RDB), error);
       });
-    const file = byKey ? join(folder, KEYS_FILE) : null;
     const keys = await keysLoaded({ scratch, manifest, server, file, signal });
     const { product, version } = server;
     return {
@@ -185,9 +184,8 @@ async function keysLoaded(on: {
           `${server.product} ${server.version} does not take the snapshot: ${error.message}`,
         );
       });
-    return await withClient({ address, name: 'ferry:backup', signal }, async (client) =>
-      allOf(keyspaceIn(parseInfo(String(await client.call('INFO', 'keyspace'))))),
-    );
+    const { keys } = await countKeys({ address, name: 'ferry:backup', signal });
+    return keys;
   } finally {
     signal?.removeEventListener('abort', stop);
     running.stop();

@@ -1,6 +1,11 @@
 /** Puts a receipt together from what the workflow knows. Pure: it runs inside the workflow. */
 import type { Plot, Receipt, State, Steered } from '../contract.js';
 
+/** What a person still is to do behind it: blemishes of its receipt. */
+export function leftToDo({ followUps }: Pick<State, 'followUps'>): string[] {
+  return followUps.filter(({ doneBy }) => doneBy === undefined).map(({ item }) => `To do by hand: ${item}`);
+}
+
 export function buildReceipt(input: {
   state: State;
   outcome: Receipt['outcome'];
@@ -19,13 +24,10 @@ export function buildReceipt(input: {
   const waived = state.checks
     .filter((check) => check.waivedBy !== undefined)
     .map((check) => `The check "${check.name}" was waived by ${check.waivedBy}: ${check.actual}`);
-  const open = state.followUps
-    .filter((followUp) => followUp.doneBy === undefined)
-    .map((followUp) => `To do by hand: ${followUp.item}`);
   const blemishes = [
     ...input.blemishes,
     ...waived,
-    ...open,
+    ...leftToDo(state),
     ...(outcome === 'Completed' || outcome === 'Planned' ? [] : [`It ended as ${outcome}: ${input.reason}`]),
   ];
   const withdrawals = state.gates.flatMap((gate) =>

@@ -10,6 +10,13 @@ export function parseInfo(text: string): Record<string, string> {
   return facts;
 }
 
+/** "Redis 7.0.15": Valkey says its own version beside the one that it is compatible with. */
+export function productIn(info: Record<string, string>): string {
+  return info['valkey_version']
+    ? `Valkey ${info['valkey_version']}`
+    : `Redis ${info['redis_version'] ?? '?'}`;
+}
+
 /** Of each database that holds keys, by its number. */
 export type Keyspace = Record<string, { keys: number; expires: number }>;
 

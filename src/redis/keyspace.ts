@@ -1,8 +1,7 @@
 /** What a server is and how much it holds, by one INFO. */
 import type { ServerAddress } from './address.js';
-import { productOf } from './backup/take.js';
 import { withClient } from './connect.js';
-import { allOf, keyspaceIn, parseInfo } from './info.js';
+import { allOf, keyspaceIn, parseInfo, productIn } from './info.js';
 
 /** `lasting`: those that don't expire; `usedMemory`: bytes. @throws FerryError as `withClient` */
 export async function countKeys({
@@ -12,7 +11,7 @@ export async function countKeys({
 }: {
   address: ServerAddress;
   name: string;
-  signal: AbortSignal;
+  signal: AbortSignal | undefined;
 }): Promise<{ product: string; keys: number; lasting: number; usedMemory: number }> {
   const info = await withClient({ address, name, signal, commandTimeoutMs: 10_000 }, async (client) =>
     parseInfo(String(await client.call('INFO'))),
@@ -20,7 +19,7 @@ export async function countKeys({
   const keyspace = keyspaceIn(info);
   const keys = allOf(keyspace);
   return {
-    product: productOf(info),
+    product: productIn(info),
     keys,
     lasting: keys - allOf(keyspace, 'expires'),
     usedMemory: Number(info['used_memory'] ?? 0),

@@ -18,7 +18,7 @@ export interface Call {
   /** Whose workers do it; default: those of the workflow that performs it. */
   taskQueue?: string | undefined;
   /** Whatever it goes through may be away for half a minute, which is no reason to ask a person. */
-  patient?: true;
+  patient?: true | undefined;
 }
 
 /** Names an activity with its argument, checked by the compiler, to be run later. */

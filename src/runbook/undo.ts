@@ -73,14 +73,7 @@ export function undoStack(
       ...(of === undefined ? {} : { of }),
       ...(undo
         ? {
-            undo: {
-              activity: undo.call.activity,
-              args: undo.call.args,
-              ...(undo.call.taskQueue === undefined ? {} : { taskQueue: undo.call.taskQueue }),
-              ...(undo.call.patient ? { patient: undo.call.patient } : {}),
-              says: undo.says,
-              byHand: undo.byHand,
-            },
+            undo: { ...undo.call, says: undo.says, byHand: undo.byHand },
           }
         : {}),
       card: ledger.state.breakGlass,

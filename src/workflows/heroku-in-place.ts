@@ -9,11 +9,11 @@ import type { Receipt } from '../contract.js';
 import type { HerokuFacts } from '../activities/heroku-apps.js';
 import type { Hour, KeysFile } from '../activities/heroku-in-place.js';
 import { HerokuInPlaceInput } from '../inputs/heroku-in-place.js';
-import { noteProof, proofOf, proven, saysProof } from './backup-step.js';
 import { acts, call, changes, follows, inspects, moves, reads } from '../runbook/acts.js';
 import { ending, problemOf } from '../runbook/failure.js';
 import { runbook } from '../runbook/runbook.js';
 import { FINISH } from '../runbook/undo.js';
+import { noteProof, proofOf, proven, saysProof } from './backup-step.js';
 import * as say from './heroku-in-place-words.js';
 import {
   atRest,

@@ -38,13 +38,7 @@ export async function recover({
         recovery.kept.push(title);
       } else {
         try {
-          const { activity, args, taskQueue, patient } = undo;
-          const kept: Call = {
-            activity: activity as Call['activity'],
-            args,
-            taskQueue,
-            ...(patient ? { patient } : {}),
-          };
+          const kept = { ...undo, activity: undo.activity as Call['activity'], args: undo.args };
           const result = (await perform(undoing(kept), `Undo: ${title}`, kept)) as UndoResult | null;
           for (const step of result?.keep?.steps ?? []) keep.add(step);
           recovery.undone.push({ title, note: result?.note ?? 'done' });

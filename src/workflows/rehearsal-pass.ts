@@ -9,6 +9,7 @@ import {
 import { phaseSignal, signals, workflowIdOf, type FleetRow, type Receipt } from '../contract.js';
 import { milliseconds } from '../inputs/refs.js';
 import type { RehearsalSettings } from '../inputs/rehearsal.js';
+import { leftToDo } from '../receipt/build.js';
 import { acts, follows } from '../runbook/acts.js';
 import type { Runbook } from '../runbook/api.js';
 import { ending, problemOf, receiptOf } from '../runbook/failure.js';
@@ -105,18 +106,14 @@ export async function mustBeWell(
     await r.goBack(says);
   }
   if (noWayBack !== null) r.warn(`It could not go back: ${noWayBack}`);
-  for (const todo of todosOf(receipt)) r.warn(`${title}: ${todo}`);
+  for (const todo of leftToDo(receipt)) r.warn(`${title}: ${todo}`);
   for (const flaw of flawsOf(receipt)) r.blemish(`${title}: ${flaw}`);
 }
 
 /** That it went back is none, and what a person is to do behind it is not about how it went. */
 function flawsOf(receipt: Receipt): string[] {
-  const todos = todosOf(receipt);
+  const todos = leftToDo(receipt);
   return receipt.blemishes.filter((flaw) => !flaw.startsWith('It ended as') && !todos.includes(flaw));
-}
-
-function todosOf({ blemishes, followUps }: Receipt): string[] {
-  return blemishes.filter((flaw) => followUps.some(({ item }) => flaw === `To do by hand: ${item}`));
 }
 
 function end(row: FleetRow, receipt: Receipt, well: boolean): void {

@@ -40,6 +40,14 @@ async function begun(values: Record<string, unknown> = {}, password?: string) {
   };
 }
 
+/** A worker whose way to the API server can be cut. */
+async function begunBehindLink(tag: string) {
+  const w = await clusterWorld();
+  await w.install({ image: { tag } });
+  const way = await workerBehindLink(w);
+  return { w, way, writers: await w.writers({ clients: 2 }) };
+}
+
 /** Wholly new: the applications are there. Wholly old: nothing is left of green, and the old one takes writes. */
 async function expectWhole(on: {
   w: ClusterWorld;
@@ -277,10 +285,7 @@ describe.skipIf(!CLUSTER)('helmDumpRestore under faults', { timeout: 900_000 }, 
     });
 
   test('the API server is away for 30 s in every step', { timeout: 1_800_000 }, async () => {
-    const w = await clusterWorld();
-    await w.install({ image: { tag: R70 } });
-    const way = await workerBehindLink(w);
-    const writers = await w.writers({ clients: 2 });
+    const { w, way, writers } = await begunBehindLink(R70);
     const upgrade = await w.start('helmDumpRestore', input());
     const steps = await inEveryStep(upgrade, () => away(way));
     const receipt = await ended(upgrade);
@@ -290,10 +295,7 @@ describe.skipIf(!CLUSTER)('helmDumpRestore under faults', { timeout: 900_000 }, 
   });
 
   test('8.0 → 7.0: the API server is away for 30 s in "Copy every key"', async () => {
-    const w = await clusterWorld();
-    await w.install({ image: { tag: R80 } });
-    const way = await workerBehindLink(w);
-    const writers = await w.writers({ clients: 2 });
+    const { w, way, writers } = await begunBehindLink(R80);
     await many(w);
     const upgrade = await w.start('helmDumpRestore', input({ targetVersion: R70 }));
     await reaches(upgrade, 'Copy every key');
@@ -303,10 +305,7 @@ describe.skipIf(!CLUSTER)('helmDumpRestore under faults', { timeout: 900_000 }, 
   });
 
   test('the API server is away for 30 s on the way back', async () => {
-    const w = await clusterWorld();
-    await w.install({ image: { tag: R70 } });
-    const way = await workerBehindLink(w);
-    const writers = await w.writers({ clients: 2 });
+    const { w, way, writers } = await begunBehindLink(R70);
     const upgrade = await w.start('helmDumpRestore', input({ soak: '1h' }));
     await reaches(upgrade, 'Soak');
     await writers.more(200, 60_000);
@@ -318,10 +317,7 @@ describe.skipIf(!CLUSTER)('helmDumpRestore under faults', { timeout: 900_000 }, 
   });
 
   test('the API server is away for 30 s while it is recovered, terminated in the soak', async () => {
-    const w = await clusterWorld();
-    await w.install({ image: { tag: R70 } });
-    const way = await workerBehindLink(w);
-    const writers = await w.writers({ clients: 2 });
+    const { w, way, writers } = await begunBehindLink(R70);
     const upgrade = await w.start('helmDumpRestore', input({ soak: '1h' }));
     await reaches(upgrade, 'Soak');
     await writers.more(200, 60_000);

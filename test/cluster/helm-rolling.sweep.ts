@@ -11,6 +11,7 @@ import {
   killedInEveryStep,
   leftPending,
   OWN_NODE,
+  recovered,
   restartKubelet,
   workerBehindLink,
 } from './faults.js';
@@ -278,13 +279,7 @@ describe.skipIf(!CLUSTER)('helmRolling under faults', () => {
     const upgrade = await w.start('helmRolling', { ...SHORT, gates: ALL });
     await upgrade.until((state) => state.step === 'Upgrade the old primary', 240_000);
     await sleep(2_000);
-    await upgrade.handle.terminate('a test');
-    const recovery = await w.client.workflow.start('recover', {
-      taskQueue: w.taskQueue,
-      workflowId: `recover/${upgrade.id}`,
-      args: [{ workflowId: upgrade.id, by: 'ada' }],
-    });
-    expect(await recovery.result()).toMatchObject({ undone: [{ title: 'Still to do' }] });
+    expect(await recovered(w, upgrade)).toMatchObject({ undone: [{ title: 'Still to do' }] });
     await expectWhole({ w, before, writers, version: R80 });
   }, 900_000);
 });

@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { RedisCopyInput } from '../../src/inputs/redis-copy.js';
+import { memorySettings } from '../support/deployed.js';
 
 const read = (file: string): string => readFileSync(file, 'utf8');
 
@@ -202,6 +203,18 @@ test('Prometheus asks the port that the image tells its metrics at', () => {
   expect(worker?.names).toEqual(['worker']);
   expect(String(worker?.port)).toBe(port);
   for (const file of config.rule_files) expect(existsSync(join('deploy', file))).toBe(true);
+});
+
+test('unit, image and chart keep the memory of a worker small in the same way', async () => {
+  const settings = Object.entries(await memorySettings());
+  expect(settings.map(([name]) => name)).toContain('NODE_OPTIONS');
+  const [image, chart] = [read('Dockerfile'), read('deploy/helm/redis-ferry/templates/deployment.yaml')].map(
+    (text) => text.replaceAll('"', ''),
+  );
+  for (const [name, value] of settings) {
+    expect(image).toContain(`${name}=${value}`);
+    expect(chart).toContain(`{ name: ${name}, value: ${value} }`);
+  }
 });
 
 describe('the dashboard', () => {

@@ -6,10 +6,10 @@ import { createHash } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { shown, type ServerAddress } from '../address.js';
 import { withClient } from '../connect.js';
-import { allOf, keyspaceIn, parseInfo } from '../info.js';
+import { allOf, keyspaceIn, parseInfo, productIn } from '../info.js';
 import { isOurs } from '../our-keys.js';
 import { MANIFEST } from './manifest.js';
-import { productOf, type BackupFiles } from './take.js';
+import { json, type BackupFiles } from './take.js';
 
 export interface KeysFile {
   folder: string;
@@ -40,10 +40,9 @@ export async function takeKeys(options: {
   const began = Date.now();
   const digest = createHash('sha256');
   const count = { keys: 0, bytes: 0 };
-  const takenAt = new Date(began).toISOString();
-  const product = await withClient({ address, name, signal, commandTimeoutMs: 60_000 }, async (client) => {
-    const info = parseInfo(String(await client.call('INFO')));
-    const databases = keyspaceIn(info);
+  const info = await withClient({ address, name, signal, commandTimeoutMs: 60_000 }, async (client) => {
+    const asked = parseInfo(String(await client.call('INFO')));
+    const databases = keyspaceIn(asked);
     const total = allOf(databases);
     async function* chunks(): AsyncGenerator<Buffer> {
       for (const database of Object.keys(databases)) {
@@ -65,24 +64,21 @@ export async function takeKeys(options: {
       }
     }
     await files.receive(KEYS_FILE, counted());
-    const sha256 = digest.copy().digest('hex');
-    const manifest = {
-      takenAt,
-      server: { address: shown(address), product: productOf(info), runId: info['run_id'] ?? '' },
-      keys: { asOf: 'as it was begun; it is not of one moment', databases },
-      files: [{ name: KEYS_FILE, bytes: count.bytes, sha256 }],
-    };
-    await files.write(MANIFEST, `${JSON.stringify(manifest, null, 2)}\n`);
-    return productOf(info);
+    return asked;
   });
-  return {
-    folder: files.folder,
-    product,
-    name: KEYS_FILE,
-    ...count,
-    sha256: digest.digest('hex'),
-    seconds: Math.round((Date.now() - began) / 1_000),
-  };
+  const product = productIn(info);
+  const file = { name: KEYS_FILE, bytes: count.bytes, sha256: digest.digest('hex') };
+  await files.write(
+    MANIFEST,
+    json({
+      takenAt: new Date(began).toISOString(),
+      server: { address: shown(address), product, runId: info['run_id'] ?? '' },
+      keys: { asOf: 'as it was begun; it is not of one moment', databases: keyspaceIn(info) },
+      files: [file],
+    }),
+  );
+  const seconds = Math.round((Date.now() - began) / 1_000);
+  return { folder: files.folder, product, ...file, keys: count.keys, seconds };
 }
 
 async function* batches(client: Redis): AsyncGenerator<Buffer[]> {

@@ -2,7 +2,7 @@
 import type { ServerAddress } from '../address.js';
 import { shown } from '../address.js';
 import { withClient } from '../connect.js';
-import { allOf, keyspaceIn, parseInfo } from '../info.js';
+import { allOf, keyspaceIn, parseInfo, productIn } from '../info.js';
 import { MANIFEST } from './manifest.js';
 import { checkRdb } from './rdb.js';
 import { settingsToKeep, usersToKeep, type Kept } from './settings.js';
@@ -88,7 +88,7 @@ export async function takeBackup(on: {
     const written: BackupFile[] = [{ name: RDB, bytes: rdb.bytes, sha256: rdb.sha256 }];
     if (settings.value) written.push(await files.write('settings.json', json(settings.value)));
     if (users.value) written.push(await files.write('users.acl', `${users.value.join('\n')}\n`));
-    const product = productOf(info);
+    const product = productIn(info);
     await files.write(
       MANIFEST,
       json({
@@ -119,14 +119,8 @@ export async function takeBackup(on: {
   }
 }
 
-/** "Redis 7.0.15", by INFO. */
-export function productOf(info: Record<string, string>): string {
-  return info['valkey_version']
-    ? `Valkey ${info['valkey_version']}`
-    : `Redis ${info['redis_version'] ?? '?'}`;
-}
-
-function json(value: unknown): string {
+/** As files of a backup are written. */
+export function json(value: unknown): string {
   return `${JSON.stringify(value, null, 2)}\n`;
 }
 

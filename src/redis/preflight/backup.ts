@@ -31,20 +31,25 @@ export function savedOf(info: Record<string, string>, now: number): Saved {
   };
 }
 
-export interface Planned {
-  folder: string;
+/** Of a place. */
+interface Free {
   /** Bytes that are free there; null: not known, and why. */
   free: number | null;
   why: string | null;
+}
+
+export interface Room extends Free {
+  folder: string;
+}
+
+export interface Planned extends Room {
   /** Why the server does not let itself be read as by a replica, in its own words; null: it does. */
   refusal: string | null;
 }
 
-type Room = Pick<Planned, 'free' | 'why'>;
-
 /** What an input wants of its backups beyond the files on the worker. */
 export interface Elsewhere {
-  copies?: (Room & { shown: string })[];
+  copies?: (Free & { shown: string })[];
   /** The server that a backup is tried with; or why there is none. */
   loads?: { by: string; why: null } | { by: null; why: string };
 }
@@ -59,12 +64,10 @@ export function backupChecks(on: { saved: Saved; plan: Planned | null } & Elsewh
 }
 
 /** Of the keys of a server that gives no snapshot away. `usedMemory`: bytes that it takes. */
-export function snapshotChecks(
-  on: { usedMemory: number; plan: Room & { folder: string } } & Elsewhere,
-): Check[] {
-  const { usedMemory, plan, ...elsewhere } = on;
+export function snapshotChecks(on: { usedMemory: number; room: Room } & Elsewhere): Check[] {
+  const { usedMemory, room, ...elsewhere } = on;
   const needs = { field: 'snapshot', needed: usedMemory };
-  return [roomFor(needs, plan), ...elsewhereChecks(needs, elsewhere)];
+  return [roomFor(needs, room), ...elsewhereChecks(needs, elsewhere)];
 }
 
 interface Needs {
@@ -81,7 +84,7 @@ function elsewhereChecks(needs: Needs, { copies = [], loads }: Elsewhere): Check
   ];
 }
 
-function copiesOf({ field, needed }: Needs, copies: readonly (Room & { shown: string })[]): Check {
+function copiesOf({ field, needed }: Needs, copies: readonly (Free & { shown: string })[]): Check {
   const trouble = copies.flatMap(({ shown, free, why }) =>
     why !== null
       ? [why.includes(shown) ? why : `${shown}: ${why}`]
@@ -134,11 +137,7 @@ function readable({ refusal }: Planned): Check {
 }
 
 /** `status`: of the last save of the server itself. */
-function roomFor(
-  { field, needed }: Needs,
-  { folder, free, why }: Room & { folder: string },
-  status = 'ok',
-): Check {
+function roomFor({ field, needed }: Needs, { folder, free, why }: Room, status = 'ok'): Check {
   const fits = free !== null && free >= needed;
   return check({
     name: `Room for the ${field}s`,

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import type { Check } from '../../contract.js';
 import { messageOf } from '../connect.js';
-import { parseInfo } from '../info.js';
+import { parseInfo, productIn } from '../info.js';
 import { VALIDATION_PREFIX, validationKey } from '../our-keys.js';
 import { bytes, check } from '../preflight/check.js';
 import { errorRepliesOf, type ErrorReplies, type Summary } from './metrics.js';
@@ -81,11 +81,9 @@ async function until<T>(look: () => Promise<T>, so: (seen: T) => boolean, signal
 }
 
 function versionCheck([one, other]: [Info, Info], versions: ValidateOptions['versions']): Check {
-  const of = (info: Info): string =>
-    info['valkey_version'] ? `Valkey ${info['valkey_version']}` : `Redis ${info['redis_version'] ?? '?'}`;
   const [expected, actual] = [
     `${versions.primary}, old server ${versions.follower}`,
-    `${of(one)}, old server ${of(other)}`,
+    `${productIn(one)}, old server ${productIn(other)}`,
   ];
   return check({
     name: 'Versions after the switch',

@@ -14,12 +14,17 @@ import {
 } from '../../../src/platform/throwaway-redis.js';
 import type { Manifest } from '../../../src/redis/backup/manifest.js';
 import { takeKeys, type KeysFile } from '../../../src/redis/backup/keys.js';
-import { takeBackup, type BackupFacts } from '../../../src/redis/backup/take.js';
+import { takeBackup, type BackupFacts, type BackupFiles } from '../../../src/redis/backup/take.js';
 import { redisBin } from '../../support/redis-bin.js';
 import { NO_S3, S3_ENV, startBuckets, type Buckets } from '../../support/s3.js';
 import { binaryOf, server, temporaryFolder, versionsHere } from '../engine/servers.js';
 
 const UPGRADE = 'upgrade+redis+sessions';
+const NEVER = new AbortController().signal;
+
+function inside<T>(name: string, work: (files: BackupFiles) => Promise<T>): Promise<T> {
+  return inBackupFolder({ path: join(temporaryFolder(), UPGRADE, name), hand: '1.1', work });
+}
 
 async function taken(name: string, args: string[] = []): Promise<BackupFacts> {
   const from = await server(name, { args });
@@ -27,17 +32,9 @@ async function taken(name: string, args: string[] = []): Promise<BackupFacts> {
   await client.mset('a', '1', 'b', '2', 'big', randomBytes(400_000).toString('hex'));
   await client.set('short', '3', 'EX', 1_000);
   if (args.includes('--databases')) await from.client({ db: 20 }).set('far', 'away');
-  return inBackupFolder({
-    path: join(temporaryFolder(), UPGRADE, 'backup-0a1b2c3d-before'),
-    hand: '1.1',
-    work: (files) =>
-      takeBackup({
-        address: from.address,
-        name: 'ferry:test:1.1',
-        files,
-        signal: new AbortController().signal,
-      }),
-  });
+  return inside('backup-0a1b2c3d-before', (files) =>
+    takeBackup({ address: from.address, name: 'ferry:test:1.1', files, signal: NEVER }),
+  );
 }
 
 async function serverOf(name: string): Promise<RedisServer> {
@@ -55,18 +52,15 @@ async function keysTaken(name: string): Promise<KeysFile> {
   await client.mset('a', '1', 'b', '2', 'big', randomBytes(400_000).toString('hex'));
   await client.set('short', '3', 'EX', 1_000);
   for (let n = 0; n < 500; n += 1) await third.hset(`many:${n}`, { n });
-  return inBackupFolder({
-    path: join(temporaryFolder(), UPGRADE, 'snapshot-0a1b2c3d'),
-    hand: '1.1',
-    work: (files) =>
-      takeKeys({
-        address: from.address,
-        name: 'ferry:test:1.1',
-        files,
-        signal: new AbortController().signal,
-        onProgress: () => undefined,
-      }),
-  });
+  return inside('snapshot-0a1b2c3d', (files) =>
+    takeKeys({
+      address: from.address,
+      name: 'ferry:test:1.1',
+      files,
+      signal: NEVER,
+      onProgress: () => undefined,
+    }),
+  );
 }
 
 /** As if it had been taken so: the checksum of the manifest is that of what is there. */
@@ -319,6 +313,7 @@ describe('old backups are removed', () => {
     const { names, manifest } = await manyRuns(put);
     await put('backup-by-hand', 'manifest.json', manifest(90));
     await put('evidence-55555555', 'manifest.json', manifest(90));
+    await put('snapshot-88888888', 'manifest.json', manifest(90));
     await put('backup-66666666-before', 'dump.rdb', 'without a manifest');
     await put('backup-77777777-before', 'manifest.json', '{"files": [{"name": "../../escape"}]}');
     await put(names[4] ?? '', 'notes.txt', 'of a person');
@@ -326,7 +321,10 @@ describe('old backups are removed', () => {
     await writeFile(join(folder, 'upgrade+redis+cache', names[5] ?? '', 'manifest.json'), manifest(90));
     // What a clock of the disk says counts for nothing.
     await utimes(join(root, names[0] ?? ''), 0, 0);
-    expect(await prune({ folder })).toEqual({ removed: [names[4], names[5]], problems: [] });
+    expect(await prune({ folder })).toEqual({
+      removed: [names[4], names[5], 'snapshot-88888888'],
+      problems: [],
+    });
     expect((await readdir(root)).toSorted()).toEqual(
       [
         ...names.slice(0, 5),
