@@ -306,7 +306,6 @@ export async function stage(): Promise<Stage> {
     workflowBundle: {
       codePath: resolve(join(process.env['FERRY_TEST_DIST'] ?? 'dist', 'workflow-bundle.js')),
     },
-    shutdownForceTime: '1s',
     maxHeartbeatThrottleInterval: '200ms',
     defaultHeartbeatThrottleInterval: '200ms',
   });
