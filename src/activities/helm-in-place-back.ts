@@ -20,7 +20,7 @@ import { writtenSince } from '../redis/written.js';
 import { resolveEndpoint } from '../platform/secrets.js';
 import { formatsAt, onServer } from './asking.js';
 import { border, type Border } from './border.js';
-import { backToRevision, type Brings } from './helm-release.js';
+import { backToRevision, type Brings } from './helm-revision.js';
 import { ENDS_WITHIN_MS, intoVolume } from './helm-volume.js';
 
 export interface BackInPlace {

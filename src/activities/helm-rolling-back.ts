@@ -7,7 +7,7 @@ import { endPod, lookAtSet, podReady, setPartition, type SetLook } from '../kube
 import { removeAside, setAside } from '../kubernetes/set-aside.js';
 import { border } from './border.js';
 import { inSet } from './helm-pods.js';
-import { backToRevision, type Brings } from './helm-release.js';
+import { backToRevision, type Brings } from './helm-revision.js';
 import {
   atPod,
   inStep,

@@ -32,13 +32,12 @@ import {
   endpointOf,
   factsOf,
   mustRun,
-  ours,
   podEndpoint,
   servicesTo,
-  settled,
   valuesFor,
   type HelmFacts,
 } from './helm-release.js';
+import { ours, settled } from './helm-revision.js';
 
 export type { SecondLook } from '../kubernetes/second-release.js';
 

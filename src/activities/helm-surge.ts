@@ -18,7 +18,8 @@ import { statefulSetOf } from '../kubernetes/second-release.js';
 import { differences, merged, putBack, valueAt, withValue } from '../kubernetes/values.js';
 import { border, type Border } from './border.js';
 import { inSet } from './helm-pods.js';
-import { at, chartOf, giveRevision, type Brings, type HelmFacts, type Rendering } from './helm-release.js';
+import { at, chartOf, type HelmFacts, type Rendering } from './helm-release.js';
+import { giveRevision, type Brings } from './helm-revision.js';
 
 /** What one replica more would be, and what stands in its way. No secrets. */
 export interface SurgeFacts {

@@ -65,7 +65,8 @@ export {
   validateFork,
   waitForFork,
 } from './heroku-fork.js';
-export { describeHelm, keepEvidence, preflightHelm, upgradeRelease } from './helm-release.js';
+export { describeHelm, keepEvidence, preflightHelm } from './helm-release.js';
+export { upgradeRelease } from './helm-revision.js';
 export { replacePod, waitForPod } from './helm-pods.js';
 export { describeBlueGreen } from './helm-blue-green.js';
 export {

@@ -1,5 +1,6 @@
 /** What all upgrades of a Helm release say: sentences of their plans, gates and receipts. */
-import type { Brings, HelmFacts } from '../activities/helm-release.js';
+import type { HelmFacts } from '../activities/helm-release.js';
+import type { Brings } from '../activities/helm-revision.js';
 import type { FailureType } from '../errors.js';
 import { contextInShell, quoted } from '../inputs/in-shell.js';
 import { pathsOf, type HelmSettings } from '../inputs/kubernetes.js';
