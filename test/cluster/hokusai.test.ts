@@ -6,6 +6,7 @@ import { CLUSTER, clusterWorld, R70, R80, type ClusterWorld } from '../support/c
 import { files, legible, spellings } from '../support/leaks.js';
 import { shop, type Shop } from '../support/shop.js';
 import { slow } from '../support/slow.js';
+import { WORKER_GOES_IN, workerInside } from '../support/worker-inside.js';
 import type { Upgrade } from '../support/world.js';
 
 const PATIENCE = 400_000;
@@ -20,7 +21,7 @@ interface Begun {
   start(input?: Record<string, unknown>): Promise<Upgrade>;
 }
 
-async function begun(): Promise<Begun> {
+async function begun({ inside = false } = {}): Promise<Begun> {
   const w = await clusterWorld();
   const values = (tag: string, password: string) => ({
     image: { tag },
@@ -32,7 +33,8 @@ async function begun(): Promise<Begun> {
     `redis://default:${password}@${await w.kubectl(['get', 'service', service, '-o', 'jsonpath={.spec.clusterIP}'])}:6379/0`;
   const urls = { old: await urlOf('redis', OLD), new: await urlOf('redis-new', NEW) };
   const app = await shop(w, hokusai?.command[0] ?? '', urls.old);
-  await w.startWorker({ ...app.env, NEW_REDIS_URL: urls.new });
+  if (inside) await hokusaiInside(w, urls.new);
+  else await w.startWorker({ ...app.env, NEW_REDIS_URL: urls.new });
   return {
     w,
     app,
@@ -51,6 +53,46 @@ async function begun(): Promise<Begun> {
       return w.startCopy(whole);
     },
   };
+}
+
+/** A worker in the cluster, with no more than docs/deploy.md gives it for apps of hokusai. */
+async function hokusaiInside(w: ClusterWorld, url: string): Promise<void> {
+  const account = '/var/run/secrets/kubernetes.io/serviceaccount';
+  const kubeconfig = {
+    apiVersion: 'v1',
+    kind: 'Config',
+    clusters: [
+      {
+        name: 'here',
+        cluster: {
+          server: 'https://kubernetes.default.svc',
+          'certificate-authority': `${account}/ca.crt`,
+        },
+      },
+    ],
+    users: [{ name: 'me', user: { tokenFile: `${account}/token` } }],
+    contexts: [{ name: 'production', context: { cluster: 'here', user: 'me', namespace: w.namespace } }],
+  };
+  await w.kubectl(['create', 'configmap', 'kube', `--from-literal=config=${JSON.stringify(kubeconfig)}`]);
+  await w.kubectl(['create', 'secret', 'generic', 'new-redis', `--from-literal=url=${url}`]);
+  const verbs = ['get', 'list', 'patch'];
+  await workerInside(
+    w,
+    {
+      env: [{ name: 'NEW_REDIS_URL', valueFrom: { secretKeyRef: { name: 'new-redis', key: 'url' } } }],
+      extraVolumes: [{ name: 'kube', configMap: { name: 'kube' } }],
+      extraVolumeMounts: [
+        { name: 'kube', mountPath: '/home/node/.kube/config', subPath: 'config', readOnly: true },
+      ],
+      rbac: {
+        chartRules: [
+          { apiGroups: [''], resources: ['configmaps'], verbs },
+          { apiGroups: ['apps'], resources: ['deployments'], verbs },
+        ],
+      },
+    },
+    { hokusai: true },
+  );
 }
 
 describe.skipIf(hokusai === null)('hokusai', { timeout: 600_000 }, () => {
@@ -127,5 +169,26 @@ describe.skipIf(hokusai === null)('hokusai', { timeout: 600_000 }, () => {
     expect(await app.variables()).toEqual({ COLOUR: 'blue and green', REDIS_URL: urls.new });
     const target = await w.redis({ pod: 'redis-new-0' }, { password: NEW });
     expect(await target.exists(...acknowledged)).toBe(acknowledged.size);
+  });
+
+  describe.skipIf(!WORKER_GOES_IN)('from inside the cluster', () => {
+    slow('there and back', async () => {
+      const { w, app, urls, start } = await begun({ inside: true });
+      const acknowledged = await app.follow();
+      const upgrade = await start({ watch: '1h' });
+      await upgrade.until(({ step }) => step === 'Watch for stragglers', PATIENCE);
+      expect(await app.urls()).toEqual([urls.new, urls.new]);
+      const target = await w.redis({ pod: 'redis-new-0' }, { password: NEW });
+      expect(acknowledged.size).toBeGreaterThan(10);
+      expect(await target.exists(...acknowledged)).toBe(acknowledged.size);
+      const since = await app.follow();
+      await expect.poll(() => since.size).toBeGreaterThan(10);
+      await upgrade.say('rollback', { by: 'ada' });
+      expect(await upgrade.ended(PATIENCE)).toMatchObject({ outcome: 'RolledBack', left: [] });
+      expect(await app.variables()).toEqual({ COLOUR: 'blue and green', REDIS_URL: urls.old });
+      const source = await w.redis({ pod: 'redis-0' }, { password: OLD });
+      for (const keys of [acknowledged, since]) expect(await source.exists(...keys)).toBe(keys.size);
+      expect(await w.kubectl(['logs', 'deploy/ferry-redis-ferry'])).not.toContain(NEW);
+    });
   });
 });

@@ -19,14 +19,24 @@ export interface WorkerInside {
   ready(): Promise<void>;
 }
 
-/** Installed as docs/deploy.md says; until it is ready, unless nodes have yet to be labelled for it. */
+interface Values extends Record<string, unknown> {
+  extraVolumes?: object[];
+  extraVolumeMounts?: object[];
+}
+
+/**
+ * Installed as docs/deploy.md says; until it is ready, unless nodes have yet to be labelled for it.
+ * `hokusai`: its image has the CLI.
+ */
 export async function workerInside(
   w: ClusterWorld,
-  values: Record<string, unknown> = {},
+  { extraVolumes = [], extraVolumeMounts = [], ...values }: Values = {},
+  { hokusai = false }: { hokusai?: boolean } = {},
 ): Promise<WorkerInside> {
-  const tag = await giveWorker(resolve(process.env['FERRY_TEST_DIST'] ?? 'dist'), (line) =>
-    console.error(line),
-  );
+  const tag = await giveWorker(resolve(process.env['FERRY_TEST_DIST'] ?? 'dist'), {
+    hokusai,
+    say: (line) => console.error(line),
+  });
   const [node] = (
     await w.json<{ items: { status: { addresses: { type: string; address: string }[] } }[] }>('nodes')
   ).items;
@@ -58,8 +68,8 @@ export async function workerInside(
           volumeMounts: [{ name: 'ferry-home', mountPath: '/home' }],
         },
       ],
-      extraVolumes: [{ name: 'charts', configMap: { name: 'charts' } }],
-      extraVolumeMounts: [{ name: 'charts', mountPath: '/charts', readOnly: true }],
+      extraVolumes: [{ name: 'charts', configMap: { name: 'charts' } }, ...extraVolumes],
+      extraVolumeMounts: [{ name: 'charts', mountPath: '/charts', readOnly: true }, ...extraVolumeMounts],
       ...values,
     }),
   );

@@ -1,12 +1,14 @@
 /*
  * The image of a worker for the node, made of what is here as deploy/kubernetes.Dockerfile makes it elsewhere: Node.js with the libraries
- * that it needs, kubectl and helm, what the package depends on, and the package as it is built now.
+ * that it needs, kubectl and helm, what the package depends on, and the package as it is built now. With the hokusai CLI, where it is asked for.
  */
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { chmod, copyFile, cp, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { cacheFolder, inTempFolder, installOnce, type Say } from '../../../src/setup/cache.js';
+import { HOKUSAI } from '../../../src/setup/hokusai.js';
+import { installCli } from '../../../src/setup/provider-cli.js';
 import { run, seconds } from '../../../src/setup/run.js';
 import { layerOf, writeImage, type Layer } from './images.js';
 import { homeOfNode, nodeStands } from './processes.js';
@@ -24,10 +26,14 @@ export async function takesImages(kubeconfig: string, cache: string = cacheFolde
 }
 
 /** Gives the running node the worker as it is built in `dist`. Gives the image's tag. */
-export async function giveWorker(dist: string, say: Say, cache: string = cacheFolder()): Promise<string> {
+export async function giveWorker(
+  dist: string,
+  { hokusai = false, say, cache = cacheFolder() }: { hokusai?: boolean; say: Say; cache?: string },
+): Promise<string> {
   const since = Date.now();
   const programs = await findPrograms(say, cache);
-  const below = await lowerLayer(programs, say, cache);
+  const below = [await lowerLayer(programs, say, cache)];
+  if (hokusai) below.push(await hokusaiLayer(say, cache));
   return inTempFolder(async (scratch) => {
     const root = join(scratch, 'root');
     await cp(dist, join(root, APP, 'dist'), {
@@ -37,7 +43,11 @@ export async function giveWorker(dist: string, say: Say, cache: string = cacheFo
     await copyFile('package.json', join(root, APP, 'package.json'));
     await chmod(join(root, APP, 'dist/cli/main.js'), 0o755);
     const package_ = await layerOf(root, join(scratch, 'package.tar'));
-    const tag = createHash('sha256').update(`${below.id} ${package_.id}`).digest('hex').slice(0, 12);
+    const layers = [...below, package_];
+    const tag = createHash('sha256')
+      .update(layers.map(({ id }) => id).join(' '))
+      .digest('hex')
+      .slice(0, 12);
     const image = `${WORKER_REPOSITORY}:${tag}`;
     const ctr = async (...args: string[]): Promise<string[]> => {
       const socket = join(homeOfNode(cache), 'containerd.sock');
@@ -51,7 +61,7 @@ export async function giveWorker(dist: string, say: Say, cache: string = cacheFo
     if ((await ctr('images', 'ls', '-q')).includes(image)) return tag;
     const there = new Set((await ctr('content', 'ls', '-q')).map((digest) => digest.replace('sha256:', '')));
     const archive = join(scratch, 'worker.tar');
-    await writeImage({ layers: [below, package_], image, command: ['ferry', 'worker'] }, archive, there);
+    await writeImage({ layers, image, command: ['ferry', 'worker'] }, archive, there);
     await ctr('images', 'import', archive);
     say(`the worker's image is in the node (${seconds(since)})`);
     return tag;
@@ -65,19 +75,85 @@ async function lowerLayer(programs: Programs, say: Say, cache: string): Promise<
     .update(JSON.stringify([RECIPE, process.version, basename(programs.bin), lock]))
     .digest('hex')
     .slice(0, 12);
-  const folder = await installOnce({
+  return keptLayer({
     name: `cluster/worker-${of}`,
+    title: "what the worker's image stands on",
     say,
     cache,
+    fill: async (root) => {
+      await tools(root, programs);
+      await dependencies(root, lock);
+    },
+  });
+}
+
+/** The CLI, and this machine's Python where it has it. */
+async function hokusaiLayer(say: Say, cache: string): Promise<Layer> {
+  const { command } = await installCli(HOKUSAI, say, cache);
+  const { python, library } = await pythonHere();
+  const of = createHash('sha256').update(`${python} ${HOKUSAI.name}`).digest('hex').slice(0, 12);
+  return keptLayer({
+    name: `cluster/worker-hokusai-${RECIPE}-${of}`,
+    title: "hokusai for the worker's image",
+    say,
+    cache,
+    fill: async (root) => {
+      const home = join(root, 'opt/hokusai');
+      await cp(dirname(command[0]), home, { recursive: true });
+      await cp(library, join(root, library), {
+        recursive: true,
+        filter: (from) => !['site-packages', 'dist-packages', 'test', '__pycache__'].includes(basename(from)),
+      });
+      const modules = (await readdir(join(library, 'lib-dynload'))).filter((name) => name.endsWith('.so'));
+      await libraries(root, [python, ...modules.map((name) => join(library, 'lib-dynload', name))]);
+      for (const path of [dirname(python), '/usr/bin']) await mkdir(join(root, path), { recursive: true });
+      await copyFile(python, join(root, python));
+      if (python !== '/usr/bin/python3') await symlink(python, join(root, 'usr/bin/python3'));
+      await symlink('/opt/hokusai/hokusai', join(root, 'usr/bin/hokusai'));
+      // A container has nowhere to keep what it has compiled, and a layer has no times. What doesn't compile is for other versions.
+      await run(
+        'python3',
+        ['-m', 'compileall', '-q', '--invalidation-mode', 'unchecked-hash', '-s', root, '-p', '/'].concat([
+          home,
+          join(root, library),
+        ]),
+        { timeoutMs: 300_000 },
+      );
+    },
+  });
+}
+
+/** The interpreter, and its own modules. */
+async function pythonHere(): Promise<{ python: string; library: string }> {
+  const asked = await run('python3', [
+    '-c',
+    'import json, os, sys, sysconfig; print(json.dumps([os.path.realpath(sys.executable), sysconfig.get_path("stdlib")]))',
+  ]);
+  if (!asked.ok) throw new Error(`python3: ${asked.why}`);
+  const [python = '', library = ''] = JSON.parse(asked.stdout) as string[];
+  return { python, library };
+}
+
+async function keptLayer(on: {
+  name: string;
+  title: string;
+  say: Say;
+  cache: string;
+  fill: (root: string) => Promise<void>;
+}): Promise<Layer> {
+  const folder = await installOnce({
+    name: on.name,
+    say: on.say,
+    cache: on.cache,
     fill: async (into) => {
       const since = Date.now();
       const root = join(into, 'root');
-      await tools(root, programs);
-      await dependencies(root, lock);
+      await mkdir(root);
+      await on.fill(root);
       const { id } = await layerOf(root, join(into, 'layer.tar'));
       await rm(root, { recursive: true });
       await writeFile(join(into, 'id'), id);
-      say(`what the worker's image stands on (${seconds(since)})`);
+      on.say(`${on.title} (${seconds(since)})`);
     },
   });
   return { file: join(folder, 'layer.tar'), id: await readFile(join(folder, 'id'), 'utf8') };
@@ -97,11 +173,7 @@ async function tools(root: string, programs: Programs): Promise<void> {
   for (const name of ['kubectl', 'helm'])
     await copyFile(join(programs.bin, name), join(root, 'usr/bin', name));
   await symlink(`/${APP}/dist/cli/main.js`, join(root, 'usr/bin/ferry'));
-  const needed = await Promise.all([process.execPath, nativeLibrary()].map(librariesOf));
-  for (const library of new Set(needed.flat())) {
-    await mkdir(join(root, dirname(library)), { recursive: true });
-    await copyFile(library, join(root, library));
-  }
+  await libraries(root, [process.execPath, nativeLibrary()]);
   const certificates = '/etc/ssl/certs/ca-certificates.crt';
   if (existsSync(certificates)) await copyFile(certificates, join(root, certificates));
   await writeFile(
@@ -110,6 +182,14 @@ async function tools(root: string, programs: Programs): Promise<void> {
   );
   await writeFile(join(root, 'etc/group'), 'root:x:0:\nnode:x:1000:\n');
   await writeFile(join(root, 'etc/nsswitch.conf'), 'hosts: files dns\n');
+}
+
+async function libraries(root: string, of: readonly string[]): Promise<void> {
+  const needed = await Promise.all(of.map(librariesOf));
+  for (const library of new Set(needed.flat())) {
+    await mkdir(join(root, dirname(library)), { recursive: true });
+    await copyFile(library, join(root, library));
+  }
 }
 
 /** Of Temporal, for this machine; npm brings those of all. */
