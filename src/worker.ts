@@ -64,14 +64,22 @@ export async function runWorker(settings: WorkerSettings = {}): Promise<void> {
   console.error(
     `redis-ferry worker ready: ${connectionOptions.address ?? 'localhost:7233'}, namespace ${namespace}, task queue ${worker.options.taskQueue}${metrics ? `, metrics at http://${metrics}/metrics` : ''}`,
   );
+  let told = false;
+  for (const signal of Runtime.instance().options.shutdownSignals) process.once(signal, () => (told = true));
   try {
     await worker.run();
+  } catch (error) {
+    // What the SDK says of a forced end is about its own insides.
+    throw told ? new Error(STOPPED_IN_A_CALL, { cause: error }) : error;
   } finally {
     ended.abort();
     await telling;
     await connection.close();
   }
 }
+
+const STOPPED_IN_A_CALL =
+  'The worker was stopped in the middle of a call that is never cut off (of helm, kubectl, or a provider). Nothing is lost by it: that call goes on to its end, and the next worker looks first what has been done.';
 
 function addressFor(option: string | undefined): string | null {
   if (option !== undefined) return listenAddress({ text: option, where: '--metrics' }).shown;

@@ -124,6 +124,30 @@ describe.skipIf(CLI === null)('herokuInPlace, disturbed', () => {
     },
   );
 
+  slow('its worker told to stop in the middle of a call that is never cut off', LONG, async () => {
+    const w = await herokuWorld();
+    const before = w.apps();
+    w.heroku.faults.add({ does: 'slow', ms: 25_000, method: 'PATCH', path: /^\/apps\/shop-canary$/ });
+    const upgrade = await start(w);
+    await upgrade.until(at('Turn maintenance mode on'), 180_000);
+    await expect
+      .poll(() =>
+        w.heroku.requests.some(({ method, path }) => method === 'PATCH' && path === '/apps/shop-canary'),
+      )
+      .toBe(true);
+    const stopped = w.worker;
+    let said = '';
+    stopped?.stderr?.on('data', (chunk: Buffer) => (said += chunk.toString()));
+    const gone = new Promise<number | null>((done) => stopped?.once('exit', done));
+    stopped?.kill('SIGTERM');
+    expect(await gone).toBe(1);
+    expect(said).toContain('stopped in the middle of a call that is never cut off');
+    await w.startWorker();
+    const receipt = await upgrade.ended(240_000);
+    expect(receipt).toMatchObject({ outcome: 'Completed', left: [] });
+    isWhole(w, before, receipt);
+  });
+
   slow('a worker that slept through its turn changes nothing any more', LONG, async () => {
     const w = await herokuWorld();
     const before = w.apps();
