@@ -22,7 +22,7 @@ export default defineConfig({
     testTimeout: sweep ? 3_600_000 : 120_000,
     hookTimeout: 120_000,
     // A busy machine is late, not wrong.
-    expect: { poll: { timeout: 15_000 } },
+    expect: { poll: { timeout: 60_000 } },
     globalSetup: 'test/global-setup.ts',
     reporters: results ? ['default', ['json', { outputFile: results }]] : ['default'],
   },

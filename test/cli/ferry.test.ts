@@ -136,7 +136,7 @@ describe('looking', () => {
   it("shows the activity's own progress, which is newer than the workflow's", async () => {
     const name = await started({ debug: true });
     await expect
-      .poll(async () => (await ferry(['state', name], { env })).out, { timeout: 10_000 })
+      .poll(async () => (await ferry(['state', name], { env })).out, { timeout: 60_000 })
       .toContain('75 %  1,500,000 of 2,000,000 keys');
     await client.workflow.getHandle(`upgrade/redis/${name}`).terminate();
   });
@@ -165,7 +165,7 @@ describe('looking', () => {
             .map((id) => rows.findIndex((row) => row.workflowId === id))
             .join();
         },
-        { timeout: 10_000 },
+        { timeout: 60_000 },
       )
       .toMatch(/^\d+,\d+$/);
     const { out } = await ferry(['list'], { env });

@@ -56,7 +56,7 @@ test.skipIf(tools === null)('reads, asks and approves', { timeout: 300_000 }, as
     await ui.tab('Event History');
     await ui.page.getByText('Pre-flight checklist').first().waitFor();
     await ui.tab('User Metadata');
-    await expect.poll(() => ui.details(), { timeout: 15_000 }).toContain('Copy every key');
+    await expect.poll(() => ui.details(), { timeout: 60_000 }).toContain('Copy every key');
     expect(await ui.query('state')).toContain('AwaitingApproval');
 
     const update = await ui.say('update', 'approve', { gate: 'cutover', by: 'planted-ada' });
@@ -70,7 +70,7 @@ test.skipIf(tools === null)('reads, asks and approves', { timeout: 300_000 }, as
     await ui.open(upgrade.id);
     await ui.submit(await ui.say('signal', 'approve', { gate: 'cleanup', by: 'planted-ada' }));
     await expect
-      .poll(async () => (await upgrade?.state())?.refused[0]?.what, { timeout: 10_000 })
+      .poll(async () => (await upgrade?.state())?.refused[0]?.what, { timeout: 60_000 })
       .toContain('approve');
     const history = await upgrade.handle.fetchHistory();
     expect(legible(history)).not.toContain('planted-');

@@ -220,7 +220,7 @@ slow('keys change under way: in the file, by a restart, and by a worker that lac
   expect(await upgrade.ended()).toMatchObject({ outcome: 'Completed', blemishes: [] });
   await expect
     .poll(async () => (await ferry(['codec-keys', '--task-queue', w.taskQueue], session)).out, {
-      timeout: 10_000,
+      timeout: 60_000,
     })
     .toMatch(/^2026-01  decrypts  no running upgrade$/m);
 });

@@ -60,7 +60,7 @@ test(
     const after = await scrape();
     expect(after.get('ferry_upgrades{phase="AwaitingApproval"}')).toBe(1);
     expect(after.get('ferry_approval_wait_seconds{gate="start"}')).toBeGreaterThan(0);
-    expect(Date.now() / 1_000 - (after.get('ferry_last_look_timestamp_seconds') ?? 0)).toBeLessThan(15);
+    expect(Date.now() / 1_000 - (after.get('ferry_last_look_timestamp_seconds') ?? 0)).toBeLessThan(60);
 
     // A second worker tells the same.
     const second = await freePort();
@@ -81,7 +81,7 @@ test(
     const app = application({ world: w });
     await sleep(2_000);
     await expect
-      .poll(async () => (await scrape()).get('ferry_changes_carried_total'), { timeout: 10_000 })
+      .poll(async () => (await scrape()).get('ferry_changes_carried_total'), { timeout: 60_000 })
       .toBeGreaterThan(100);
     await expect
       .poll(async () => (await scrape()).get('ferry_lag_seconds'), { timeout: 30_000 })

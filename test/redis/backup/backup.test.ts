@@ -80,11 +80,11 @@ async function fill(client: Redis, megabytes: number): Promise<void> {
 async function expectNobodyLeft(client: Redis): Promise<void> {
   await expect
     .poll(async () => /connected_slaves:(\d+)/.exec(await client.info('replication'))?.[1], {
-      timeout: 10_000,
+      timeout: 60_000,
     })
     .toBe('0');
   await expect
-    .poll(async () => String(await client.client('LIST')).includes('name=ferry:'), { timeout: 10_000 })
+    .poll(async () => String(await client.client('LIST')).includes('name=ferry:'), { timeout: 60_000 })
     .toBe(false);
 }
 

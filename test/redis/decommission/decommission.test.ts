@@ -35,7 +35,7 @@ describe.each(versionsHere(['r62', 'r70', 'r80', 'v9']))('%s', { timeout: 60_000
     const monitor = source.client();
     await monitor.ping();
     await own.dbsize();
-    await expect.poll(async () => (await useOf({ client: own })).keys, { timeout: 10_000 }).toBe(2);
+    await expect.poll(async () => (await useOf({ client: own })).keys, { timeout: 60_000 }).toBe(2);
     expect(await failed(own, since)).toEqual([]);
     expect((await useOf({ client: own })).monitors).toBe(1);
 
@@ -69,7 +69,7 @@ describe.each(versionsHere(['r62', 'r70', 'r80', 'v9']))('%s', { timeout: 60_000
     subscriber.disconnect();
     await expect.poll(async () => failed(own, since)).toEqual([]);
     await other.client().replicaof('127.0.0.1', source.port);
-    await expect.poll(async () => failed(own, since), { timeout: 15_000 }).toEqual([CONNECTED]);
+    await expect.poll(async () => failed(own, since), { timeout: 60_000 }).toEqual([CONNECTED]);
   });
 
   test('shut down, its data stays where it says', async () => {
@@ -109,7 +109,7 @@ describe('shutting down', { timeout: 60_000 }, () => {
             .client()
             .ping()
             .catch(() => 'gone'),
-        { timeout: 10_000 },
+        { timeout: 60_000 },
       )
       .toBe('gone');
     await source.again();
