@@ -170,12 +170,25 @@ describe.skipIf(NO_POSTGRES)('providerMove', { timeout: 180_000 }, () => {
     await w.expectAll('new');
   });
 
-  test('terminated with the stores prepared, it is recovered: they go back', async () => {
+  test.each([
+    ['terminated', false],
+    ['terminated and deleted in Temporal', true],
+  ])('%s with the stores prepared, it is recovered: they go back', async (_, deleted) => {
     const w = await windowWorld(['sessions', 'cache']);
     await w.startWorker();
     const upgrade = await w.start(AHEAD);
     await open(upgrade, 'cutover');
     await upgrade.handle.terminate('by mistake');
+    if (deleted) {
+      const { client, workflowId } = upgrade.handle;
+      await client.workflowService.deleteWorkflowExecution({
+        namespace: client.options.namespace,
+        workflowExecution: { workflowId },
+      });
+      await expect
+        .poll(() => upgrade.handle.describe().catch((error: Error) => error.name))
+        .toBe('WorkflowNotFoundError');
+    }
     await w.recover(upgrade);
     await w.expectAll('old');
   });
