@@ -156,6 +156,8 @@ export async function clusterWorld(): Promise<ClusterWorld> {
     },
     async writers({ service = 'redis', clients = 4, password } = {}) {
       const host = await addressOf({ service });
+      // An application would have been there for long: the Service leads to its pod.
+      await self.redis({ service }, password === undefined ? {} : { password });
       return writing(Array.from({ length: clients }, () => open(host, password)));
     },
     start: (strategy, input) =>
