@@ -58,7 +58,7 @@ describe('a large fleet', { timeout: 3_600_000 }, () => {
     );
     expect(receipt).toMatchObject({ outcome: 'Completed', clean: true });
     for (const each of await fleet.standing()) expect(each).toMatchObject({ keys: 100, sent: 'target' });
-    expect(memory).toBeLessThan(700);
+    expect(memory).toBeLessThan(300);
     expect(percentile(atRest, 0.95)).toBeLessThan(50);
     expect(longestHistory).toBeLessThan(5_000);
   });
