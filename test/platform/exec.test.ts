@@ -171,7 +171,7 @@ it('ends everything it started on time-out, also what ignores it', async () => {
     ),
   );
   expect(error.message).toBe('stopWrites did not end within 300ms and was stopped');
-  expect(performance.now() - began).toBeLessThan(50_000);
+  expect(performance.now() - began).toBeLessThan(5_000);
   expect(await ended(await pidIn('child'))).toBe(true);
 });
 
@@ -187,9 +187,9 @@ it('ends everything on abort, and gives the reason', async () => {
 
 it('does not wait for a daemon that holds the output open', async () => {
   const began = performance.now();
-  const { stdoutTail } = await exec(`sleep 60 & echo $! > ${dir}/daemon; echo started`);
+  const { stdoutTail } = await exec(`sleep 5 & echo $! > ${dir}/daemon; echo started`);
   expect(stdoutTail).toBe('started\n');
-  expect(performance.now() - began).toBeLessThan(50_000);
+  expect(performance.now() - began).toBeLessThan(2_000);
   const pid = await pidIn('daemon');
   process.kill(pid, 'SIGKILL');
 });

@@ -95,7 +95,7 @@ describe('aborting', () => {
     const result = await running;
     process.kill(source.pid, 'SIGCONT');
     expect(result.done).toBe(false);
-    expect(performance.now() - start).toBeLessThan(30_000);
+    expect(performance.now() - start).toBeLessThan(3_000);
   });
 
   test('already before the beginning', async () => {
