@@ -4,7 +4,7 @@ import { expect } from 'vitest';
 import type { State } from '../../src/contract.js';
 import { fenceStanding, type Standing } from '../../src/redis/fence.js';
 import { clusterWorld, R80, type ClusterWorld, type Writers } from '../support/cluster.js';
-import { sleep, type Upgrade } from '../support/world.js';
+import type { Upgrade } from '../support/world.js';
 import { ended, lackingOf, PATIENCE, workerBehindLink } from './faults.js';
 import { AFTER, BEFORE, begun as installed, GREEN, selectorOf, standing } from './second.js';
 
@@ -20,10 +20,7 @@ export const input = (more: Record<string, unknown> = {}) => ({
 
 export async function begun(values: Record<string, unknown> = {}, password?: string) {
   const w = await installed(values);
-  return {
-    w,
-    writers: await w.writers({ clients: 2, ...(password === undefined ? {} : { password }) }),
-  };
+  return { w, writers: await w.writers({ clients: 2, password }) };
 }
 
 /** A worker whose way to the API server can be cut. */
@@ -58,49 +55,17 @@ export async function reaches(upgrade: Upgrade, title: string): Promise<State> {
   return upgrade.until(({ step, decision }) => step === title || decision !== null, PATIENCE);
 }
 
+/** One whose soak doesn't end, with writes made since the switch. */
+export async function soaking(w: ClusterWorld, writers: Writers): Promise<Upgrade> {
+  const upgrade = await w.start('helmDumpRestore', input({ soak: '1h' }));
+  await reaches(upgrade, 'Soak');
+  await writers.more(200, 60_000);
+  return upgrade;
+}
+
 export async function goesBack(upgrade: Upgrade): Promise<void> {
   await upgrade.signal('rollback', { by: 'ada' });
   expect(await ended(upgrade)).toMatchObject({ outcome: 'RolledBack', left: [] });
-}
-
-export async function replaceWorker(w: ClusterWorld): Promise<void> {
-  w.worker?.kill('SIGKILL');
-  await w.startWorker();
-}
-
-/** Once in every step, or in those named, as it begins. Which steps these were. */
-export async function inEveryStep(
-  upgrade: Upgrade,
-  befalls: () => Promise<void>,
-  only?: readonly string[],
-): Promise<Set<string>> {
-  const steps = new Set<string>();
-  for (;;) {
-    const state = await upgrade.state().catch(() => null);
-    if (state && ['Completed', 'NeedsDecision'].includes(state.phase)) return steps;
-    const step = state?.step;
-    if (step && !steps.has(step) && (only ?? [step]).includes(step)) {
-      steps.add(step);
-      await befalls();
-    }
-    await sleep(20);
-  }
-}
-
-/** Once in every undo, at any moment of it. Which steps were undone then. */
-export async function killedInEveryUndo(w: ClusterWorld, upgrade: Upgrade): Promise<Set<string>> {
-  const killed = new Set<string>();
-  for (;;) {
-    const state = await upgrade.state().catch(() => null);
-    if (state && ['RolledBack', 'NeedsDecision'].includes(state.phase)) return killed;
-    const title = state?.steps.find(({ status }) => status === 'undoing')?.title;
-    if (title !== undefined && !killed.has(title)) {
-      killed.add(title);
-      await sleep(Math.random() * 1_500);
-      await replaceWorker(w);
-    }
-    await sleep(20);
-  }
 }
 
 /** Returns as the server says so of itself. */

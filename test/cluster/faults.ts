@@ -8,7 +8,7 @@ import { gunzipSync, gzipSync } from 'node:zlib';
 import type { Redis } from 'ioredis';
 import { onTestFinished } from 'vitest';
 import { z } from 'zod';
-import type { Receipt } from '../../src/contract.js';
+import type { Phase, Receipt, State } from '../../src/contract.js';
 import { CLUSTER, type ClusterWorld, type Writers } from '../support/cluster.js';
 import { link, type Link } from '../support/link.js';
 import { sleep, type Upgrade } from '../support/world.js';
@@ -25,26 +25,69 @@ export async function ended(upgrade: Upgrade): Promise<Receipt> {
   });
 }
 
+/** Once in every step, or in those named, as it begins. Which steps these were. */
+export function inEveryStep(
+  upgrade: Upgrade,
+  befalls: (step: string) => Promise<void>,
+  only?: readonly string[],
+): Promise<Set<string>> {
+  return onceInEach(upgrade, {
+    of: ({ step }) => (step && (only ?? [step]).includes(step) ? step : undefined),
+    until: ['Completed', 'NeedsDecision'],
+    befalls,
+  });
+}
+
 /** Once in every step, at any moment of it; another worker goes on. Which steps these were. `before`: done as each is reached. */
-export async function killedInEveryStep(
+export function killedInEveryStep(
   w: ClusterWorld,
   upgrade: Upgrade,
   before: (step: string) => Promise<void> = async () => {},
 ): Promise<Set<string>> {
-  const killed = new Set<string>();
+  return inEveryStep(upgrade, async (step) => {
+    await before(step);
+    await replaceWorkerSoon(w);
+  });
+}
+
+/** Once in every undo, at any moment of it; another worker goes on. Which steps were undone then. */
+export function killedInEveryUndo(w: ClusterWorld, upgrade: Upgrade): Promise<Set<string>> {
+  return onceInEach(upgrade, {
+    of: ({ steps }) => steps.find(({ status }) => status === 'undoing')?.title,
+    until: ['RolledBack', 'NeedsDecision'],
+    befalls: () => replaceWorkerSoon(w),
+  });
+}
+
+async function onceInEach(
+  upgrade: Upgrade,
+  on: {
+    of: (state: State) => string | null | undefined;
+    until: readonly Phase[];
+    befalls: (title: string) => Promise<void>;
+  },
+): Promise<Set<string>> {
+  const seen = new Set<string>();
   for (;;) {
     const state = await upgrade.state().catch(() => null);
-    if (state && ['Completed', 'NeedsDecision'].includes(state.phase)) return killed;
-    const step = state?.step;
-    if (step && !killed.has(step)) {
-      await before(step);
-      killed.add(step);
-      await sleep(Math.random() * 1_500);
-      w.worker?.kill('SIGKILL');
-      await w.startWorker();
+    if (state && on.until.includes(state.phase)) return seen;
+    const title = state && on.of(state);
+    if (title && !seen.has(title)) {
+      seen.add(title);
+      await on.befalls(title);
     }
-    await sleep(50);
+    await sleep(20);
   }
+}
+
+export async function replaceWorker(w: ClusterWorld): Promise<void> {
+  w.worker?.kill('SIGKILL');
+  await w.startWorker();
+}
+
+async function replaceWorkerSoon(w: ClusterWorld): Promise<void> {
+  await sleep(Math.random() * 1_500);
+  await replaceWorker(w);
 }
 
 /** Whoever wrote has written again, where `again`, and stopped: what the release lacks of it. Prints what was seen. */
@@ -55,7 +98,7 @@ export async function lackingOf(
 ): Promise<{ redis: Redis; missing: string[] }> {
   if (again) await writers.more(100, 60_000);
   await writers.stop();
-  const redis = await w.redis({ service: 'redis' }, password === undefined ? {} : { password });
+  const redis = await w.redis({ service: 'redis' }, { password });
   const missing = await writers.missing(redis);
   console.log(
     `longest gap ${writers.longestGap()} ms, ${writers.acknowledged.size} acknowledged, ${missing.length} missing`,

@@ -9,7 +9,7 @@ import {
   begunBehindLink,
   expectWhole,
   reaches,
-  inEveryStep,
+  soaking,
   byCommand,
   many,
 } from './dump-restore.js';
@@ -17,6 +17,7 @@ import {
   away,
   ended,
   endPending,
+  inEveryStep,
   lackingOf,
   leftPending,
   OWN_NODE,
@@ -50,9 +51,7 @@ describe.skipIf(!CLUSTER)('helmDumpRestore when something else fails', { timeout
 
   test('the API server is away for 30 s on the way back', async () => {
     const { w, way, writers } = await begunBehindLink(R70);
-    const upgrade = await w.start('helmDumpRestore', input({ soak: '1h' }));
-    await reaches(upgrade, 'Soak');
-    await writers.more(200, 60_000);
+    const upgrade = await soaking(w, writers);
     await upgrade.signal('rollback', { by: 'ada' });
     await upgrade.until('RollingBack', PATIENCE);
     await away(way);
@@ -62,9 +61,7 @@ describe.skipIf(!CLUSTER)('helmDumpRestore when something else fails', { timeout
 
   test('the API server is away for 30 s while it is recovered, terminated in the soak', async () => {
     const { w, way, writers } = await begunBehindLink(R70);
-    const upgrade = await w.start('helmDumpRestore', input({ soak: '1h' }));
-    await reaches(upgrade, 'Soak');
-    await writers.more(200, 60_000);
+    const upgrade = await soaking(w, writers);
     const gone = away(way);
     expect(await recovered(w, upgrade)).toMatchObject({ kept: [] });
     await gone;
@@ -181,9 +178,7 @@ describe.skipIf(!CLUSTER)('helmDumpRestore when something else fails', { timeout
 
   test('the pod of green is ended in the soak: it goes on, and going back asks, since writes may have been lost there', async () => {
     const { w, writers } = await begun({ redis: { config: AOF } });
-    const upgrade = await w.start('helmDumpRestore', input({ soak: '1h' }));
-    await reaches(upgrade, 'Soak');
-    await writers.more(200, 60_000);
+    const upgrade = await soaking(w, writers);
     await w.kubectl(['delete', 'pod', 'redis-green-0', '--wait=true']);
     await writers.more(200, 60_000);
     await upgrade.signal('rollback', { by: 'ada' });

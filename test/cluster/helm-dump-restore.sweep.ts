@@ -9,13 +9,12 @@ import {
   expectWhole,
   reaches,
   goesBack,
-  replaceWorker,
-  killedInEveryUndo,
+  soaking,
   fenceSays,
   byCommand,
   many,
 } from './dump-restore.js';
-import { ended, killedInEveryStep, PATIENCE } from './faults.js';
+import { ended, killedInEveryStep, killedInEveryUndo, PATIENCE, replaceWorker } from './faults.js';
 import { AOF } from './second.js';
 
 describe.skipIf(!CLUSTER)('helmDumpRestore under faults', { timeout: 900_000 }, () => {
@@ -88,9 +87,7 @@ describe.skipIf(!CLUSTER)('helmDumpRestore under faults', { timeout: 900_000 }, 
   ] as const)
     test(`on the way back the worker is killed ${when}`, async () => {
       const { w, writers } = await begun();
-      const upgrade = await w.start('helmDumpRestore', input({ soak: '1h' }));
-      await reaches(upgrade, 'Soak');
-      await writers.more(200, 60_000);
+      const upgrade = await soaking(w, writers);
       await upgrade.signal('rollback', { by: 'ada' });
       await fenceSays(w, pod, says);
       await replaceWorker(w);

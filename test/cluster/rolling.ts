@@ -38,7 +38,7 @@ export async function standing(w: ClusterWorld, pods: number, password?: string)
     claims: [],
   };
   for (let n = 0; n < pods; n += 1) {
-    const redis = await w.redis({ pod: `redis-${n}` }, password === undefined ? {} : { password });
+    const redis = await w.redis({ pod: `redis-${n}` }, { password });
     const info = await redis.info();
     const of = (name: string) => new RegExp(`^${name}:(.*?)\r?$`, 'm').exec(info)?.[1] ?? '';
     result.versions.push(of('redis_version'));

@@ -68,6 +68,13 @@ function hold(w: HerokuWorld, title: string): void {
   if (fault) w.heroku.faults.add(fault);
 }
 
+/** Returns once Heroku was asked to. */
+async function isChanging(w: HerokuWorld, what: string): Promise<void> {
+  await expect
+    .poll(() => w.heroku.requests.some(({ method, path }) => method === 'PATCH' && path === what))
+    .toBe(true);
+}
+
 /** Wholly old or wholly new, and nothing billed twice. */
 function isWhole(w: HerokuWorld, before: ReturnType<HerokuWorld['apps']>, receipt: Receipt): void {
   expect(w.apps()).toEqual(before);
@@ -130,11 +137,7 @@ describe.skipIf(CLI === null)('herokuInPlace, disturbed', () => {
     w.heroku.faults.add({ does: 'slow', ms: 25_000, method: 'PATCH', path: /^\/apps\/shop-canary$/ });
     const upgrade = await start(w);
     await upgrade.until(at('Turn maintenance mode on'), 180_000);
-    await expect
-      .poll(() =>
-        w.heroku.requests.some(({ method, path }) => method === 'PATCH' && path === '/apps/shop-canary'),
-      )
-      .toBe(true);
+    await isChanging(w, '/apps/shop-canary');
     const stopped = w.worker;
     let said = '';
     stopped?.stderr?.on('data', (chunk: Buffer) => (said += chunk.toString()));
@@ -154,11 +157,7 @@ describe.skipIf(CLI === null)('herokuInPlace, disturbed', () => {
     w.heroku.faults.add({ does: 'slow', ms: 4_000, method: 'PATCH', path: /^\/apps\/shop\/formation$/ });
     const upgrade = await start(w);
     await upgrade.until(at('Scale down the workers'), 180_000);
-    await expect
-      .poll(() =>
-        w.heroku.requests.some(({ method, path }) => method === 'PATCH' && path === '/apps/shop/formation'),
-      )
-      .toBe(true);
+    await isChanging(w, '/apps/shop/formation');
     const asleep = w.worker;
     asleep?.kill('SIGSTOP');
     await w.startWorker();

@@ -34,8 +34,11 @@ export interface ClusterWorld {
   install(values?: Record<string, unknown>, release?: string): Promise<void>;
   json<T>(...what: string[]): Promise<T>;
   /** A connection to a pod, or through a Service. */
-  redis(where: { pod: string } | { service: string }, options?: { password?: string }): Promise<Redis>;
-  writers(options?: { service?: string; clients?: number; password?: string }): Promise<Writers>;
+  redis(
+    where: { pod: string } | { service: string },
+    options?: { password?: string | undefined },
+  ): Promise<Redis>;
+  writers(options?: { service?: string; clients?: number; password?: string | undefined }): Promise<Writers>;
   /** By the JSON that a person types: what isn't given is the namespace and the chart of this world. */
   start(strategy: Strategy, input: Record<string, unknown>): Promise<Upgrade>;
   /** Its rehearsal, of what is here as the staging target. */
@@ -157,7 +160,7 @@ export async function clusterWorld(): Promise<ClusterWorld> {
     async writers({ service = 'redis', clients = 4, password } = {}) {
       const host = await addressOf({ service });
       // An application would have been there for long: the Service leads to its pod.
-      await self.redis({ service }, password === undefined ? {} : { password });
+      (await self.redis({ service }, { password })).disconnect();
       return writing(Array.from({ length: clients }, () => open(host, password)));
     },
     start: (strategy, input) =>

@@ -44,10 +44,7 @@ export async function giveWorker(
     await chmod(join(root, APP, 'dist/cli/main.js'), 0o755);
     const package_ = await layerOf(root, join(scratch, 'package.tar'));
     const layers = [...below, package_];
-    const tag = createHash('sha256')
-      .update(layers.map(({ id }) => id).join(' '))
-      .digest('hex')
-      .slice(0, 12);
+    const tag = shortHash(layers.map(({ id }) => id).join(' '));
     const image = `${WORKER_REPOSITORY}:${tag}`;
     const ctr = async (...args: string[]): Promise<string[]> => {
       const socket = join(homeOfNode(cache), 'containerd.sock');
@@ -71,10 +68,7 @@ export async function giveWorker(
 /** All but the package itself: it changes with the lock file, and is kept. */
 async function lowerLayer(programs: Programs, say: Say, cache: string): Promise<Layer> {
   const lock = await readFile('package-lock.json', 'utf8');
-  const of = createHash('sha256')
-    .update(JSON.stringify([RECIPE, process.version, basename(programs.bin), lock]))
-    .digest('hex')
-    .slice(0, 12);
+  const of = shortHash(JSON.stringify([RECIPE, process.version, basename(programs.bin), lock]));
   return keptLayer({
     name: `cluster/worker-${of}`,
     title: "what the worker's image stands on",
@@ -91,9 +85,9 @@ async function lowerLayer(programs: Programs, say: Say, cache: string): Promise<
 async function hokusaiLayer(say: Say, cache: string): Promise<Layer> {
   const { command } = await installCli(HOKUSAI, say, cache);
   const { python, library } = await pythonHere();
-  const of = createHash('sha256').update(`${python} ${HOKUSAI.name}`).digest('hex').slice(0, 12);
+  const of = shortHash(JSON.stringify([RECIPE, python, HOKUSAI.name]));
   return keptLayer({
-    name: `cluster/worker-hokusai-${RECIPE}-${of}`,
+    name: `cluster/worker-hokusai-${of}`,
     title: "hokusai for the worker's image",
     say,
     cache,
@@ -132,6 +126,10 @@ async function pythonHere(): Promise<{ python: string; library: string }> {
   if (!asked.ok) throw new Error(`python3: ${asked.why}`);
   const [python = '', library = ''] = JSON.parse(asked.stdout) as string[];
   return { python, library };
+}
+
+function shortHash(text: string): string {
+  return createHash('sha256').update(text).digest('hex').slice(0, 12);
 }
 
 async function keptLayer(on: {
